@@ -1,0 +1,128 @@
+#include "autograd/blas.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#endif
+
+#include SP_BLIS_HEADER
+
+#ifdef SP_FLOAT64
+#define GEMM bli_dgemm_ex
+#else
+#define GEMM bli_sgemm_ex
+#endif
+
+/* ---- the choice of kernels ------------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__) && defined(__GNUC__) && defined(BLIS_CONFIG_SKX) && defined(BLIS_CONFIG_HASWELL)
+
+/* BLIS tells Intel CPUs by their features but AMD ones by family, and takes a family it does not know for generic.
+   It knows 17h (Zen, Zen 2) and of 19h those without AVX-512 (Zen 3). */
+static bool blis_knows_cpu(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(0, &a, &b, &c, &d))
+        return true;
+    if (b == signature_INTEL_ebx)
+        return true;
+    if (b != signature_AMD_ebx || !__get_cpuid(1, &a, &b, &c, &d))
+        return false;
+    unsigned family = ((a >> 8) & 15) + ((a >> 20) & 255);
+    return family == 0x17 || (family == 0x19 && !__builtin_cpu_supports("avx512f"));
+}
+
+static int better_arch(void)
+{
+    if (blis_knows_cpu())
+        return -1;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512vl"))
+        return BLIS_ARCH_SKX;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? BLIS_ARCH_HASWELL : -1;
+}
+
+#else
+static int better_arch(void) { return -1; }
+#endif
+
+/* BLIS reads the variable once, when it initialises, and offers no other way in. */
+static void init(void)
+{
+    int arch = getenv("BLIS_ARCH_TYPE") ? -1 : better_arch();
+    if (arch >= 0) {
+        char text[12];
+        snprintf(text, sizeof text, "%d", arch);
+        setenv("BLIS_ARCH_TYPE", text, 0);
+    }
+    bli_init();
+    if (arch >= 0)
+        unsetenv("BLIS_ARCH_TYPE");
+}
+
+static void init_once(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, init);
+}
+
+const char *sp_blas_kernels(void)
+{
+    init_once();
+    return bli_arch_string(bli_arch_query_id());
+}
+
+/* ---- products -------------------------------------------------------------------------------------------------- */
+
+sp_view sp_transposed(const sp_view *v)
+{
+    sp_view t = *v;
+    t.shape.dim[0] = v->shape.dim[1];
+    t.shape.dim[1] = v->shape.dim[0];
+    t.stride[0] = v->stride[1];
+    t.stride[1] = v->stride[0];
+    return t;
+}
+
+/* The stride of an axis of size 1 is never used, but BLIS checks it and aborts on one that would overlap. */
+static void plain_strides(const sp_view *v, inc_t *rows, inc_t *columns)
+{
+    long m = v->shape.dim[0], n = v->shape.dim[1];
+    *rows = v->stride[0];
+    *columns = v->stride[1];
+    if (m == 1)
+        *rows = *columns * n;
+    if (n == 1)
+        *columns = *rows * m;
+    if (m == 1 && n == 1)
+        *rows = *columns = 1;
+}
+
+void sp_gemm(sp_real alpha, const sp_view *a, const sp_view *b, sp_real beta, const sp_view *c)
+{
+    long m = c->shape.dim[0], n = c->shape.dim[1], k = a->shape.dim[1];
+    inc_t rsa, csa, rsb, csb, rsc, csc;
+    rntm_t one_thread = BLIS_RNTM_INITIALIZER;
+    if (!m || !n)
+        return;
+    if (!k) {                                   /* an empty sum */
+        for (long i = 0; i < m; i++)
+            for (long j = 0; j < n; j++) {
+                sp_real *p = c->data + i * c->stride[0] + j * c->stride[1];
+                *p = beta == 0 ? 0 : beta * *p;
+            }
+        return;
+    }
+    init_once();
+    bli_rntm_set_num_threads(1, &one_thread);
+    plain_strides(a, &rsa, &csa);
+    plain_strides(b, &rsb, &csb);
+    plain_strides(c, &rsc, &csc);
+    GEMM(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &alpha, a->data, rsa, csa, b->data, rsb, csb, &beta,
+         c->data, rsc, csc, NULL, &one_thread);
+}

@@ -1,0 +1,22 @@
+/* Matrix products, through BLIS, always on the calling thread. */
+#ifndef SP_AUTOGRAD_BLAS_H
+#define SP_AUTOGRAD_BLAS_H
+
+#include "autograd/base.h"
+
+SP_BEGIN
+
+/* C = alpha A B + beta C for views of rank 2: A [m,k], B [k,n], C [m,n], any strides; beta = 0 ignores what C held.
+   The shapes must fit: callers check (operations do in infer). C must not overlap A or B. */
+void sp_gemm(sp_real alpha, const sp_view *a, const sp_view *b, sp_real beta, const sp_view *c);
+
+/* The transpose of a rank-2 view. */
+sp_view sp_transposed(const sp_view *v);
+
+/* Which BLIS kernels run here: "skx", "haswell", "generic", ... BLIS older than the CPU falls back to its generic kernels,
+   six times slower; if the CPU has AVX-512 or AVX2 and BLIS would not know it, the library chooses for it, unless
+   BLIS_ARCH_TYPE is set in the environment. */
+const char *sp_blas_kernels(void);
+
+SP_END
+#endif

@@ -1,0 +1,87 @@
+#include "autograd/dot.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "autograd/op.h"
+
+static const char *node_name(const sp_tensor *x, char text[32])
+{
+    if (x->param)
+        snprintf(text, 32, "p%d", x->param->index);
+    else
+        snprintf(text, 32, "t%ld", x->id);
+    return text;
+}
+
+/* Text inside double quotes. */
+static void write_quoted(FILE *out, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            fputc('\\', out);
+        fputc(*s == '\n' ? ' ' : *s, out);
+    }
+}
+
+/* Opens the box of every scope around a node, the outermost first. DOT merges boxes of one name. */
+static int open_scopes(FILE *out, const struct sp_scope *s)
+{
+    if (!s)
+        return 0;
+    int depth = open_scopes(out, s->parent);
+    fprintf(out, "subgraph cluster_%ld { label=\"", s->id);
+    write_quoted(out, s->name);
+    fprintf(out, "\"; ");
+    return depth + 1;
+}
+
+static void write_leaf(FILE *out, const sp_tensor *x)
+{
+    char name[32], shape[SP_SHAPE_TEXT];
+    fprintf(out, "  %s [label=\"", node_name(x, name));
+    write_quoted(out, x->param ? x->param->name : "input");
+    fprintf(out, "\\n%s\", shape=ellipse, style=filled, fillcolor=\"%s\"];\n",
+            sp_shape_format(shape, x->param ? x->param->shape : x->view.shape), x->param ? "#ffd9a0" : "#d8e8f8");
+}
+
+static void write_node(FILE *out, const struct sp_node *n)
+{
+    char name[32], from[32], shape[SP_SHAPE_TEXT];
+    bool view = n->op->flags & SP_OP_VIEW;
+    fprintf(out, "  ");
+    int depth = open_scopes(out, n->scope);
+    fprintf(out, "%s [label=\"%s\\n%s\"%s]; ", node_name(n->output, name), n->op->name,
+            sp_shape_format(shape, n->output->view.shape), view ? ", style=dashed" : "");
+    while (depth--)
+        fprintf(out, "} ");
+    fputc('\n', out);
+    for (int i = 0; i < n->call.inputs; i++) {
+        const sp_tensor *x = n->input[i];
+        if (!x->node)
+            write_leaf(out, x);         /* again for each use: DOT takes the repetition for the same node */
+        fprintf(out, "  %s -> %s%s;\n", node_name(x, from), name, view ? " [style=dashed]" : "");
+    }
+}
+
+bool sp_dot_write(const sp_tape *t, FILE *out)
+{
+    fprintf(out, "digraph tape {\n"
+                 "  rankdir=TB; fontname=\"sans-serif\"; color=\"#888888\";\n"
+                 "  node [shape=box, fontname=\"sans-serif\", fontsize=11]; edge [color=\"#666666\"];\n");
+    for (const struct sp_node *n = sp_tape_last(t); n; n = n->previous)      /* DOT does not mind the order */
+        write_node(out, n);
+    fprintf(out, "}\n");
+    return !ferror(out);
+}
+
+bool sp_dot_save(const sp_tape *t, const char *path, sp_status *status)
+{
+    FILE *out = fopen(path, "w");
+    if (!out)
+        return sp_fail(status, SP_ERR_FILE, "%s: cannot be written: %s", path, strerror(errno));
+    bool ok = sp_dot_write(t, out);
+    if (fclose(out) || !ok)
+        return sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s", path, strerror(errno));
+    return true;
+}

@@ -1,0 +1,152 @@
+#include "autograd/gradcheck.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef SP_FLOAT64
+static const double step = 1e-3;        /* error h^4 = 1e-12 beside rounding 1e-16 / h = 1e-13 */
+#else
+static const double step = 3e-2;
+#endif
+
+struct check {
+    sp_store *store;
+    sp_tape *tape;
+    sp_loss_fn loss;
+    void *context;
+    sp_real *values, *saved, *direction, *gradient;     /* [size] */
+    long size;
+    sp_status *status;
+};
+
+static sp_tensor *run(struct check *c)
+{
+    sp_tape_reset(c->tape);
+    sp_tape_seed(c->tape, 1, 0);
+    return c->loss(c->tape, c->context);
+}
+
+/* The loss at saved + distance * direction. */
+static double loss_at(struct check *c, double distance)
+{
+    for (long i = 0; i < c->size; i++)
+        c->values[i] = (sp_real)(c->saved[i] + distance * c->direction[i]);
+    sp_tape_record(c->tape, false);
+    double y = (double)sp_item(run(c));
+    sp_tape_record(c->tape, true);
+    return y;
+}
+
+/* f' = (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h */
+static double numeric_derivative(struct check *c)
+{
+    double h = step;
+    return (8 * (loss_at(c, h) - loss_at(c, -h)) - (loss_at(c, 2 * h) - loss_at(c, -2 * h))) / (12 * h);
+}
+
+static double along_direction(const struct check *c)
+{
+    double sum = 0;
+    for (long i = 0; i < c->size; i++)
+        sum += (double)c->gradient[i] * (double)c->direction[i];
+    return sum;
+}
+
+static bool compare(struct check *c, double scale, const char *where, sp_gradcheck_report *r)
+{
+    double a = along_direction(c), n = numeric_derivative(c);
+    if (!sp_ok(c->tape))
+        return sp_fail(c->status, sp_tape_status(c->tape)->code, "%s", sp_error(c->tape));
+    if (!isfinite(a) || !isfinite(n))
+        return sp_fail(c->status, SP_ERR_VALUE, "gradcheck: %s: backward %g, numeric %g", where, a, n);
+    double e = fabs(a - n) / fmax(fmax(fabs(a), fabs(n)), fmax(1e-4 * scale, 1e-300));
+    if (e > r->error || !r->checked) {
+        r->error = e;
+        r->backward = a;
+        r->numeric = n;
+        snprintf(r->where, sizeof r->where, "%s", where);
+    }
+    r->checked++;
+    return true;
+}
+
+static bool check_elements(struct check *c, sp_gradcheck_report *r)
+{
+    char where[160];
+    double scale = 0;
+    for (long i = 0; i < c->size; i++)
+        scale = fmax(scale, fabs((double)c->gradient[i]));
+    memset(c->direction, 0, (size_t)c->size * sizeof *c->direction);
+    for (int k = 0; k < sp_store_count(c->store); k++) {
+        const sp_param *p = sp_store_at(c->store, k);
+        for (long i = 0, n = sp_shape_size(p->shape); i < n; i++) {
+            snprintf(where, sizeof where, "%s[%ld]", p->name, i);
+            c->direction[p->offset + i] = 1;
+            if (!compare(c, scale, where, r))
+                return false;
+            c->direction[p->offset + i] = 0;
+        }
+    }
+    return true;
+}
+
+/* Each direction has length 1; the gaps between parameters stay zero. */
+static bool check_directions(struct check *c, int directions, sp_gradcheck_report *r)
+{
+    char where[160];
+    double scale = 0;
+    for (int d = 0; d < directions; d++) {
+        double length = 0;
+        memset(c->direction, 0, (size_t)c->size * sizeof *c->direction);
+        for (int k = 0; k < sp_store_count(c->store); k++) {
+            const sp_param *p = sp_store_at(c->store, k);
+            sp_key key = sp_param_key(p);
+            key.step = (uint32_t)d + 1;
+            sp_random_normal(key, sp_shape_size(p->shape), c->direction + p->offset, 0, 1);
+        }
+        for (long i = 0; i < c->size; i++)
+            length += (double)c->direction[i] * (double)c->direction[i];
+        for (long i = 0; i < c->size; i++)
+            c->direction[i] = (sp_real)((double)c->direction[i] / sqrt(length));
+        scale = fmax(scale, fabs(along_direction(c)));
+        snprintf(where, sizeof where, "direction %d", d + 1);
+        if (!compare(c, scale, where, r))
+            return false;
+    }
+    return true;
+}
+
+bool sp_gradcheck(sp_store *store, sp_loss_fn loss, void *context, int directions, sp_gradcheck_report *report,
+                  sp_status *status)
+{
+    struct check c = { .store = store, .loss = loss, .context = context, .values = sp_store_values(store),
+                       .size = sp_store_size(store), .status = status };
+    size_t bytes = (size_t)c.size * sizeof *c.values;
+    bool ok = false;
+    *report = (sp_gradcheck_report){ 0 };
+    if (!c.size)
+        return sp_fail(status, SP_ERR_VALUE, "gradcheck: the store has no parameters");
+    c.tape = sp_tape_new(store);
+    c.saved = malloc(bytes);
+    c.direction = malloc(bytes);
+    c.gradient = malloc(bytes);
+    if (!c.tape || !c.saved || !c.direction || !c.gradient) {
+        sp_fail(status, SP_ERR_MEMORY, "gradcheck: out of memory for %ld numbers", c.size);
+    } else {
+        memcpy(c.saved, c.values, bytes);
+        if (sp_backward(c.tape, run(&c))) {
+            memcpy(c.gradient, sp_gradients(c.tape), bytes);
+            ok = directions ? check_directions(&c, directions, report) : check_elements(&c, report);
+        } else {
+            sp_fail(status, sp_tape_status(c.tape)->code, "%s", sp_error(c.tape));
+        }
+        memcpy(c.values, c.saved, bytes);
+    }
+    sp_tape_free(c.tape);
+    free(c.saved);
+    free(c.direction);
+    free(c.gradient);
+    return ok;
+}

@@ -1,0 +1,103 @@
+/* What an operation is, for those who write one. The tape knows this protocol and no operation.
+
+   An operation is a shape rule and two pure functions of views; nothing in it knows about the tape or about time. So the
+   tape calls them on whole tensors, and a scan may call the same functions on one slice of time or on all of it. */
+#ifndef SP_AUTOGRAD_OP_H
+#define SP_AUTOGRAD_OP_H
+
+#include "autograd/tape.h"
+
+SP_BEGIN
+
+/* One use of an operation: what it reads and where it writes. */
+typedef struct sp_call {
+    int inputs;
+    sp_view *x;                 /* [inputs] the inputs */
+    sp_view *dx;                /* [inputs] their gradients, to be added to; .data is NULL where none is wanted */
+    sp_view y, dy;              /* the output and its gradient */
+    sp_view saved;              /* [rows, columns] written by forward, read by backward; rank 0 if nothing is saved */
+    const void *attr;           /* the operation's own constants */
+    sp_key key;                 /* for SP_OP_RANDOM */
+} sp_call;
+
+enum {
+    SP_OP_VIEW   = 1,           /* y is x[0]'s memory seen otherwise: infer sets all of y; no forward, no backward */
+    SP_OP_RANDOM = 2            /* draws random numbers: the tape fills in the key */
+};
+
+/* How an operation is tested: leaves drawn uniformly from [low, high), and what is built on them. The gradient test
+   walks all operations and checks every probe. */
+struct sp_probe {
+    const char *name;
+    struct { sp_shape shape; double low, high; } leaf[5];       /* ends at the first with rank 0 and low == high */
+    sp_tensor *(*build)(sp_tape *t, sp_tensor **leaf);
+};
+
+typedef struct sp_op {
+    const char *name;
+    unsigned flags;
+
+    /* Checks the inputs and sets y.shape (strides follow, unless SP_OP_VIEW) and saved.shape. The only part that may
+       fail, with sp_fail and the numbers. x[i].data may not be read. */
+    bool (*infer)(sp_call *c, sp_status *status);
+
+    void (*forward)(const sp_call *c);          /* x -> y, saved */
+    void (*backward)(const sp_call *c);         /* dx[i] += ..., for every i with dx[i].data; NULL: no gradient */
+
+    const struct sp_probe *probes;              /* ends with a NULL name */
+} sp_op;
+
+/* A buffer of numbers, and its gradient in the same layout: a view of the one is a view of the other, which is why a
+   slice or a transpose needs no backward of its own. */
+struct sp_buffer {
+    sp_real *data, *grad;       /* [size]; grad is NULL until the backward sweep reaches it */
+    long size;
+    bool wants_grad;
+};
+
+struct sp_node;
+
+struct sp_tensor {
+    sp_tape *tape;
+    sp_view view;
+    struct sp_buffer *buffer;   /* what it is a view of */
+    struct sp_node *node;       /* what computed it; NULL for a leaf */
+    const sp_param *param;      /* the parameter that it is, or NULL */
+    long id;                    /* numbered from 1 since the last reset; 0 for a parameter */
+};
+
+struct sp_scope {
+    struct sp_scope *parent;
+    const char *name;
+    long id;                    /* numbered from 1; 0 is the tape itself */
+    struct { uint64_t place, draws; uint32_t time; } outer;     /* to be restored by pop */
+};
+
+/* A recorded operation. */
+struct sp_node {
+    struct sp_node *previous;
+    const sp_op *op;
+    sp_tensor *output;
+    sp_tensor **input;          /* [call.inputs] */
+    const struct sp_scope *scope;
+    sp_call call;
+};
+
+/* Runs an operation on inputs and records it; attr is copied. The way every constructor ends. */
+sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr, size_t bytes);
+
+/* Memory of the tape, not cleared (or a copy of data), until it is rewound. NULL without memory: the tape has the error. */
+void *sp_tape_take(sp_tape *t, size_t bytes);
+void *sp_tape_copy(sp_tape *t, const void *data, size_t bytes);
+
+/* The gradient of x as a view; .data is NULL if it has none. */
+sp_view sp_grad_view(const sp_tensor *x);
+
+/* The last recorded operation; follow ->previous. */
+const struct sp_node *sp_tape_last(const sp_tape *t);
+
+/* True if x may be used: not NULL, not poison. */
+bool sp_sound(const sp_tensor *x);
+
+SP_END
+#endif

@@ -1,0 +1,202 @@
+#include "autograd/store.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autograd/arena.h"
+
+/* On a failed allocation uthash leaves the element out and says so, instead of ending the process. */
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(element) ((element)->left_out = true)
+#include <uthash.h>
+
+struct entry {
+    sp_param param;             /* first, so that a sp_param pointer is an entry pointer */
+    bool left_out;
+    struct entry *next;
+    UT_hash_handle hh;
+};
+
+struct sp_store {
+    struct entry *by_name;
+    struct entry **by_index;    /* [room] */
+    int count, room;
+    sp_real *values;            /* [capacity] */
+    long size, capacity;
+    uint64_t seed;
+    sp_arena arena;             /* names, entries, layers */
+    atomic_int tapes;
+    sp_status status;
+};
+
+enum { ALIGN_REALS = SP_ALIGN / sizeof(sp_real) };
+
+static const sp_status no_store = { SP_ERR_MEMORY, "store: out of memory" };
+
+sp_store *sp_store_new(uint64_t seed)
+{
+    sp_store *s = calloc(1, sizeof *s);
+    if (s)
+        s->seed = seed;
+    return s;
+}
+
+void sp_store_free(sp_store *s)
+{
+    if (!s)
+        return;
+    HASH_CLEAR(hh, s->by_name);
+    sp_arena_free(&s->arena);
+    free(s->by_index);
+    free(s->values);
+    free(s);
+}
+
+static bool grow_values(sp_store *s, long size)
+{
+    if (size <= s->capacity)
+        return true;
+    long capacity = size > 2 * s->capacity ? size : 2 * s->capacity;
+    sp_real *values = sp_aligned_calloc((size_t)capacity * sizeof *values);
+    if (!values)
+        return false;
+    if (s->size)
+        memcpy(values, s->values, (size_t)s->size * sizeof *values);
+    free(s->values);
+    s->values = values;
+    s->capacity = capacity;
+    return true;
+}
+
+static bool grow_index(sp_store *s)
+{
+    if (s->count < s->room)
+        return true;
+    int room = s->room ? 2 * s->room : 16;
+    struct entry **list = realloc(s->by_index, (size_t)room * sizeof *list);
+    if (!list)
+        return false;
+    s->by_index = list;
+    s->room = room;
+    return true;
+}
+
+sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *format, ...)
+{
+    char name[256], text[SP_SHAPE_TEXT];
+    if (!sp_store_ok(s))
+        return NULL;
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    long size = sp_shape_size(shape);
+    struct entry *e = NULL;
+    if (length < 1 || length >= (int)sizeof name)
+        sp_store_fail(s, SP_ERR_VALUE, "store: a parameter name has %d characters, not 1 to %d", length,
+                      (int)sizeof name - 1);
+    else if (atomic_load(&s->tapes))
+        sp_store_fail(s, SP_ERR_STATE, "store: parameter '%s' added while %d tape(s) use the store", name,
+                      atomic_load(&s->tapes));
+    else if (size < 1)
+        sp_store_fail(s, SP_ERR_SHAPE, "store: parameter '%s' has the shape %s", name, sp_shape_format(text, shape));
+    else if (sp_store_find(s, name))
+        sp_store_fail(s, SP_ERR_VALUE, "store: there are two parameters named '%s'", name);
+    else
+        e = sp_store_alloc(s, sizeof *e + (size_t)length + 1);
+    if (!e)
+        return NULL;
+    long padded = (size + ALIGN_REALS - 1) / ALIGN_REALS * ALIGN_REALS;
+    char *copy = memcpy(e + 1, name, (size_t)length + 1);
+    e->param = (sp_param){ .name = copy, .shape = shape, .store = s, .index = s->count, .offset = s->size };
+    if (grow_values(s, s->size + padded) && grow_index(s))
+        HASH_ADD_KEYPTR(hh, s->by_name, copy, (unsigned)length, e);
+    else
+        e->left_out = true;
+    if (e->left_out) {
+        sp_store_fail(s, SP_ERR_MEMORY, "store: out of memory for parameter '%s' of %ld numbers", name, size);
+        return NULL;
+    }
+    s->by_index[s->count++] = e;
+    s->size += padded;
+    return &e->param;
+}
+
+sp_param *sp_store_find(const sp_store *s, const char *name)
+{
+    struct entry *e = NULL;
+    if (s)
+        HASH_FIND_STR(s->by_name, name, e);
+    return e ? &e->param : NULL;
+}
+
+int sp_store_count(const sp_store *s)
+{
+    return s ? s->count : 0;
+}
+
+sp_param *sp_store_at(const sp_store *s, int index)
+{
+    return s && index >= 0 && index < s->count ? &s->by_index[index]->param : NULL;
+}
+
+sp_real *sp_store_values(const sp_store *s)
+{
+    return s ? s->values : NULL;
+}
+
+long sp_store_size(const sp_store *s)
+{
+    return s ? s->size : 0;
+}
+
+sp_real *sp_param_values(const sp_param *p)
+{
+    return p ? p->store->values + p->offset : NULL;
+}
+
+sp_key sp_param_key(const sp_param *p)
+{
+    return (sp_key){ .seed = p->store->seed, .place = sp_hash_text(0, p->name) };
+}
+
+void *sp_store_alloc(sp_store *s, size_t bytes)
+{
+    if (!sp_store_ok(s))
+        return NULL;
+    void *p = sp_arena_take(&s->arena, bytes);
+    if (!p)
+        sp_store_fail(s, SP_ERR_MEMORY, "store: out of memory for %zu bytes", bytes);
+    else
+        memset(p, 0, bytes);
+    return p;
+}
+
+bool sp_store_ok(const sp_store *s)
+{
+    return s && s->status.code == SP_OK;
+}
+
+const sp_status *sp_store_status(const sp_store *s)
+{
+    return s ? &s->status : &no_store;
+}
+
+bool sp_store_fail(sp_store *s, sp_code code, const char *format, ...)
+{
+    char message[sizeof s->status.message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return sp_fail(s ? &s->status : NULL, code, "%s", message);
+}
+
+void sp_store_attach(sp_store *s, int tapes)
+{
+    if (s)
+        atomic_fetch_add(&s->tapes, tapes);
+}

@@ -1,0 +1,92 @@
+#include "autograd/vmath.h"
+
+#include <math.h>
+
+#include "config.h"
+
+/* One function, compiled for several instruction sets; the loader picks. No clone may contract a*b+c into one rounding
+   (-ffp-contract=off), so all give the same bits. */
+#if defined(HAVE_TARGET_CLONES) && !defined(SP_FLOAT64)
+#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define CLONES
+#endif
+
+#ifdef SP_FLOAT64
+
+static inline double exp1(double x) { return exp(x); }
+static inline double tanh1(double x) { return tanh(x); }
+
+#else
+
+typedef union { float f; uint32_t u; } bits;
+
+/* x = n ln2 + r with |r| <= ln2 / 2. Returns e^r - 1 = r + r^2 q(r), q a polynomial of degree 5, relative error 2^-29.
+   n comes from adding 1.5 * 2^23, which leaves the rounded integer in the low bits. */
+static inline float reduced_expm1(float x, int32_t *n)
+{
+    const float magic = 12582912.0f;
+    bits t = { .f = x * 1.44269504f + magic };
+    float k = t.f - magic;
+    float r = (x - k * 0x1.62p-1f) - k * 0x1.c85fdep-10f;       /* ln2 in two parts; k times the first is exact */
+    float q = 1.9891247314e-4f;
+    q = q * r + 1.3933880963e-3f;
+    q = q * r + 8.3333106938e-3f;
+    q = q * r + 4.1666462839e-2f;
+    q = q * r + 1.6666666682e-1f;
+    q = q * r + 5.0000000137e-1f;
+    *n = (int32_t)(t.u - 0x4B400000u);
+    return r + r * r * q;
+}
+
+static inline float two_to(int32_t n)
+{
+    bits b = { .u = ((uint32_t)n + 127u) << 23 };
+    return b.f;
+}
+
+/* e^x = 2^n (1 + (e^r - 1)). 2^n in two factors, so that the result may be denormal or overflow. A NaN passes. */
+static inline float exp1(float x)
+{
+    int32_t n;
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -104.0f ? -104.0f : x;
+    float e = 1.0f + reduced_expm1(x, &n);
+    int32_t half = n / 2;
+    return e * two_to(half) * two_to(n - half);
+}
+
+/* tanh|x| = m / (m + 2) with m = e^2|x| - 1 = 2^n (e^r - 1) + (2^n - 1), which keeps its digits near 0. */
+static inline float tanh1(float x)
+{
+    int32_t n;
+    float a = fabsf(x);
+    a = a > 10.0f ? 10.0f : a;
+    float p = reduced_expm1(2 * a, &n);
+    float f = two_to(n);
+    float m = f * p + (f - 1);
+    return copysignf(m / (m + 2), x);
+}
+
+#endif
+
+CLONES void sp_vexp(long n, const sp_real *x, sp_real *y)
+{
+    for (long i = 0; i < n; i++)
+        y[i] = exp1(x[i]);
+}
+
+/* With e = e^-|x|, which does not overflow: 1 / (1 + e) for x >= 0, else e / (1 + e). */
+CLONES void sp_vsigmoid(long n, const sp_real *x, sp_real *y)
+{
+    for (long i = 0; i < n; i++) {
+        sp_real e = exp1(x[i] < 0 ? x[i] : -x[i]);
+        y[i] = (x[i] < 0 ? e : 1) / (1 + e);
+    }
+}
+
+CLONES void sp_vtanh(long n, const sp_real *x, sp_real *y)
+{
+    for (long i = 0; i < n; i++)
+        y[i] = tanh1(x[i]);
+}

@@ -1,0 +1,65 @@
+/* Y = X W + b.   dX += dY W'   dW += X' dY   db += column sums of dY
+   [...,k] x [k,n] + [n] -> [...,n]. W may be a transposed view. */
+#include "autograd/blas.h"
+#include "ops/kernel.h"
+
+static bool infer(sp_call *c, sp_status *s)
+{
+    char x_text[SP_SHAPE_TEXT], w_text[SP_SHAPE_TEXT], b_text[SP_SHAPE_TEXT];
+    sp_shape x = c->x[0].shape, w = c->x[1].shape, b = c->x[2].shape;
+    sp_shape_format(x_text, x);
+    sp_shape_format(w_text, w);
+    if (x.rank != 2 || w.rank != 2 || b.rank != 1)
+        return sp_fail(s, SP_ERR_SHAPE, "%s x %s + %s: needs [...,k] x [k,n] + [n]", x_text, w_text,
+                       sp_shape_format(b_text, b));
+    if (x.dim[1] != w.dim[0])
+        return sp_fail(s, SP_ERR_SHAPE, "%s x %s: inner %ld != %ld", x_text, w_text, x.dim[1], w.dim[0]);
+    if (b.dim[0] != w.dim[1])
+        return sp_fail(s, SP_ERR_SHAPE, "%s x %s + %s: bias %ld != %ld", x_text, w_text, sp_shape_format(b_text, b),
+                       b.dim[0], w.dim[1]);
+    c->y.shape = SP_SHAPE(x.dim[0], w.dim[1]);
+    return true;
+}
+
+static void forward(const sp_call *c)
+{
+    SP_EACH2(c->y.shape, y, c->y, b, c->x[2], *y = *b);
+    sp_gemm(1, &c->x[0], &c->x[1], 1, &c->y);
+}
+
+static void backward(const sp_call *c)
+{
+    sp_view x = sp_transposed(&c->x[0]), w = sp_transposed(&c->x[1]);
+    if (c->dx[0].data)
+        sp_gemm(1, &c->dy, &w, 1, &c->dx[0]);
+    if (c->dx[1].data)
+        sp_gemm(1, &x, &c->dy, 1, &c->dx[1]);
+    if (c->dx[2].data)
+        sp_add_sums(&c->dx[2], &c->dy);
+}
+
+static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_affine(t, leaf[0], leaf[1], leaf[2]);
+}
+
+static sp_tensor *build_transposed(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_affine(t, leaf[0], sp_transpose(t, leaf[1], 0, 1), leaf[2]);
+}
+
+static const struct sp_probe probes[] = {
+    { "matrices", { { { 2, { 3, 4 } }, -1, 1 }, { { 2, { 4, 5 } }, -1, 1 }, { { 1, { 5 } }, -1, 1 } }, build },
+    { "transposed", { { { 2, { 3, 4 } }, -1, 1 }, { { 2, { 5, 4 } }, -1, 1 }, { { 1, { 5 } }, -1, 1 } }, build_transposed },
+    { "vector", { { { 1, { 4 } }, -1, 1 }, { { 2, { 4, 5 } }, -1, 1 }, { { 1, { 5 } }, -1, 1 } }, build },
+    { "rank 3", { { { 3, { 2, 3, 4 } }, -1, 1 }, { { 2, { 4, 2 } }, -1, 1 }, { { 1, { 2 } }, -1, 1 } }, build },
+    { 0 }
+};
+
+const sp_op sp_op_affine = { "affine", 0, infer, forward, backward, probes };
+
+sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *b)
+{
+    sp_tensor *rows = sp_as_rows(t, x);
+    return sp_like_rows(t, sp_record(t, &sp_op_affine, 3, (sp_tensor *[]){ rows, w, b }, NULL, 0), x);
+}

@@ -1,0 +1,98 @@
+/* y = w (ln sum_j e^x_j - x_id) for each row of logits; 0 where the id is the ignored one.
+   dx_j += dy w (p_j - [j = id]), p = softmax(x).   Saves p, [rows, n]. */
+#include <string.h>
+
+#include "autograd/vmath.h"
+#include "ops/kernel.h"
+
+struct attr {
+    const int *ids;             /* [rows] */
+    const sp_real *weight;      /* [rows] or NULL */
+    int ignore;
+};
+
+static bool infer(sp_call *c, sp_status *s)
+{
+    const struct attr *a = c->attr;
+    char text[SP_SHAPE_TEXT];
+    sp_shape x = c->x[0].shape;
+    if (x.rank != 2 || x.dim[1] < 1)
+        return sp_fail(s, SP_ERR_SHAPE, "%s has no classes", sp_shape_format(text, x));
+    for (long i = 0; i < x.dim[0]; i++)
+        if (a->ids[i] != a->ignore && (a->ids[i] < 0 || a->ids[i] >= x.dim[1]))
+            return sp_fail(s, SP_ERR_VALUE, "id %d in row %ld is not in 0..%ld", a->ids[i], i, x.dim[1] - 1);
+    c->y.shape = SP_SHAPE(x.dim[0]);
+    c->saved.shape = x;
+    return true;
+}
+
+static void forward(const sp_call *c)
+{
+    const struct attr *a = c->attr;
+    long n = c->saved.shape.dim[1];
+    for (long i = 0; i < c->y.shape.dim[0]; i++) {
+        const sp_real *x = c->x[0].data + i * c->x[0].stride[0];
+        sp_real *p = c->saved.data + i * n;
+        if (a->ids[i] == a->ignore) {
+            c->y.data[i] = 0;
+            continue;
+        }
+        sp_real shift = sp_log_sum_exp(n, x, p);        /* leaves e^(x - max) in p */
+        sp_real inverse = 1 / sp_sum_run(n, p, 1);
+        for (long j = 0; j < n; j++)
+            p[j] *= inverse;
+        c->y.data[i] = (a->weight ? a->weight[i] : 1) * (shift - x[a->ids[i]]);
+    }
+}
+
+static void backward(const sp_call *c)
+{
+    const struct attr *a = c->attr;
+    long n = c->saved.shape.dim[1];
+    for (long i = 0; i < c->y.shape.dim[0]; i++) {
+        const sp_real *p = c->saved.data + i * n;
+        sp_real *dx = c->dx[0].data + i * c->dx[0].stride[0];
+        sp_real g = c->dy.data[i * c->dy.stride[0]] * (a->weight ? a->weight[i] : 1);
+        if (a->ids[i] == a->ignore)
+            continue;
+        for (long j = 0; j < n; j++)
+            dx[j] += g * p[j];
+        dx[a->ids[i]] -= g;
+    }
+}
+
+static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_cross_entropy(t, leaf[0], (const int[]){ 4, 0, 2, 2, 1, 3 }, SP_IGNORE, NULL);
+}
+
+static sp_tensor *build_weighted(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_cross_entropy(t, leaf[0], (const int[]){ 4, 9, 2 }, 9, (const sp_real[]){ 0.5, 1, -2 });
+}
+
+static const struct sp_probe probes[] = {
+    { "rows", { { { 3, { 2, 3, 5 } }, -2, 2 } }, build },
+    { "ignored and weighted", { { { 2, { 3, 5 } }, -2, 2 } }, build_weighted },
+    { 0 }
+};
+
+const sp_op sp_op_cross_entropy = { "cross_entropy", 0, infer, forward, backward, probes };
+
+sp_tensor *sp_cross_entropy(sp_tape *t, sp_tensor *logits, const int *ids, int ignore, const sp_real *weight)
+{
+    sp_tensor *rows = sp_as_rows(t, logits);
+    if (!sp_sound(rows))
+        return rows;
+    size_t n = (size_t)sp_dim(rows, 0);
+    if (n && !ids)
+        return sp_tape_fail(t, SP_ERR_VALUE, "cross_entropy: no ids");
+    struct attr a = { .ids = sp_tape_copy(t, ids, n * sizeof *ids), .ignore = ignore };
+    if (weight)
+        a.weight = sp_tape_copy(t, weight, n * sizeof *weight);
+    sp_tensor *y = sp_record(t, &sp_op_cross_entropy, 1, &rows, &a, sizeof a);
+    sp_shape shape = sp_shape_get(logits);
+    if (shape.rank)
+        shape.rank--;
+    return shape.rank == 1 ? y : sp_reshape(t, y, shape);
+}

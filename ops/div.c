@@ -1,0 +1,40 @@
+/* y = a / b, broadcast.   da += dy / b   db -= dy * y / b   (summed over broadcast axes) */
+#include "ops/kernel.h"
+
+static void forward(const sp_call *c)
+{
+    SP_EACH3(c->y.shape, y, c->y, a, c->x[0], b, c->x[1], *y = *a / *b);
+}
+
+static void backward(const sp_call *c)
+{
+    if (c->dx[0].data)
+        SP_EACH3(c->y.shape, da, c->dx[0], dy, c->dy, b, c->x[1], *da += *dy / *b);
+    if (c->dx[1].data)
+        SP_EACH4(c->y.shape, db, c->dx[1], dy, c->dy, y, c->y, b, c->x[1], *db -= *dy * *y / *b);
+}
+
+static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_div(t, leaf[0], leaf[1]);
+}
+
+static sp_tensor *build_transposed(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_div(t, sp_transpose(t, leaf[0], 0, 1), leaf[1]);
+}
+
+static const struct sp_probe probes[] = {
+    { "equal shapes", { { { 2, { 3, 4 } }, -1, 1 }, { { 2, { 3, 4 } }, 0.5, 2 } }, build },
+    { "broadcast", { { { 3, { 2, 1, 4 } }, -1, 1 }, { { 2, { 3, 1 } }, 0.5, 2 } }, build },
+    { "scalar", { { { 1, { 5 } }, -1, 1 }, { { 1, { 1 } }, 0.5, 2 } }, build },
+    { "transposed", { { { 2, { 4, 3 } }, -1, 1 }, { { 1, { 4 } }, 0.5, 2 } }, build_transposed },
+    { 0 }
+};
+
+const sp_op sp_op_div = { "div", 0, sp_infer_broadcast, forward, backward, probes };
+
+sp_tensor *sp_div(sp_tape *t, sp_tensor *a, sp_tensor *b)
+{
+    return sp_record(t, &sp_op_div, 2, (sp_tensor *[]){ a, b }, NULL, 0);
+}

@@ -1,0 +1,67 @@
+/* y_i = row ids_i of a table [v,e].   dtable_id += dy_i, in the order of the rows */
+#include "ops/kernel.h"
+
+struct attr {
+    const int *ids;
+    long n;
+};
+
+static bool infer(sp_call *c, sp_status *s)
+{
+    const struct attr *a = c->attr;
+    char text[SP_SHAPE_TEXT];
+    sp_shape table = c->x[0].shape;
+    if (table.rank != 2)
+        return sp_fail(s, SP_ERR_SHAPE, "the table has the shape %s, not [ids,width]", sp_shape_format(text, table));
+    for (long i = 0; i < a->n; i++)
+        if (a->ids[i] < 0 || a->ids[i] >= table.dim[0])
+            return sp_fail(s, SP_ERR_VALUE, "id %d at position %ld is not in 0..%ld", a->ids[i], i, table.dim[0] - 1);
+    c->y.shape = SP_SHAPE(a->n, table.dim[1]);
+    return true;
+}
+
+/* Row i of a view. */
+static sp_view row(const sp_view *v, long i)
+{
+    sp_view r = sp_without_axis(v, 0);
+    r.data += i * v->stride[0];
+    return r;
+}
+
+static void forward(const sp_call *c)
+{
+    const struct attr *a = c->attr;
+    for (long i = 0; i < a->n; i++) {
+        sp_view to = row(&c->y, i), from = row(&c->x[0], a->ids[i]);
+        SP_EACH2(to.shape, y, to, x, from, *y = *x);
+    }
+}
+
+static void backward(const sp_call *c)
+{
+    const struct attr *a = c->attr;
+    for (long i = 0; i < a->n; i++) {
+        sp_view to = row(&c->dx[0], a->ids[i]), from = row(&c->dy, i);
+        SP_EACH2(to.shape, dx, to, dy, from, *dx += *dy);
+    }
+}
+
+static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_embedding(t, leaf[0], (const int[]){ 3, 0, 3, 1 }, 4);
+}
+
+static const struct sp_probe probes[] = {
+    { "repeated id", { { { 2, { 5, 3 } }, -1, 1 } }, build },
+    { 0 }
+};
+
+const sp_op sp_op_embedding = { "embedding", 0, infer, forward, backward, probes };
+
+sp_tensor *sp_embedding(sp_tape *t, sp_tensor *table, const int *ids, long n)
+{
+    if (n < 0 || (n && !ids))
+        return sp_tape_fail(t, SP_ERR_VALUE, "embedding: %ld ids%s", n, ids ? "" : ", and no list");
+    struct attr a = { sp_tape_copy(t, ids, (size_t)n * sizeof *ids), n };
+    return sp_record(t, &sp_op_embedding, 1, &table, &a, sizeof a);
+}

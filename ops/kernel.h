@@ -1,0 +1,129 @@
+/* What the files of operations share: shape rules, and loops over views. For those who write operations. */
+#ifndef SP_OPS_KERNEL_H
+#define SP_OPS_KERNEL_H
+
+#include "autograd/op.h"
+#include "ops/ops.h"
+
+SP_BEGIN
+
+#define SP_OP(name, prototype) extern const sp_op sp_op_##name;
+#include "ops/table.h"
+#undef SP_OP
+
+/* ---- shape rules ----------------------------------------------------------------------------------------------- */
+
+/* The output has the shape of the first input. */
+bool sp_infer_same(sp_call *c, sp_status *s);
+
+/* The output has the shape that all inputs broadcast to: aligned at the last axis, sizes equal or 1. */
+bool sp_infer_broadcast(sp_call *c, sp_status *s);
+
+/* Axis -1 is the last. Makes *axis non-negative, or fails with the numbers. */
+bool sp_check_axis(sp_shape shape, int *axis, sp_status *s);
+
+/* y.shape is x's without the axis, or a scalar for SP_ALL; and y seen in x's shape again, with stride 0 along that. */
+bool sp_infer_reduced(sp_call *c, int axis, sp_status *s);
+sp_view sp_broadcast_back(const sp_view *y, const sp_view *x, int axis);
+
+/* v without an axis: the elements at its index 0. */
+sp_view sp_without_axis(const sp_view *v, int axis);
+
+/* Sees x as another shape of as many elements. False if no strides can do that. */
+bool sp_view_reshape(const sp_view *x, sp_shape shape, sp_view *y);
+
+/* x as [rows, last axis] with unit stride along the row, copied only if strides cannot do that; and a result of that
+   form given x's leading axes again. */
+sp_tensor *sp_as_rows(sp_tape *t, sp_tensor *x);
+sp_tensor *sp_like_rows(sp_tape *t, sp_tensor *y, const sp_tensor *x);
+
+/* ---- loops ----------------------------------------------------------------------------------------------------- */
+
+/* Walks several views together, broadcast to one shape, in runs along the longest inner axis they agree on. */
+struct sp_walk {
+    long n;                     /* elements of this run */
+    sp_real *p[4];              /* where it begins in each view */
+    long step[4];               /* from element to element */
+    bool unit;                  /* all steps are 1 */
+    int views, axes;
+    long size[SP_MAX_RANK], index[SP_MAX_RANK], stride[4][SP_MAX_RANK];
+    bool started;
+};
+void sp_walk_begin(struct sp_walk *w, sp_shape shape, int views, const sp_view *const *view);
+bool sp_walk_next(struct sp_walk *w);
+
+/* Does BODY for each element of SHAPE, with y, a, ... pointing to the element in the views Y, A, ...
+       SP_EACH3(c->y.shape, y, c->y, a, c->x[0], b, c->x[1], *y = *a * *b);
+   Where all views are contiguous the compiler sees a plain loop and vectorises it. No view that is written to may
+   overlap another. */
+#define SP_EACH2(SHAPE, y, Y, a, A, BODY)                                                                              \
+    do {                                                                                                               \
+        struct sp_walk walk_;                                                                                          \
+        sp_walk_begin(&walk_, SHAPE, 2, (const sp_view *[]){ &(Y), &(A) });                                            \
+        while (sp_walk_next(&walk_)) {                                                                                 \
+            sp_real *restrict y##_ = walk_.p[0], *restrict a##_ = walk_.p[1];                                          \
+            const long y##_s = walk_.step[0], a##_s = walk_.step[1], n_ = walk_.n;                                     \
+            if (walk_.unit)                                                                                            \
+                for (long i_ = 0; i_ < n_; i_++) {                                                                     \
+                    sp_real *y = y##_ + i_, *a = a##_ + i_;                                                            \
+                    BODY;                                                                                              \
+                }                                                                                                      \
+            else                                                                                                       \
+                for (long i_ = 0; i_ < n_; i_++) {                                                                     \
+                    sp_real *y = y##_ + i_ * y##_s, *a = a##_ + i_ * a##_s;                                            \
+                    BODY;                                                                                              \
+                }                                                                                                      \
+        }                                                                                                              \
+    } while (0)
+
+#define SP_EACH3(SHAPE, y, Y, a, A, b, B, BODY)                                                                        \
+    do {                                                                                                               \
+        struct sp_walk walk_;                                                                                          \
+        sp_walk_begin(&walk_, SHAPE, 3, (const sp_view *[]){ &(Y), &(A), &(B) });                                      \
+        while (sp_walk_next(&walk_)) {                                                                                 \
+            sp_real *restrict y##_ = walk_.p[0], *a##_ = walk_.p[1], *b##_ = walk_.p[2];                               \
+            const long y##_s = walk_.step[0], a##_s = walk_.step[1], b##_s = walk_.step[2], n_ = walk_.n;              \
+            if (walk_.unit)                                                                                            \
+                for (long i_ = 0; i_ < n_; i_++) {                                                                     \
+                    sp_real *y = y##_ + i_, *a = a##_ + i_, *b = b##_ + i_;                                            \
+                    BODY;                                                                                              \
+                }                                                                                                      \
+            else                                                                                                       \
+                for (long i_ = 0; i_ < n_; i_++) {                                                                     \
+                    sp_real *y = y##_ + i_ * y##_s, *a = a##_ + i_ * a##_s, *b = b##_ + i_ * b##_s;                    \
+                    BODY;                                                                                              \
+                }                                                                                                      \
+        }                                                                                                              \
+    } while (0)
+
+#define SP_EACH4(SHAPE, y, Y, a, A, b, B, d, D, BODY)                                                                  \
+    do {                                                                                                               \
+        struct sp_walk walk_;                                                                                          \
+        sp_walk_begin(&walk_, SHAPE, 4, (const sp_view *[]){ &(Y), &(A), &(B), &(D) });                                \
+        while (sp_walk_next(&walk_)) {                                                                                 \
+            sp_real *restrict y##_ = walk_.p[0], *a##_ = walk_.p[1], *b##_ = walk_.p[2], *d##_ = walk_.p[3];           \
+            const long y##_s = walk_.step[0], a##_s = walk_.step[1], b##_s = walk_.step[2], d##_s = walk_.step[3];     \
+            for (long i_ = 0, n_ = walk_.n; i_ < n_; i_++) {                                                           \
+                sp_real *y = y##_ + i_ * y##_s, *a = a##_ + i_ * a##_s, *b = b##_ + i_ * b##_s, *d = d##_ + i_ * d##_s;\
+                BODY;                                                                                                  \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+
+/* y = f(x) for a function over arrays (autograd/vmath.h); y contiguous, of x's shape. */
+void sp_apply(const sp_view *y, const sp_view *x, void (*f)(long n, const sp_real *x, sp_real *y));
+
+/* The sum of n numbers, by halves: a fixed tree, whose rounding error grows with log n. */
+sp_real sp_sum_run(long n, const sp_real *x, long step);
+
+/* y += sums of x over the axes along which y has stride 0 or, broadcast, size 1. */
+void sp_add_sums(const sp_view *y, const sp_view *x);
+
+/* The largest of n numbers, NaN if one is; 0 of none. */
+sp_real sp_row_max(long n, const sp_real *x);
+
+/* ln sum e^x, which does not overflow; leaves e^(x - max) in y. */
+sp_real sp_log_sum_exp(long n, const sp_real *x, sp_real *y);
+
+SP_END
+#endif

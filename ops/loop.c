@@ -1,0 +1,148 @@
+/* Loops over views: see ops/kernel.h. */
+#include "ops/kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "autograd/vmath.h"
+
+/* The stride of a view along an axis of a shape it is broadcast to. */
+static long broadcast_stride(const sp_view *v, sp_shape shape, int axis)
+{
+    int own = axis - (shape.rank - v->shape.rank);
+    return own < 0 || v->shape.dim[own] == 1 ? 0 : v->stride[own];
+}
+
+/* Appends an axis outside of those there are; one that continues the outermost becomes part of it. */
+static void add_axis(struct sp_walk *w, long size, const long stride[4])
+{
+    int outer = w->axes - 1;
+    bool continues = outer >= 0;
+    for (int v = 0; v < w->views && continues; v++)
+        continues = stride[v] == w->stride[v][outer] * w->size[outer];
+    if (continues) {
+        w->size[outer] *= size;
+        return;
+    }
+    for (int v = 0; v < w->views; v++)
+        w->stride[v][w->axes] = stride[v];
+    w->size[w->axes++] = size;
+}
+
+void sp_walk_begin(struct sp_walk *w, sp_shape shape, int views, const sp_view *const *view)
+{
+    memset(w, 0, sizeof *w);
+    w->views = views;
+    for (int axis = shape.rank - 1; axis >= 0; axis--) {
+        long stride[4];
+        for (int v = 0; v < views; v++)
+            stride[v] = broadcast_stride(view[v], shape, axis);
+        if (shape.dim[axis] != 1)
+            add_axis(w, shape.dim[axis], stride);
+    }
+    if (!w->axes)                               /* a single element */
+        add_axis(w, 1, (const long[4]){ 1, 1, 1, 1 });
+    w->n = w->size[0];
+    w->unit = true;
+    for (int v = 0; v < views; v++) {
+        w->p[v] = view[v]->data;
+        w->step[v] = w->stride[v][0];
+        w->unit = w->unit && w->step[v] == 1;
+    }
+    for (int a = 0; a < w->axes; a++)
+        if (!w->size[a])
+            w->n = 0;
+}
+
+/* An odometer over the axes outside the run. */
+bool sp_walk_next(struct sp_walk *w)
+{
+    if (!w->started) {
+        w->started = true;
+        return w->n > 0;
+    }
+    for (int a = 1; a < w->axes; a++) {
+        for (int v = 0; v < w->views; v++)
+            w->p[v] += w->stride[v][a];
+        if (++w->index[a] < w->size[a])
+            return w->n > 0;
+        for (int v = 0; v < w->views; v++)
+            w->p[v] -= w->stride[v][a] * w->size[a];
+        w->index[a] = 0;
+    }
+    return false;
+}
+
+void sp_apply(const sp_view *y, const sp_view *x, void (*f)(long n, const sp_real *x, sp_real *y))
+{
+    struct sp_walk w;
+    sp_walk_begin(&w, y->shape, 2, (const sp_view *[]){ y, x });
+    while (sp_walk_next(&w)) {
+        const sp_real *from = w.p[1];
+        if (!w.unit) {                          /* y is contiguous: gather the run there, then work in place */
+            for (long i = 0; i < w.n; i++)
+                w.p[0][i] = from[i * w.step[1]];
+            from = w.p[0];
+        }
+        f(w.n, from, w.p[0]);
+    }
+}
+
+sp_real sp_sum_run(long n, const sp_real *x, long step)
+{
+    enum { LANES = 16, LEAF = 512 };
+    if (n > LEAF) {
+        long half = n / 2 / LEAF * LEAF;
+        half = half ? half : LEAF;
+        return sp_sum_run(half, x, step) + sp_sum_run(n - half, x + half * step, step);
+    }
+    sp_real lane[LANES] = { 0 };
+    long i = 0;
+    if (step == 1)
+        for (; i + LANES <= n; i += LANES)
+            for (int k = 0; k < LANES; k++)
+                lane[k] += x[i + k];
+    for (; i < n; i++)
+        lane[i % LANES] += x[i * step];
+    for (int width = LANES / 2; width; width /= 2)
+        for (int k = 0; k < width; k++)
+            lane[k] += lane[k + width];
+    return lane[0];
+}
+
+void sp_add_sums(const sp_view *y, const sp_view *x)
+{
+    struct sp_walk w;
+    sp_walk_begin(&w, x->shape, 2, (const sp_view *[]){ y, x });
+    while (sp_walk_next(&w)) {
+        sp_real *restrict to = w.p[0];
+        const sp_real *restrict from = w.p[1];
+        if (!w.step[0])
+            *to += sp_sum_run(w.n, from, w.step[1]);
+        else if (w.unit)
+            for (long i = 0; i < w.n; i++)
+                to[i] += from[i];
+        else
+            for (long i = 0; i < w.n; i++)
+                to[i * w.step[0]] += from[i * w.step[1]];
+    }
+}
+
+sp_real sp_row_max(long n, const sp_real *x)
+{
+    sp_real largest = n ? x[0] : 0;
+    for (long i = 1; i < n; i++)
+        if (!(x[i] <= largest) && largest == largest)
+            largest = x[i];
+    return largest;
+}
+
+/* With m = max x: m + ln sum e^(x - m). */
+sp_real sp_log_sum_exp(long n, const sp_real *x, sp_real *y)
+{
+    sp_real largest = sp_row_max(n, x);
+    for (long i = 0; i < n; i++)
+        y[i] = x[i] - largest;
+    sp_vexp(n, y, y);
+    return largest + (sp_real)log((double)sp_sum_run(n, y, 1));
+}

@@ -1,0 +1,94 @@
+/* With i f g o = a + b:  c' = s(f) c + s(i) tanh(g),  h' = s(o) tanh(c'),  y = [h' c'].
+   Saves s(i) s(f) tanh(g) s(o) tanh(c'), [B,5H]. With k = dc' + dh' s(o) (1 - tanh(c')^2):
+       di = k g (1 - i) i   df = k c (1 - f) f   dg = k i (1 - g^2)   do = dh' tanh(c') (1 - o) o   dc = k f
+   Source: Hochreiter, Schmidhuber, "Long short-term memory", 1997; the forget gate: Gers et al., 2000. */
+#include "autograd/vmath.h"
+#include "ops/kernel.h"
+
+static bool infer(sp_call *c, sp_status *s)
+{
+    char a_text[SP_SHAPE_TEXT], b_text[SP_SHAPE_TEXT], c_text[SP_SHAPE_TEXT];
+    sp_shape a = c->x[0].shape, b = c->x[1].shape, state = c->x[2].shape;
+    if (state.rank != 2 || !sp_shape_equal(a, SP_SHAPE(state.dim[0], 4 * state.dim[1])) || !sp_shape_equal(a, b))
+        return sp_fail(s, SP_ERR_SHAPE, "gates %s and %s with state %s: needs [B,4H], [B,4H] and [B,H]",
+                       sp_shape_format(a_text, a), sp_shape_format(b_text, b), sp_shape_format(c_text, state));
+    c->y.shape = SP_SHAPE(state.dim[0], 2 * state.dim[1]);
+    c->saved.shape = SP_SHAPE(state.dim[0], 5 * state.dim[1]);
+    return true;
+}
+
+static void forward(const sp_call *c)
+{
+    const long n = c->x[2].shape.dim[1];
+    for (long r = 0; r < c->y.shape.dim[0]; r++) {
+        const sp_real *a = c->x[0].data + r * c->x[0].stride[0], *b = c->x[1].data + r * c->x[1].stride[0];
+        const sp_real *old = c->x[2].data + r * c->x[2].stride[0];
+        sp_real *i = c->saved.data + r * 5 * n, *f = i + n, *g = f + n, *o = g + n, *tc = o + n;
+        sp_real *h = c->y.data + r * 2 * n, *new = h + n;
+        for (long j = 0; j < 4 * n; j++)
+            i[j] = a[j] + b[j];
+        sp_vsigmoid(2 * n, i, i);
+        sp_vtanh(n, g, g);
+        sp_vsigmoid(n, o, o);
+        for (long j = 0; j < n; j++)
+            new[j] = f[j] * old[j] + i[j] * g[j];
+        sp_vtanh(n, new, tc);
+        for (long j = 0; j < n; j++)
+            h[j] = o[j] * tc[j];
+    }
+}
+
+/* d += s: one more gradient of the gates, for each of the inputs that are summed into them. */
+static void add_gate_gradients(const sp_view *d, long r, long n, const sp_real *k, const sp_real *dh, const sp_real *saved,
+                               const sp_real *old)
+{
+    sp_real *restrict di = d->data + r * d->stride[0], *restrict df = di + n, *restrict dg = df + n, *restrict d_o = dg + n;
+    const sp_real *i = saved, *f = i + n, *g = f + n, *o = g + n, *tc = o + n;
+    for (long j = 0; j < n; j++) {
+        di[j] += k[j] * g[j] * (1 - i[j]) * i[j];
+        df[j] += k[j] * old[j] * (1 - f[j]) * f[j];
+        dg[j] += k[j] * i[j] * (1 - g[j] * g[j]);
+        d_o[j] += dh[j] * tc[j] * (1 - o[j]) * o[j];
+    }
+}
+
+static void backward(const sp_call *c)
+{
+    const long n = c->x[2].shape.dim[1];
+    for (long r = 0; r < c->y.shape.dim[0]; r++) {
+        const sp_real *saved = c->saved.data + r * 5 * n, *f = saved + n, *o = saved + 3 * n, *tc = saved + 4 * n;
+        const sp_real *old = c->x[2].data + r * c->x[2].stride[0];
+        const sp_real *dh = c->dy.data + r * 2 * n;
+        sp_real *k = c->dy.data + r * 2 * n + n;        /* dc' becomes k, in place: nobody reads it again */
+        for (long j = 0; j < n; j++)
+            k[j] += dh[j] * o[j] * (1 - tc[j] * tc[j]);
+        for (int x = 0; x < 2; x++)
+            if (c->dx[x].data)
+                add_gate_gradients(&c->dx[x], r, n, k, dh, saved, old);
+        if (c->dx[2].data) {
+            sp_real *restrict dc = c->dx[2].data + r * c->dx[2].stride[0];
+            for (long j = 0; j < n; j++)
+                dc[j] += k[j] * f[j];
+        }
+    }
+}
+
+/* y, and beside it a use of its h' half alone, as in a cell. */
+static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
+{
+    sp_tensor *y = sp_lstm_gates(t, leaf[0], leaf[1], leaf[2]);
+    return sp_mul(t, y, y);
+}
+
+static const struct sp_probe probes[] = {
+    { "cell", { { { 2, { 2, 12 } }, -1, 1 }, { { 2, { 2, 12 } }, -1, 1 }, { { 2, { 2, 3 } }, -1, 1 } }, build },
+    { 0 }
+};
+
+const sp_op sp_op_lstm_gates = { "lstm_gates", 0, infer, forward, backward, probes };
+
+sp_tensor *sp_lstm_gates(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *c)
+{
+    sp_tensor *in[] = { sp_as_rows(t, a), sp_as_rows(t, b), sp_as_rows(t, c) };
+    return sp_record(t, &sp_op_lstm_gates, 3, in, NULL, 0);
+}

@@ -1,0 +1,30 @@
+/* The operations. ops/table.h lists them, each with its formula and shapes; this header says what holds for all.
+
+   Every operation takes the tape first and returns a tensor that lives until the tape is reset or rewound. Where shapes
+   do not fit, or an input is NULL or poison, the result is poison and the tape holds the first cause (autograd/tape.h).
+   Elementwise operations broadcast: shapes are aligned at the last axis, sizes must be equal or 1. An axis may be
+   negative: -1 is the last. Non-finite inputs give non-finite outputs, never a crash. */
+#ifndef SP_OPS_OPS_H
+#define SP_OPS_OPS_H
+
+#include "autograd/op.h"
+
+SP_BEGIN
+
+enum {
+    SP_ALL = 1000,              /* as an axis: over all elements */
+    SP_IGNORE = -100            /* a class id that counts for nothing (the value PyTorch uses) */
+};
+
+#define SP_OP(name, prototype) prototype;
+#include "ops/table.h"
+#undef SP_OP
+
+/* Cuts x along an axis into n equal parts; part[0..n-1] are views. */
+void sp_split(sp_tape *t, sp_tensor *x, int axis, int n, sp_tensor **part);
+
+/* All operations, NULL at the end. */
+extern const sp_op *const sp_op_table[];
+
+SP_END
+#endif

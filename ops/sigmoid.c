@@ -1,0 +1,36 @@
+/* y = 1 / (1 + e^-x).   dx += dy y (1 - y) */
+#include "autograd/vmath.h"
+#include "ops/kernel.h"
+
+static void forward(const sp_call *c)
+{
+    sp_apply(&c->y, &c->x[0], sp_vsigmoid);
+}
+
+static void backward(const sp_call *c)
+{
+    SP_EACH3(c->y.shape, dx, c->dx[0], dy, c->dy, y, c->y, *dx += *dy * *y * (1 - *y));
+}
+
+static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_sigmoid(t, leaf[0]);
+}
+
+static sp_tensor *build_strided(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_sigmoid(t, sp_transpose(t, sp_slice(t, leaf[0], 1, 1, 3), 0, 1));
+}
+
+static const struct sp_probe probes[] = {
+    { "plain", { { { 2, { 3, 5 } }, -3, 3 } }, build },
+    { "strided", { { { 2, { 3, 5 } }, -3, 3 } }, build_strided },
+    { 0 }
+};
+
+const sp_op sp_op_sigmoid = { "sigmoid", 0, sp_infer_same, forward, backward, probes };
+
+sp_tensor *sp_sigmoid(sp_tape *t, sp_tensor *x)
+{
+    return sp_record(t, &sp_op_sigmoid, 1, &x, NULL, 0);
+}

@@ -1,0 +1,50 @@
+/* One row an operation: its name, which is also its file's, and its constructor. In the formulas y is the result, and
+   sizes in brackets are shapes; ... stands for any leading axes. */
+
+/* ---- arithmetic, elementwise with broadcasting ---- */
+SP_OP(add,           sp_tensor *sp_add(sp_tape *t, sp_tensor *a, sp_tensor *b))                     /* a + b */
+SP_OP(sub,           sp_tensor *sp_sub(sp_tape *t, sp_tensor *a, sp_tensor *b))                     /* a - b */
+SP_OP(mul,           sp_tensor *sp_mul(sp_tape *t, sp_tensor *a, sp_tensor *b))                     /* a * b */
+SP_OP(div,           sp_tensor *sp_div(sp_tape *t, sp_tensor *a, sp_tensor *b))                     /* a / b */
+SP_OP(maximum,       sp_tensor *sp_maximum(sp_tape *t, sp_tensor *a, sp_tensor *b))                 /* max(a, b); a tie halves the gradient */
+SP_OP(lerp,          sp_tensor *sp_lerp(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *w))      /* (1 - w) a + w b */
+SP_OP(where,         sp_tensor *sp_where(sp_tape *t, sp_tensor *mask, sp_tensor *a, sp_tensor *b))  /* a where mask != 0, else b */
+SP_OP(scale,         sp_tensor *sp_scale(sp_tape *t, sp_tensor *x, double factor))                  /* factor x */
+SP_OP(neg,           sp_tensor *sp_neg(sp_tape *t, sp_tensor *x))                                   /* -x */
+
+/* ---- functions, elementwise ---- */
+SP_OP(sigmoid,       sp_tensor *sp_sigmoid(sp_tape *t, sp_tensor *x))                               /* 1 / (1 + e^-x) */
+SP_OP(tanh,          sp_tensor *sp_tanh(sp_tape *t, sp_tensor *x))
+SP_OP(relu,          sp_tensor *sp_relu(sp_tape *t, sp_tensor *x))                                  /* max(x, 0); gradient 0 at 0 */
+SP_OP(exp,           sp_tensor *sp_exp(sp_tape *t, sp_tensor *x))
+SP_OP(log,           sp_tensor *sp_log(sp_tape *t, sp_tensor *x))                                   /* natural */
+SP_OP(sqrt,          sp_tensor *sp_sqrt(sp_tape *t, sp_tensor *x))
+SP_OP(abs,           sp_tensor *sp_abs(sp_tape *t, sp_tensor *x))                                   /* gradient 0 at 0 */
+SP_OP(dropout,       sp_tensor *sp_dropout(sp_tape *t, sp_tensor *x, double p))                     /* each element 0 with probability p, else x / (1 - p); x itself when not training. 0 <= p < 1 */
+
+/* ---- products ---- */
+SP_OP(matmul,        sp_tensor *sp_matmul(sp_tape *t, sp_tensor *a, sp_tensor *b))                  /* [...,m,k] x [...,k,n] -> [...,m,n]; leading axes equal, or absent on one side */
+SP_OP(affine,        sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *b))    /* x W + b: [...,k] x [k,n] + [n] -> [...,n] */
+
+/* ---- along the last axis ---- */
+SP_OP(softmax,       sp_tensor *sp_softmax(sp_tape *t, sp_tensor *x))                               /* e^x_i / sum_j e^x_j */
+SP_OP(log_softmax,   sp_tensor *sp_log_softmax(sp_tape *t, sp_tensor *x))                           /* x_i - log sum_j e^x_j */
+SP_OP(layer_norm,    sp_tensor *sp_layer_norm(sp_tape *t, sp_tensor *x, sp_tensor *gain, sp_tensor *bias, double epsilon))  /* gain (x - mean) / sqrt(variance + epsilon) + bias; gain, bias [n] */
+SP_OP(cross_entropy, sp_tensor *sp_cross_entropy(sp_tape *t, sp_tensor *logits, const int *ids, int ignore, const sp_real *weight))  /* [...,n] -> [...]: weight (log sum_j e^x_j - x_id) for each row; 0 where id == ignore. ids: one per row, 0..n-1 or ignore; weight: one per row, or NULL for 1 */
+
+/* ---- reductions over one axis, which disappears, or SP_ALL ---- */
+SP_OP(sum,           sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis))
+SP_OP(mean,          sp_tensor *sp_mean(sp_tape *t, sp_tensor *x, int axis))                        /* NaN over no elements */
+SP_OP(max,           sp_tensor *sp_max(sp_tape *t, sp_tensor *x, int axis))                         /* the gradient goes to the first of equals; an error over no elements */
+
+/* ---- memory: the first three are views and cost nothing ---- */
+SP_OP(slice,         sp_tensor *sp_slice(sp_tape *t, sp_tensor *x, int axis, long from, long to))   /* indices from <= i < to of an axis */
+SP_OP(transpose,     sp_tensor *sp_transpose(sp_tape *t, sp_tensor *x, int a, int b))               /* axes a and b change places */
+SP_OP(reshape,       sp_tensor *sp_reshape(sp_tape *t, sp_tensor *x, sp_shape shape))               /* the same elements, row-major; one size may be -1. A copy only where strides cannot do it */
+SP_OP(copy,          sp_tensor *sp_copy(sp_tape *t, sp_tensor *x))                                  /* x without gaps */
+SP_OP(concat,        sp_tensor *sp_concat(sp_tape *t, int n, sp_tensor *const *x, int axis))        /* one after the other along an axis; the other sizes equal */
+SP_OP(embedding,     sp_tensor *sp_embedding(sp_tape *t, sp_tensor *table, const int *ids, long n)) /* rows of a table [v,e]: y[i] = table[ids[i]], [n,e]; 0 <= id < v */
+
+/* ---- gates: the pointwise part of a cell in one pass ---- */
+SP_OP(lstm_gates,    sp_tensor *sp_lstm_gates(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *c))  /* i f g o = a + b, [B,4H]; c' = s(f) c + s(i) tanh(g); h' = s(o) tanh(c'): [B,H] -> h' and c' side by side, [B,2H] */
+SP_OP(gru_gates,     sp_tensor *sp_gru_gates(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *h))   /* r z n in a and b, [B,3H]: r = s(ar + br), z = s(az + bz), n = tanh(an + r bn); (1 - z) n + z h, [B,H] */
