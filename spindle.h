@@ -9,7 +9,16 @@
 #include "autograd/blas.h"
 #include "autograd/gradcheck.h"
 #include "autograd/dot.h"
+#include "autograd/file.h"
 
 #include "ops/ops.h"
+
+#include "nn/init.h"
+#include "nn/linear.h"
+#include "nn/embed.h"
+#include "nn/cell.h"
+#include "nn/stack.h"
+#include "nn/loss.h"
+#include "nn/optimizer.h"
 
 #endif

@@ -1,8 +1,6 @@
 #include "autograd/dot.h"
 
-#include <errno.h>
-#include <string.h>
-
+#include "autograd/file.h"
 #include "autograd/op.h"
 
 static const char *node_name(const sp_tensor *x, char text[32])
@@ -77,11 +75,9 @@ bool sp_dot_write(const sp_tape *t, FILE *out)
 
 bool sp_dot_save(const sp_tape *t, const char *path, sp_status *status)
 {
-    FILE *out = fopen(path, "w");
-    if (!out)
-        return sp_fail(status, SP_ERR_FILE, "%s: cannot be written: %s", path, strerror(errno));
-    bool ok = sp_dot_write(t, out);
-    if (fclose(out) || !ok)
-        return sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s", path, strerror(errno));
-    return true;
+    sp_file f;
+    if (!sp_file_begin(&f, path, status))
+        return false;
+    sp_dot_write(t, f.out);
+    return sp_file_end(&f, true, status);
 }

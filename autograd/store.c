@@ -7,27 +7,16 @@
 #include <string.h>
 
 #include "autograd/arena.h"
-
-/* On a failed allocation uthash leaves the element out and says so, instead of ending the process. */
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(element) ((element)->left_out = true)
-#include <uthash.h>
-
-struct entry {
-    sp_param param;             /* first, so that a sp_param pointer is an entry pointer */
-    bool left_out;
-    struct entry *next;
-    UT_hash_handle hh;
-};
+#include "autograd/map.h"
 
 struct sp_store {
-    struct entry *by_name;
-    struct entry **by_index;    /* [room] */
+    sp_map *by_name;            /* the index of each */
+    sp_param **by_index;        /* [room] */
     int count, room;
     sp_real *values;            /* [capacity] */
     long size, capacity;
     uint64_t seed;
-    sp_arena arena;             /* names, entries, layers */
+    sp_arena arena;             /* parameters with their names, layers */
     atomic_int tapes;
     sp_status status;
 };
@@ -39,8 +28,14 @@ static const sp_status no_store = { SP_ERR_MEMORY, "store: out of memory" };
 sp_store *sp_store_new(uint64_t seed)
 {
     sp_store *s = calloc(1, sizeof *s);
-    if (s)
-        s->seed = seed;
+    if (!s)
+        return NULL;
+    s->seed = seed;
+    s->by_name = sp_map_new();
+    if (!s->by_name) {
+        free(s);
+        return NULL;
+    }
     return s;
 }
 
@@ -48,7 +43,7 @@ void sp_store_free(sp_store *s)
 {
     if (!s)
         return;
-    HASH_CLEAR(hh, s->by_name);
+    sp_map_free(s->by_name);
     sp_arena_free(&s->arena);
     free(s->by_index);
     free(s->values);
@@ -76,7 +71,7 @@ static bool grow_index(sp_store *s)
     if (s->count < s->room)
         return true;
     int room = s->room ? 2 * s->room : 16;
-    struct entry **list = realloc(s->by_index, (size_t)room * sizeof *list);
+    sp_param **list = realloc(s->by_index, (size_t)room * sizeof *list);
     if (!list)
         return false;
     s->by_index = list;
@@ -94,7 +89,7 @@ sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *format, ...)
     int length = vsnprintf(name, sizeof name, format, args);
     va_end(args);
     long size = sp_shape_size(shape);
-    struct entry *e = NULL;
+    sp_param *p = NULL;
     if (length < 1 || length >= (int)sizeof name)
         sp_store_fail(s, SP_ERR_VALUE, "store: a parameter name has %d characters, not 1 to %d", length,
                       (int)sizeof name - 1);
@@ -106,31 +101,24 @@ sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *format, ...)
     else if (sp_store_find(s, name))
         sp_store_fail(s, SP_ERR_VALUE, "store: there are two parameters named '%s'", name);
     else
-        e = sp_store_alloc(s, sizeof *e + (size_t)length + 1);
-    if (!e)
+        p = sp_store_alloc(s, sizeof *p + (size_t)length + 1);
+    if (!p)
         return NULL;
     long padded = (size + ALIGN_REALS - 1) / ALIGN_REALS * ALIGN_REALS;
-    char *copy = memcpy(e + 1, name, (size_t)length + 1);
-    e->param = (sp_param){ .name = copy, .shape = shape, .store = s, .index = s->count, .offset = s->size };
-    if (grow_values(s, s->size + padded) && grow_index(s))
-        HASH_ADD_KEYPTR(hh, s->by_name, copy, (unsigned)length, e);
-    else
-        e->left_out = true;
-    if (e->left_out) {
+    *p = (sp_param){ .name = memcpy(p + 1, name, (size_t)length + 1), .shape = shape, .store = s, .index = s->count,
+                     .offset = s->size };
+    if (!grow_values(s, s->size + padded) || !grow_index(s) || !sp_map_put(s->by_name, name, (size_t)length, p->index)) {
         sp_store_fail(s, SP_ERR_MEMORY, "store: out of memory for parameter '%s' of %ld numbers", name, size);
         return NULL;
     }
-    s->by_index[s->count++] = e;
+    s->by_index[s->count++] = p;
     s->size += padded;
-    return &e->param;
+    return p;
 }
 
 sp_param *sp_store_find(const sp_store *s, const char *name)
 {
-    struct entry *e = NULL;
-    if (s)
-        HASH_FIND_STR(s->by_name, name, e);
-    return e ? &e->param : NULL;
+    return s ? sp_store_at(s, sp_map_get(s->by_name, name, strlen(name))) : NULL;
 }
 
 int sp_store_count(const sp_store *s)
@@ -140,7 +128,7 @@ int sp_store_count(const sp_store *s)
 
 sp_param *sp_store_at(const sp_store *s, int index)
 {
-    return s && index >= 0 && index < s->count ? &s->by_index[index]->param : NULL;
+    return s && index >= 0 && index < s->count ? s->by_index[index] : NULL;
 }
 
 sp_real *sp_store_values(const sp_store *s)

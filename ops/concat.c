@@ -1,18 +1,12 @@
 /* y = x_1, x_2, ... one after the other along an axis.   dx_i += its part of dy */
 #include "ops/kernel.h"
 
-static int axis_of(const sp_call *c)
-{
-    int axis = *(const int *)c->attr;
-    return axis < 0 ? axis + c->x[0].shape.rank : axis;
-}
-
 static bool infer(sp_call *c, sp_status *s)
 {
     char first[SP_SHAPE_TEXT], other[SP_SHAPE_TEXT];
     int axis = *(const int *)c->attr;
     sp_shape y = c->x[0].shape;
-    if (!sp_check_axis(y, &axis, s))
+    if (!sp_check_axis(y, axis, s))
         return false;
     for (int i = 1; i < c->inputs; i++) {
         sp_shape x = c->x[i].shape, rest = y;
@@ -41,7 +35,7 @@ static void forward(const sp_call *c)
 {
     long at = 0;
     for (int i = 0; i < c->inputs; i++) {
-        sp_view part = part_of(&c->y, &c->x[i], axis_of(c), &at);
+        sp_view part = part_of(&c->y, &c->x[i], *(const int *)c->attr, &at);
         SP_EACH2(part.shape, y, part, x, c->x[i], *y = *x);
     }
 }
@@ -50,7 +44,7 @@ static void backward(const sp_call *c)
 {
     long at = 0;
     for (int i = 0; i < c->inputs; i++) {
-        sp_view part = part_of(&c->dy, &c->x[i], axis_of(c), &at);
+        sp_view part = part_of(&c->dy, &c->x[i], *(const int *)c->attr, &at);
         if (c->dx[i].data)
             SP_EACH2(part.shape, dx, c->dx[i], dy, part, *dx += *dy);
     }
@@ -78,5 +72,6 @@ sp_tensor *sp_concat(sp_tape *t, int n, sp_tensor *const *x, int axis)
 {
     if (n < 1)
         return sp_tape_fail(t, SP_ERR_VALUE, "concat: %d inputs", n);
+    axis = sp_axis_of(x[0], axis);
     return sp_record(t, &sp_op_concat, n, x, &axis, sizeof axis);
 }

@@ -19,8 +19,11 @@ bool sp_infer_same(sp_call *c, sp_status *s);
 /* The output has the shape that all inputs broadcast to: aligned at the last axis, sizes equal or 1. */
 bool sp_infer_broadcast(sp_call *c, sp_status *s);
 
-/* Axis -1 is the last. Makes *axis non-negative, or fails with the numbers. */
-bool sp_check_axis(sp_shape shape, int *axis, sp_status *s);
+/* An axis counted from the front (-1 is the last); one that x does not have, and SP_ALL, as it is. For constructors. */
+int sp_axis_of(const sp_tensor *x, int axis);
+
+/* Fails with the numbers if the shape does not have the axis. */
+bool sp_check_axis(sp_shape shape, int axis, sp_status *s);
 
 /* y.shape is x's without the axis, or a scalar for SP_ALL; and y seen in x's shape again, with stride 0 along that. */
 bool sp_infer_reduced(sp_call *c, int axis, sp_status *s);

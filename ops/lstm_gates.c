@@ -38,42 +38,34 @@ static void forward(const sp_call *c)
     }
 }
 
-/* d += s: one more gradient of the gates, for each of the inputs that are summed into them. */
-static void add_gate_gradients(const sp_view *d, long r, long n, const sp_real *k, const sp_real *dh, const sp_real *saved,
-                               const sp_real *old)
-{
-    sp_real *restrict di = d->data + r * d->stride[0], *restrict df = di + n, *restrict dg = df + n, *restrict d_o = dg + n;
-    const sp_real *i = saved, *f = i + n, *g = f + n, *o = g + n, *tc = o + n;
-    for (long j = 0; j < n; j++) {
-        di[j] += k[j] * g[j] * (1 - i[j]) * i[j];
-        df[j] += k[j] * old[j] * (1 - f[j]) * f[j];
-        dg[j] += k[j] * i[j] * (1 - g[j] * g[j]);
-        d_o[j] += dh[j] * tc[j] * (1 - o[j]) * o[j];
-    }
-}
-
 static void backward(const sp_call *c)
 {
     const long n = c->x[2].shape.dim[1];
     for (long r = 0; r < c->y.shape.dim[0]; r++) {
-        const sp_real *saved = c->saved.data + r * 5 * n, *f = saved + n, *o = saved + 3 * n, *tc = saved + 4 * n;
+        const sp_real *i = c->saved.data + r * 5 * n, *f = i + n, *g = f + n, *o = g + n, *tc = o + n;
         const sp_real *old = c->x[2].data + r * c->x[2].stride[0];
-        const sp_real *dh = c->dy.data + r * 2 * n;
-        sp_real *k = c->dy.data + r * 2 * n + n;        /* dc' becomes k, in place: nobody reads it again */
-        for (long j = 0; j < n; j++)
-            k[j] += dh[j] * o[j] * (1 - tc[j] * tc[j]);
-        for (int x = 0; x < 2; x++)
-            if (c->dx[x].data)
-                add_gate_gradients(&c->dx[x], r, n, k, dh, saved, old);
+        const sp_real *dh = c->dy.data + r * 2 * n, *dnew = dh + n;
+        for (int x = 0; x < 2; x++) {                   /* a and b: they are summed, so their gradients are the same */
+            if (!c->dx[x].data)
+                continue;
+            sp_real *restrict di = c->dx[x].data + r * c->dx[x].stride[0];
+            sp_real *restrict df = di + n, *restrict dg = df + n, *restrict d_o = dg + n;
+            for (long j = 0; j < n; j++) {
+                sp_real k = dnew[j] + dh[j] * o[j] * (1 - tc[j] * tc[j]);
+                di[j] += k * g[j] * (1 - i[j]) * i[j];
+                df[j] += k * old[j] * (1 - f[j]) * f[j];
+                dg[j] += k * i[j] * (1 - g[j] * g[j]);
+                d_o[j] += dh[j] * tc[j] * (1 - o[j]) * o[j];
+            }
+        }
         if (c->dx[2].data) {
             sp_real *restrict dc = c->dx[2].data + r * c->dx[2].stride[0];
             for (long j = 0; j < n; j++)
-                dc[j] += k[j] * f[j];
+                dc[j] += (dnew[j] + dh[j] * o[j] * (1 - tc[j] * tc[j])) * f[j];
         }
     }
 }
 
-/* y, and beside it a use of its h' half alone, as in a cell. */
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     sp_tensor *y = sp_lstm_gates(t, leaf[0], leaf[1], leaf[2]);

@@ -9,7 +9,7 @@ static bool infer(sp_call *c, sp_status *s)
     int axis = *(const int *)c->attr;
     if (!sp_infer_reduced(c, axis, s))
         return false;
-    if (!x.dim[axis < 0 ? axis + x.rank : axis])
+    if (!x.dim[axis])
         return sp_fail(s, SP_ERR_SHAPE, "%s has no elements along axis %d", sp_shape_format(text, x), axis);
     c->saved.shape = c->y.shape.rank ? c->y.shape : SP_SHAPE(1);
     return true;
@@ -17,8 +17,7 @@ static bool infer(sp_call *c, sp_status *s)
 
 static void forward(const sp_call *c)
 {
-    int axis = *(const int *)c->attr;
-    axis = axis < 0 ? axis + c->x[0].shape.rank : axis;
+    const int axis = *(const int *)c->attr;
     const long n = c->x[0].shape.dim[axis], step = c->x[0].stride[axis];
     sp_view first = sp_without_axis(&c->x[0], axis);
     SP_EACH3(c->saved.shape, where, c->saved, y, c->y, x, first, {
@@ -33,8 +32,7 @@ static void forward(const sp_call *c)
 
 static void backward(const sp_call *c)
 {
-    int axis = *(const int *)c->attr;
-    axis = axis < 0 ? axis + c->x[0].shape.rank : axis;
+    const int axis = *(const int *)c->attr;
     const long step = c->x[0].stride[axis];
     sp_view first = sp_without_axis(&c->dx[0], axis);
     SP_EACH3(c->saved.shape, dx, first, dy, c->dy, where, c->saved, dx[(long)*where * step] += *dy);
@@ -73,6 +71,7 @@ const sp_op sp_op_max = { "max", 0, infer, forward, backward, probes };
 
 sp_tensor *sp_max(sp_tape *t, sp_tensor *x, int axis)
 {
+    axis = sp_axis_of(x, axis);
     if (axis == SP_ALL) {
         x = sp_reshape(t, x, SP_SHAPE(-1));
         axis = 0;

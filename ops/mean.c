@@ -13,7 +13,7 @@ static sp_real count(const sp_call *c)
 {
     int axis = *(const int *)c->attr;
     sp_shape x = c->x[0].shape;
-    return (sp_real)(axis == SP_ALL ? sp_shape_size(x) : x.dim[axis < 0 ? axis + x.rank : axis]);
+    return (sp_real)(axis == SP_ALL ? sp_shape_size(x) : x.dim[axis]);
 }
 
 static void forward(const sp_call *c)
@@ -60,5 +60,6 @@ const sp_op sp_op_mean = { "mean", 0, infer, forward, backward, probes };
 
 sp_tensor *sp_mean(sp_tape *t, sp_tensor *x, int axis)
 {
+    axis = sp_axis_of(x, axis);
     return sp_record(t, &sp_op_mean, 1, &x, &axis, sizeof axis);
 }

@@ -28,14 +28,17 @@ bool sp_infer_broadcast(sp_call *c, sp_status *s)
     return true;
 }
 
-bool sp_check_axis(sp_shape shape, int *axis, sp_status *s)
+int sp_axis_of(const sp_tensor *x, int axis)
+{
+    int rank = sp_shape_get(x).rank;
+    return axis < 0 && axis + rank >= 0 ? axis + rank : axis;
+}
+
+bool sp_check_axis(sp_shape shape, int axis, sp_status *s)
 {
     char text[SP_SHAPE_TEXT];
-    int k = *axis < 0 ? *axis + shape.rank : *axis;
-    if (k < 0 || k >= shape.rank)
-        return sp_fail(s, SP_ERR_SHAPE, "%s has no axis %d", sp_shape_format(text, shape), *axis);
-    *axis = k;
-    return true;
+    return (axis >= 0 && axis < shape.rank)
+           || sp_fail(s, SP_ERR_SHAPE, "%s has no axis %d", sp_shape_format(text, shape), axis);
 }
 
 bool sp_infer_reduced(sp_call *c, int axis, sp_status *s)
@@ -44,7 +47,7 @@ bool sp_infer_reduced(sp_call *c, int axis, sp_status *s)
         c->y.shape = SP_SCALAR;
         return true;
     }
-    if (!sp_check_axis(c->x[0].shape, &axis, s))
+    if (!sp_check_axis(c->x[0].shape, axis, s))
         return false;
     c->y.shape = sp_without_axis(&c->x[0], axis).shape;
     return true;
@@ -53,8 +56,6 @@ bool sp_infer_reduced(sp_call *c, int axis, sp_status *s)
 sp_view sp_broadcast_back(const sp_view *y, const sp_view *x, int axis)
 {
     sp_view b = { .data = y->data, .shape = x->shape };
-    if (axis < 0)
-        axis += x->shape.rank;
     for (int i = 0, k = 0; i < x->shape.rank && axis != SP_ALL; i++)
         b.stride[i] = i == axis ? 0 : y->stride[k++];
     return b;

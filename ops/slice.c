@@ -10,8 +10,8 @@ static bool infer(sp_call *c, sp_status *s)
 {
     const struct attr *a = c->attr;
     char text[SP_SHAPE_TEXT];
-    int axis = a->axis;
-    if (!sp_check_axis(c->x[0].shape, &axis, s))
+    const int axis = a->axis;
+    if (!sp_check_axis(c->x[0].shape, axis, s))
         return false;
     if (a->from < 0 || a->from > a->to || a->to > c->x[0].shape.dim[axis])
         return sp_fail(s, SP_ERR_SHAPE, "%s has no indices %ld to %ld along axis %d",
@@ -36,7 +36,7 @@ const sp_op sp_op_slice = { "slice", SP_OP_VIEW, infer, NULL, NULL, probes };
 
 sp_tensor *sp_slice(sp_tape *t, sp_tensor *x, int axis, long from, long to)
 {
-    struct attr a = { axis, from, to };
+    struct attr a = { sp_axis_of(x, axis), from, to };
     return sp_record(t, &sp_op_slice, 1, &x, &a, sizeof a);
 }
 

@@ -47,5 +47,6 @@ const sp_op sp_op_sum = { "sum", 0, infer, forward, backward, probes };
 
 sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis)
 {
+    axis = sp_axis_of(x, axis);
     return sp_record(t, &sp_op_sum, 1, &x, &axis, sizeof axis);
 }

@@ -37,8 +37,9 @@ SP_OP(sum,           sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis))
 SP_OP(mean,          sp_tensor *sp_mean(sp_tape *t, sp_tensor *x, int axis))                        /* NaN over no elements */
 SP_OP(max,           sp_tensor *sp_max(sp_tape *t, sp_tensor *x, int axis))                         /* the gradient goes to the first of equals; an error over no elements */
 
-/* ---- memory: the first three are views and cost nothing ---- */
+/* ---- memory: the first four are views and cost nothing ---- */
 SP_OP(slice,         sp_tensor *sp_slice(sp_tape *t, sp_tensor *x, int axis, long from, long to))   /* indices from <= i < to of an axis */
+SP_OP(index,         sp_tensor *sp_index(sp_tape *t, sp_tensor *x, int axis, long at))               /* one index of an axis, which disappears */
 SP_OP(transpose,     sp_tensor *sp_transpose(sp_tape *t, sp_tensor *x, int a, int b))               /* axes a and b change places */
 SP_OP(reshape,       sp_tensor *sp_reshape(sp_tape *t, sp_tensor *x, sp_shape shape))               /* the same elements, row-major; one size may be -1. A copy only where strides cannot do it */
 SP_OP(copy,          sp_tensor *sp_copy(sp_tape *t, sp_tensor *x))                                  /* x without gaps */

@@ -8,7 +8,7 @@ struct attr {
 static bool infer(sp_call *c, sp_status *s)
 {
     struct attr k = *(const struct attr *)c->attr;
-    if (!sp_check_axis(c->x[0].shape, &k.a, s) || !sp_check_axis(c->x[0].shape, &k.b, s))
+    if (!sp_check_axis(c->x[0].shape, k.a, s) || !sp_check_axis(c->x[0].shape, k.b, s))
         return false;
     c->y = c->x[0];
     c->y.shape.dim[k.a] = c->x[0].shape.dim[k.b];
@@ -32,6 +32,6 @@ const sp_op sp_op_transpose = { "transpose", SP_OP_VIEW, infer, NULL, NULL, prob
 
 sp_tensor *sp_transpose(sp_tape *t, sp_tensor *x, int a, int b)
 {
-    struct attr k = { a, b };
+    struct attr k = { sp_axis_of(x, a), sp_axis_of(x, b) };
     return sp_record(t, &sp_op_transpose, 1, &x, &k, sizeof k);
 }

@@ -1,0 +1,89 @@
+#include "nn/optimizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autograd/arena.h"
+
+static const struct sp_rule *const rules[] = { &sp_rule_sgd, &sp_rule_adam };
+
+enum { RULES = sizeof rules / sizeof *rules };
+
+sp_optimizer *sp_optimizer_new(sp_store *store, const char *kind, double lr, sp_status *status)
+{
+    const struct sp_rule *rule = NULL;
+    for (int i = 0; i < RULES; i++)
+        if (!strcmp(rules[i]->name, kind))
+            rule = rules[i];
+    if (!rule) {
+        sp_fail(status, SP_ERR_VALUE, "optimizer '%s' is none of: sgd adam", kind);
+        return NULL;
+    }
+    sp_optimizer *o = calloc(1, sizeof *o);
+    bool ok = o;
+    if (o)
+        *o = (sp_optimizer){ .lr = lr, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .store = store, .rule = rule };
+    for (int i = 0; ok && i < rule->slots; i++)
+        ok = (o->slot[i] = sp_aligned_calloc((size_t)sp_store_size(store) * sizeof *o->slot[i])) != NULL;
+    if (ok)
+        return o;
+    sp_fail(status, SP_ERR_MEMORY, "optimizer: out of memory for %ld parameters", sp_store_size(store));
+    sp_optimizer_free(o);
+    return NULL;
+}
+
+void sp_optimizer_free(sp_optimizer *o)
+{
+    if (o) {
+        free(o->slot[0]);
+        free(o->slot[1]);
+        free(o);
+    }
+}
+
+bool sp_step(sp_optimizer *o, sp_tape *t)
+{
+    if (!sp_ok(t))
+        return false;
+    if (sp_tape_store(t) != o->store) {
+        sp_tape_fail(t, SP_ERR_VALUE, "optimizer: made for another store than the tape's");
+        return false;
+    }
+    const sp_real *gradients = sp_gradients(t);
+    if (!gradients)
+        return false;
+    o->steps++;
+    o->rule->update(o, sp_store_size(o->store), sp_store_values(o->store), gradients);
+    sp_zero_grad(t);
+    return true;
+}
+
+/* The sum of squares in double; eight partial sums, so that it vectorises. */
+static double squared_norm(long n, const sp_real *g)
+{
+    double sum[8] = { 0 };
+    for (long i = 0; i + 8 <= n; i += 8)
+        for (int k = 0; k < 8; k++)
+            sum[k] += (double)g[i + k] * (double)g[i + k];
+    for (long i = n / 8 * 8; i < n; i++)
+        sum[0] += (double)g[i] * (double)g[i];
+    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+double sp_clip_norm(sp_tape *t, double most)
+{
+    sp_real *g = sp_ok(t) ? sp_gradients(t) : NULL;
+    long n = sp_store_size(sp_tape_store(t));
+    if (!g)
+        return NAN;
+    double norm = sqrt(squared_norm(n, g));
+    if (!isfinite(norm))
+        sp_tape_fail(t, SP_ERR_VALUE, "clip: the gradient has the norm %g", norm);
+    else if (norm > most) {
+        sp_real k = (sp_real)(most / norm);
+        for (long i = 0; i < n; i++)
+            g[i] *= k;
+    }
+    return norm;
+}

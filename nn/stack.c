@@ -1,0 +1,89 @@
+#include "nn/stack.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/ops.h"
+
+sp_stack sp_stack_make(sp_store *s, const char *kind, const char *scope, long in, long hidden, int layers, double dropout)
+{
+    sp_stack k = { .dropout = dropout };
+    if (layers < 1 || layers > SP_MAX_LAYERS)
+        sp_store_fail(s, SP_ERR_VALUE, "%s: %d layers, not 1 to %d", scope, layers, SP_MAX_LAYERS);
+    else if (!(dropout >= 0 && dropout < 1))
+        sp_store_fail(s, SP_ERR_VALUE, "%s: dropout %g, not in 0 <= p < 1", scope, dropout);
+    else
+        while (k.layers < layers) {
+            k.cell[k.layers] = sp_cell_make(s, kind, scope, k.layers, k.layers ? hidden : in, hidden);
+            k.layers++;
+        }
+    return k;
+}
+
+struct sp_state {
+    long batch;
+    int layers;
+    struct {
+        int states;
+        sp_shape shape[SP_MAX_STATES];
+        sp_real *values[SP_MAX_STATES];         /* in block */
+    } layer[SP_MAX_LAYERS];
+    long size;
+    sp_real block[];
+};
+
+sp_state *sp_state_new(const sp_stack *stack, long batch)
+{
+    long size = 0;
+    for (int l = 0; l < stack->layers; l++)
+        for (int i = 0; i < stack->cell[l].states; i++)
+            size += batch * stack->cell[l].width[i];
+    sp_state *s = batch > 0 ? calloc(1, sizeof *s + (size_t)size * sizeof *s->block) : NULL;
+    if (!s)
+        return NULL;
+    s->batch = batch;
+    s->layers = stack->layers;
+    s->size = size;
+    sp_real *at = s->block;
+    for (int l = 0; l < stack->layers; l++) {
+        s->layer[l].states = stack->cell[l].states;
+        for (int i = 0; i < stack->cell[l].states; i++) {
+            s->layer[l].shape[i] = SP_SHAPE(batch, stack->cell[l].width[i]);
+            s->layer[l].values[i] = at;
+            at += batch * stack->cell[l].width[i];
+        }
+    }
+    return s;
+}
+
+void sp_state_free(sp_state *s)
+{
+    free(s);
+}
+
+void sp_state_zero(sp_state *s)
+{
+    memset(s->block, 0, (size_t)s->size * sizeof *s->block);
+}
+
+sp_tensor *sp_stack_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_state *carry)
+{
+    if (stack->layers < 1)
+        return sp_tape_fail(t, SP_ERR_VALUE, "stack: no layers (was it made?)");
+    if (carry && (carry->batch != sp_dim(xs, 1) || carry->layers != stack->layers))
+        return sp_tape_fail(t, SP_ERR_SHAPE, "stack: %d layers and a batch of %ld, but the carried state has %d and %ld",
+                            stack->layers, sp_dim(xs, 1), carry->layers, carry->batch);
+    for (int l = 0; l < stack->layers; l++) {
+        sp_tensor *state[SP_MAX_STATES] = { NULL };
+        sp_scope_push(t, "l%d", l);
+        for (int i = 0; carry && i < carry->layer[l].states; i++)
+            state[i] = sp_feed(t, carry->layer[l].values[i], carry->layer[l].shape[i]);
+        if (l)
+            xs = sp_dropout(t, xs, stack->dropout);
+        xs = sp_unroll(t, &stack->cell[l], xs, state);
+        for (int i = 0; carry && sp_ok(t) && i < carry->layer[l].states; i++)
+            sp_read(state[i], carry->layer[l].values[i]);
+        sp_scope_pop(t);
+    }
+    return xs;
+}
