@@ -20,5 +20,17 @@
 #include "nn/stack.h"
 #include "nn/loss.h"
 #include "nn/optimizer.h"
+#include "nn/safetensors.h"
+
+#include "zoo/text.h"
+#include "zoo/stream.h"
+#include "zoo/sampling.h"
+#include "zoo/lm.h"
+#include "zoo/ngram.h"
+#include "zoo/corpus.h"
+#include "zoo/trainer.h"
+#include "zoo/progress.h"
+#include "zoo/report.h"
+#include "zoo/options.h"
 
 #endif

@@ -439,8 +439,9 @@ static bool gather_inputs(sp_tape *t, const sp_op *op, struct sp_node *n, sp_ten
     *wants_grad = false;
     for (size_t i = 0; i < k; i++) {
         sp_tensor *x = input[i];
-        if (!x || x->tape != t) {
-            sp_tape_fail(t, SP_ERR_VALUE, "%s: input %zu %s", op->name, i + 1, x ? "belongs to another tape" : "is NULL");
+        if (!sp_sound(x) || x->tape != t) {
+            sp_tape_fail(t, SP_ERR_VALUE, "%s: input %zu %s", op->name, i + 1,
+                         !x ? "is NULL" : x->tape != t ? "belongs to another tape" : "is of a call that failed");
             return false;
         }
         n->input[i] = x;

@@ -83,7 +83,7 @@ sp_tensor *sp_cross_entropy(sp_tape *t, sp_tensor *logits, const int *ids, int i
 {
     sp_tensor *rows = sp_as_rows(t, logits);
     if (!sp_sound(rows))
-        return rows;
+        return rows ? rows : sp_tape_fail(t, SP_ERR_VALUE, "cross_entropy: input 1 is NULL");
     size_t n = (size_t)sp_dim(rows, 0);
     if (n && !ids)
         return sp_tape_fail(t, SP_ERR_VALUE, "cross_entropy: no ids");

@@ -51,7 +51,7 @@ const sp_op sp_op_dropout = { "dropout", SP_OP_RANDOM, infer, forward, backward,
 
 sp_tensor *sp_dropout(sp_tape *t, sp_tensor *x, double p)
 {
-    if (!sp_sound(x) || (p == 0) || (!sp_tape_training(t) && p > 0 && p < 1))
+    if (x && (p == 0 || (!sp_tape_training(t) && p > 0 && p < 1)))
         return x;
     sp_tensor *rows = sp_as_rows(t, x);
     return sp_like_rows(t, sp_record(t, &sp_op_dropout, 1, &rows, &p, sizeof p), x);

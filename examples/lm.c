@@ -1,0 +1,607 @@
+/* A language model from the command line: train it on a text, let it write, measure it.
+
+       lm train --data shakespeare.txt --out model.safetensors
+       lm sample model.safetensors --prime "To be" --length 200
+       lm eval model.safetensors --data other.txt
+       echo "the apple and pear salad" | lm score model.safetensors
+       lm demo
+*/
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <spindle/spindle.h>
+
+extern char **environ;
+
+/* ---- what all commands share ----------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+/* The first Ctrl-C asks the training to end, the second ends the program. */
+static void catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static int report_error(const sp_status *status)
+{
+    fprintf(stderr, "lm: %s\n", status->message);
+    return EXIT_FAILURE;
+}
+
+/* The last line on standard output. */
+static int finish(sp_report *r)
+{
+    bool ok = sp_report_write(r, stdout);
+    sp_report_free(r);
+    if (!ok)
+        fprintf(stderr, "lm: the results could not be written\n");
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* Symbols as text: words with spaces between them, except at line ends. */
+static void print_symbols(const sp_vocabulary *v, const int *id, long n, FILE *out)
+{
+    bool word = sp_vocabulary_level(v) == SP_LEVEL_WORD, line_start = true;
+    for (long i = 0; i < n; i++) {
+        size_t length;
+        const char *s = sp_vocabulary_symbol(v, id[i], &length);
+        bool line_end = length == 1 && *s == '\n';
+        if (word && !line_start && !line_end)
+            fputc(' ', out);
+        fwrite(s, 1, length, out);
+        line_start = line_end;
+    }
+}
+
+/* ---- train ----------------------------------------------------------------------------------------------------- */
+
+struct settings {
+    const char *data, *valid, *out, *level, *log, *graph;
+    sp_lm_config model;
+    long layers, batch, bptt, vocabulary, seed;
+    sp_trainer_config trainer;
+};
+
+static struct settings defaults(void)
+{
+    return (struct settings){
+        .out = "lm.safetensors", .level = "char", .batch = 50, .bptt = 50, .vocabulary = 10000, .layers = 2, .seed = 1,
+        .model = { .cell = "lstm", .embed = 128, .hidden = 128 },
+        .trainer = { .optimizer = "adam", .lr = 2e-3, .clip = 5, .epochs = 10, .progress = stderr, .stop = &stop },
+    };
+}
+
+/* The texts as numbers, and the model that learns from them. */
+struct run {
+    const struct settings *settings;
+    sp_ids train, valid;
+    sp_lm *model;
+    sp_stream stream;           /* the one being read */
+    sp_state *state;
+    int *x, *y;                 /* [bptt,batch] */
+};
+
+static void close_run(struct run *r)
+{
+    free(r->train.id);
+    free(r->valid.id);
+    free(r->x);
+    free(r->y);
+    sp_state_free(r->state);
+    sp_lm_free(r->model);
+}
+
+static long begin(void *self, bool training)
+{
+    struct run *r = self;
+    const sp_ids *ids = training ? &r->train : &r->valid;
+    r->stream = sp_stream_of(ids->id, ids->n, r->settings->batch, r->settings->bptt);
+    sp_state_zero(r->state);
+    return r->stream.windows;
+}
+
+static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, long *count)
+{
+    struct run *r = self;
+    (void)training;
+    *count = sp_stream_read(&r->stream, batch, r->x, r->y);
+    return sp_lm_loss(t, r->model, r->x, r->y, sp_stream_length(&r->stream, batch), r->settings->batch, r->state);
+}
+
+static bool save(void *self, sp_status *status)
+{
+    const struct run *r = self;
+    return sp_lm_save(r->model, r->settings->out, status);
+}
+
+/* Can the model be saved when it is done? Better known now. */
+static bool check_writable(const char *path, sp_status *status)
+{
+    sp_file f;
+    return sp_file_begin(&f, path, status) && sp_file_end(&f, false, status);
+}
+
+/* Cuts the last tenth of a text's symbols off. */
+static size_t first_part(const char *text, size_t size, sp_level level)
+{
+    size_t at = 0, length;
+    long n = 0, keep;
+    while (sp_text_next(text, size, level, &at, &length))
+        n++;
+    keep = n - n / 10;
+    for (at = 0; keep-- > 0; )
+        sp_text_next(text, size, level, &at, &length);
+    return at;
+}
+
+/* Encodes both texts and makes the model. */
+static bool open_run(struct run *r, const char *text, size_t size, const char *valid, size_t valid_size, sp_status *status)
+{
+    const struct settings *s = r->settings;
+    sp_level level = strcmp(s->level, "word") ? SP_LEVEL_CHAR : SP_LEVEL_WORD;
+    if (!valid) {
+        size_t part = first_part(text, size, level);
+        valid = text + part;
+        valid_size = size - part;
+        size = part;
+    }
+    sp_lm_config config = s->model;
+    config.layers = (int)s->layers;
+    sp_vocabulary *v = sp_vocabulary_of(text, size, level, s->vocabulary, status);
+    if (!v || !(r->model = sp_lm_new(&config, v, (uint64_t)s->seed, status)))
+        return false;
+    if (!sp_encode(v, text, size, &r->train, status) || !sp_encode(v, valid, valid_size, &r->valid, status))
+        return false;
+    if (r->train.n <= s->batch * s->bptt)
+        return sp_fail(status, SP_ERR_VALUE, "%s: %ld symbols to train on, but one window of --batch %ld streams of --bptt "
+                       "%ld steps needs %ld", s->data, r->train.n, s->batch, s->bptt, s->batch * s->bptt + 1);
+    if (r->valid.n <= s->batch)
+        return sp_fail(status, SP_ERR_VALUE, "%s: %ld symbols to validate on, but --batch %ld streams need %ld",
+                       s->valid ? s->valid : s->data, r->valid.n, s->batch, s->batch + 1);
+    size_t window = (size_t)(s->batch * s->bptt) * sizeof *r->x;
+    r->x = malloc(window);
+    r->y = malloc(window);
+    r->state = sp_state_new(&r->model->stack, s->batch);
+    return (r->x && r->y && r->state) || sp_fail(status, SP_ERR_MEMORY, "out of memory for a window");
+}
+
+/* The graph of two streams over three time steps: enough to see everything, small enough to look at. */
+static bool draw_graph(const sp_lm *m, const char *path, sp_status *status)
+{
+    const int x[6] = { 0 };
+    sp_tape *t = sp_tape_new(m->store);
+    sp_lm_loss(t, m, x, x, 3, 2, NULL);
+    bool ok = sp_ok(t) ? sp_dot_save(t, path, status) : sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t));
+    sp_tape_free(t);
+    return ok;
+}
+
+static bool train_run(struct run *r, sp_training *result, sp_status *status)
+{
+    const struct settings *s = r->settings;
+    const sp_task task = { .self = r, .store = r->model->store, .begin = begin, .loss = loss, .save = save };
+    char params[32], n[32], m[32];
+    long count = 0;
+    for (int i = 0; i < sp_store_count(r->model->store); i++)
+        count += sp_shape_size(sp_store_at(r->model->store, i)->shape);
+    fprintf(stderr, "%s to train on, %s to validate on, %d symbols, %s parameters, %s kernels\n",
+            sp_thousands(n, r->train.n), sp_thousands(m, r->valid.n), sp_vocabulary_size(r->model->vocabulary),
+            sp_thousands(params, count), sp_blas_kernels());
+    if (r->valid.unknown)
+        fprintf(stderr, "%ld of the symbols to validate on are unknown\n", r->valid.unknown);
+    if (s->graph && !draw_graph(r->model, s->graph, status))
+        return false;
+    catch_signals();
+    if (!sp_train(&task, &s->trainer, result, status))
+        return false;
+    if (result->interrupted)
+        fprintf(stderr, "Interrupted in epoch %ld. %s holds the best model so far, valid %.3f nats per symbol, %s.\n",
+                result->epochs + 1, s->out, result->best_loss,
+                result->best_epoch ? "from the end of an earlier epoch" : "as it is now");
+    return true;
+}
+
+static void report_training(sp_report *j, const sp_training *x, const struct settings *s)
+{
+    sp_report_text(j, "model", s->out);
+    sp_report_count(j, "epochs", x->epochs);
+    sp_report_number(j, "train_loss", x->train_loss);
+    sp_report_number(j, "valid_loss", x->valid_loss);
+    sp_report_number(j, "best_valid_loss", x->best_loss);
+    sp_report_count(j, "best_epoch", x->best_epoch);
+    sp_report_number(j, "tokens_per_s", x->tokens_per_s);
+    sp_report_number(j, "seconds", x->seconds);
+    sp_report_flag(j, "interrupted", x->interrupted);
+}
+
+static sp_parsed parse_train(struct settings *s, int argc, char **argv, sp_status *status)
+{
+    char cells[64] = "";
+    for (int i = 0; sp_cell_kind(i); i++)
+        snprintf(cells + strlen(cells), sizeof cells - strlen(cells), "%s%s", i ? "|" : "", sp_cell_kind(i));
+    const sp_option options[] = {
+        { "data", SP_OPTION_TEXT, &s->data, .argument = "FILE", .required = true, .help = "text to train on" },
+        { "valid", SP_OPTION_TEXT, &s->valid, .argument = "FILE", .help = "text to validate on; else the last tenth of --data" },
+        { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
+        { "level", SP_OPTION_CHOICE, &s->level, .argument = "char|word", .help = "what a symbol is" },
+        { "vocab", SP_OPTION_WHOLE, &s->vocabulary, 1, 1e6, .help = "most symbols; rarer ones are <unk>" },
+        { "cell", SP_OPTION_CHOICE, &s->model.cell, .argument = cells, .help = "kind of recurrent cell" },
+        { "hidden", SP_OPTION_WHOLE, &s->model.hidden, 1, 65536, .help = "size of each layer" },
+        { "layers", SP_OPTION_WHOLE, &s->layers, 1, SP_MAX_LAYERS, .help = "cells on top of each other" },
+        { "embed", SP_OPTION_WHOLE, &s->model.embed, 1, 65536, .help = "size of a symbol's vector" },
+        { "tied", SP_OPTION_FLAG, &s->model.tied, .help = "output weights are the embedding's; needs --embed = --hidden" },
+        { "dropout", SP_OPTION_NUMBER, &s->model.dropout, 0, 0.99, .help = "probability, on all but recurrent connections" },
+        { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "streams read side by side" },
+        { "bptt", SP_OPTION_WHOLE, &s->bptt, 1, 65536, .help = "time steps of a window" },
+        { "epochs", SP_OPTION_WHOLE, &s->trainer.epochs, 1, 1e6, .help = "times through the text" },
+        { "lr", SP_OPTION_NUMBER, &s->trainer.lr, 1e-9, 100, .help = "learning rate of Adam" },
+        { "clip", SP_OPTION_NUMBER, &s->trainer.clip, 0, 1e9, .help = "greatest norm of the gradient; 0: no limit" },
+        { "seed", SP_OPTION_WHOLE, &s->seed, 0, 2147483647, .help = "of initial values and dropout" },
+        { "log", SP_OPTION_TEXT, &s->log, .argument = "FILE", .help = "JSON Lines, an object per epoch" },
+        { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
+        { 0 }
+    };
+    const sp_command command = { "lm train", "Trains a language model on a text.", options, NULL };
+    sp_parsed parsed = sp_options_parse(&command, argc, argv, NULL, status);
+    if (parsed == SP_PARSED_HELP)
+        sp_options_help(&command, stdout);
+    s->trainer.seed = (uint64_t)s->seed;
+    s->trainer.log = s->log;
+    return parsed;
+}
+
+static int train(int argc, char **argv)
+{
+    struct settings s = defaults();
+    struct run r = { .settings = &s };
+    sp_status status = { 0 };
+    sp_training result;
+    size_t size, valid_size = 0;
+    sp_parsed parsed = parse_train(&s, argc, argv, &status);
+    if (parsed == SP_PARSED_WRONG)
+        report_error(&status);
+    if (parsed != SP_PARSED)
+        return parsed == SP_PARSED_WRONG ? 2 : 0;
+    char *text = sp_text_read(s.data, &size, &status);
+    char *valid = s.valid && text ? sp_text_read(s.valid, &valid_size, &status) : NULL;
+    bool ok = text && (valid || !s.valid) && open_run(&r, text, size, valid, valid_size, &status)
+              && check_writable(s.out, &status) && train_run(&r, &result, &status);
+    free(text);
+    free(valid);
+    if (ok) {
+        sp_report *j = sp_report_new();
+        sp_report_text(j, "command", "train");
+        report_training(j, &result, &s);
+        ok = finish(j) == EXIT_SUCCESS;
+    } else {
+        report_error(&status);
+    }
+    close_run(&r);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* ---- sample ---------------------------------------------------------------------------------------------------- */
+
+/* The prime as numbers; without one a line end, or if there is none the most frequent symbol. */
+static bool encode_prime(const sp_lm *m, const char *prime, sp_ids *ids, sp_status *status)
+{
+    size_t at = 0, length;
+    sp_level level = sp_vocabulary_level(m->vocabulary);
+    const char *text = prime ? prime : "\n";
+    if (!sp_encode(m->vocabulary, text, strlen(text), ids, status))
+        return false;
+    if (!prime && ids->unknown)
+        ids->id[0] = 1;
+    if (!ids->n)
+        return sp_fail(status, SP_ERR_VALUE, "--prime: there is no symbol in it");
+    for (const char *s; prime && (s = sp_text_next(prime, strlen(prime), level, &at, &length)); )
+        if (sp_vocabulary_id(m->vocabulary, s, length) == SP_UNKNOWN)
+            return sp_fail(status, SP_ERR_VALUE, "--prime: the model has never seen '%.*s'", (int)length, s);
+    return true;
+}
+
+/* Writes the prime and what the model goes on with. */
+static bool write_sample(const sp_lm *m, const char *prime, const sp_sampling *how, long length, double *log_p,
+                         sp_status *status)
+{
+    sp_ids ids = { 0 };
+    int *out = malloc((size_t)(length + 1) * sizeof *out);
+    bool ok = (out || sp_fail(status, SP_ERR_MEMORY, "out of memory for %ld symbols", length))
+              && encode_prime(m, prime, &ids, status)
+              && sp_lm_sample(m, ids.id, ids.n, how, length, out, log_p, status);
+    if (ok) {
+        if (prime) {
+            print_symbols(m->vocabulary, ids.id, ids.n, stdout);
+            if (sp_vocabulary_level(m->vocabulary) == SP_LEVEL_WORD)
+                fputc(' ', stdout);
+        }
+        print_symbols(m->vocabulary, out, length, stdout);
+        fputc('\n', stdout);
+    }
+    free(ids.id);
+    free(out);
+    return ok;
+}
+
+static int sample(int argc, char **argv)
+{
+    const char *model, *prime = NULL;
+    long length = 400, seed = 1;
+    double log_p;
+    sp_sampling how = { .temperature = 0.8, .top_p = 1 };
+    sp_status status = { 0 };
+    const sp_option options[] = {
+        { "prime", SP_OPTION_TEXT, &prime, .argument = "TEXT", .help = "what to go on from; else a new line" },
+        { "length", SP_OPTION_WHOLE, &length, 1, 1e8, .help = "symbols to write" },
+        { "temperature", SP_OPTION_NUMBER, &how.temperature, 0, 100, .help = "below 1: safer; above: wilder; 0: the likeliest" },
+        { "top-k", SP_OPTION_WHOLE, &how.top_k, 0, 1e6, .help = "only among the k likeliest; 0: all" },
+        { "top-p", SP_OPTION_NUMBER, &how.top_p, 1e-6, 1, .help = "only among the likeliest of this much probability" },
+        { "seed", SP_OPTION_WHOLE, &seed, 0, 2147483647, .help = "another seed, another text" },
+        { 0 }
+    };
+    const sp_command command = { "lm sample", "Lets a model write.", options, "MODEL" };
+    sp_parsed parsed = sp_options_parse(&command, argc, argv, &model, &status);
+    if (parsed == SP_PARSED_HELP)
+        sp_options_help(&command, stdout);
+    if (parsed != SP_PARSED)
+        return parsed == SP_PARSED_WRONG ? report_error(&status), 2 : 0;
+    how.seed = (uint64_t)seed;
+    sp_lm *m = sp_lm_load(model, &status);
+    bool ok = m && write_sample(m, prime, &how, length, &log_p, &status);
+    sp_lm_free(m);
+    if (!ok)
+        return report_error(&status);
+    sp_report *j = sp_report_new();
+    sp_report_text(j, "command", "sample");
+    sp_report_count(j, "symbols", length);
+    sp_report_number(j, "log_probability", log_p);
+    sp_report_count(j, "seed", seed);
+    return finish(j);
+}
+
+/* ---- eval ------------------------------------------------------------------------------------------------------ */
+
+static int eval(int argc, char **argv)
+{
+    const char *model, *data = NULL;
+    long batch = 20;
+    sp_status status = { 0 };
+    const sp_option options[] = {
+        { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .required = true, .help = "text to measure" },
+        { "batch", SP_OPTION_WHOLE, &batch, 1, 65536, .help = "pieces of the text read side by side" },
+        { 0 }
+    };
+    const sp_command command = { "lm eval", "Measures how well a model predicts a text.", options, "MODEL" };
+    sp_parsed parsed = sp_options_parse(&command, argc, argv, &model, &status);
+    if (parsed == SP_PARSED_HELP)
+        sp_options_help(&command, stdout);
+    if (parsed != SP_PARSED)
+        return parsed == SP_PARSED_WRONG ? report_error(&status), 2 : 0;
+    size_t size;
+    sp_ids ids = { 0 };
+    double nats = NAN;
+    sp_lm *m = sp_lm_load(model, &status);
+    char *text = m ? sp_text_read(data, &size, &status) : NULL;
+    if (text && sp_encode(m->vocabulary, text, size, &ids, &status))
+        nats = sp_lm_evaluate(m, ids.id, ids.n, batch, &status);
+    free(text);
+    free(ids.id);
+    sp_lm_free(m);
+    if (status.code != SP_OK)
+        return report_error(&status);
+    printf("%.4f nats, %.4f bits per symbol, perplexity %.3f\n", nats, nats / log(2), exp(nats));
+    sp_report *j = sp_report_new();
+    sp_report_text(j, "command", "eval");
+    sp_report_count(j, "symbols", ids.n);
+    sp_report_count(j, "unknown", ids.unknown);
+    sp_report_number(j, "nats", nats);
+    sp_report_number(j, "bits", nats / log(2));
+    sp_report_number(j, "perplexity", exp(nats));
+    return finish(j);
+}
+
+/* ---- score ----------------------------------------------------------------------------------------------------- */
+
+/* ln p of a line and its end, after a line end. */
+static bool score_line(const sp_lm *m, const char *line, size_t size, double *log_p, long *unknown, sp_status *status)
+{
+    sp_ids ids = { 0 };
+    char *text = malloc(size + 2);
+    bool ok = text || sp_fail(status, SP_ERR_MEMORY, "out of memory for a line");
+    if (ok) {
+        text[0] = text[size + 1] = '\n';
+        memcpy(text + 1, line, size);
+        ok = sp_encode(m->vocabulary, text, size + 2, &ids, status);
+    }
+    if (ok)
+        *log_p = sp_lm_score(m, ids.id, ids.n, status);
+    *unknown = ids.unknown;
+    free(text);
+    free(ids.id);
+    return ok && status->code == SP_OK;
+}
+
+static int score(int argc, char **argv)
+{
+    const char *model;
+    char *line = NULL;
+    size_t room = 0;
+    long lines = 0, unknown;
+    double log_p, sum = 0;
+    sp_status status = { 0 };
+    const sp_option options[] = { { 0 } };
+    const sp_command command = { "lm score", "Reads lines from standard input and prints before each its log-probability "
+                                 "(nats) as a whole line.", options, "MODEL" };
+    sp_parsed parsed = sp_options_parse(&command, argc, argv, &model, &status);
+    if (parsed == SP_PARSED_HELP)
+        sp_options_help(&command, stdout);
+    if (parsed != SP_PARSED)
+        return parsed == SP_PARSED_WRONG ? report_error(&status), 2 : 0;
+    sp_lm *m = sp_lm_load(model, &status);
+    for (ssize_t n; m && (n = getline(&line, &room, stdin)) >= 0; lines++) {
+        n -= n && line[n - 1] == '\n';
+        if (!score_line(m, line, (size_t)n, &log_p, &unknown, &status))
+            break;
+        if (unknown)
+            fprintf(stderr, "line %ld: %ld symbols that the model has never seen\n", lines + 1, unknown);
+        printf("%.3f\t%.*s\n", log_p, (int)n, line);
+        sum += log_p;
+    }
+    free(line);
+    sp_lm_free(m);
+    if (status.code != SP_OK)
+        return report_error(&status);
+    sp_report *j = sp_report_new();
+    sp_report_text(j, "command", "score");
+    sp_report_count(j, "lines", lines);
+    sp_report_number(j, "log_probability", sum);
+    return finish(j);
+}
+
+/* ---- demo ------------------------------------------------------------------------------------------------------ */
+
+/* Makes FILE.svg of FILE.dot where Graphviz is installed; says nothing where it is not. */
+static bool draw_svg(const char *dot, const char *svg)
+{
+    char *const command[] = { (char *)"dot", (char *)"-Tsvg", (char *)"-o", (char *)svg, (char *)dot, NULL };
+    pid_t child;
+    int outcome;
+    return !posix_spawnp(&child, "dot", NULL, NULL, command, environ) && waitpid(child, &outcome, 0) == child
+           && WIFEXITED(outcome) && WEXITSTATUS(outcome) == 0;
+}
+
+/* DIR/name, to be freed. */
+static char *join(const char *directory, const char *name)
+{
+    size_t n = strlen(directory) + strlen(name) + 2;
+    char *path = malloc(n);
+    if (path)
+        snprintf(path, n, "%s/%s", directory, name);
+    return path;
+}
+
+static bool run_demo(struct run *r, struct settings *s, const char *svg, sp_status *status)
+{
+    size_t size;
+    sp_training x;
+    double unigram, bigram, log_p;
+    const sp_sampling how = { .temperature = 0.7, .top_p = 1, .seed = 1 };
+    const char *text = sp_corpus(&size);
+    if (!open_run(r, text, size, NULL, 0, status) || !check_writable(s->out, status))
+        return false;
+    if (!sp_ngram_losses(r->train.id, r->train.n, r->valid.id, r->valid.n, sp_vocabulary_size(r->model->vocabulary), &unigram,
+                         &bigram, status) || !train_run(r, &x, status))
+        return false;
+    printf("Validation loss in nats per character, the last tenth of Spindle's own source, unseen in training:\n"
+           "  unigram model   %.3f\n  bigram model    %.3f\n  this model      %.3f\n\n400 characters it writes:\n\n",
+           unigram, bigram, x.best_loss);
+    if (!write_sample(r->model, NULL, &how, 400, &log_p, status))
+        return false;
+    bool drawn = draw_svg(s->graph, svg);
+    printf("\nModel %s, log %s, graph %s%s%s.\n", s->out, s->log, s->graph, drawn ? " and " : "", drawn ? svg : "");
+    sp_report *j = sp_report_new();
+    sp_report_text(j, "command", "demo");
+    report_training(j, &x, s);
+    sp_report_number(j, "unigram_loss", unigram);
+    sp_report_number(j, "bigram_loss", bigram);
+    sp_report_text(j, "graph", s->graph);
+    sp_report_text(j, "picture", drawn ? svg : NULL);
+    return finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
+}
+
+static int demo(int argc, char **argv)
+{
+    const char *directory = "demo";
+    struct settings s = defaults();
+    struct run r = { .settings = &s };
+    sp_status status = { 0 };
+    s.trainer.epochs = 12;
+    const sp_option options[] = {
+        { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and graph go" },
+        { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the text" },
+        { 0 }
+    };
+    const sp_command command = { "lm demo", "Trains on Spindle's own source for about a minute, and shows what it learned.",
+                                 options, NULL };
+    sp_parsed parsed = sp_options_parse(&command, argc, argv, NULL, &status);
+    if (parsed == SP_PARSED_HELP)
+        sp_options_help(&command, stdout);
+    if (parsed != SP_PARSED)
+        return parsed == SP_PARSED_WRONG ? report_error(&status), 2 : 0;
+    char *model = join(directory, "lm.safetensors"), *log = join(directory, "log.jsonl");
+    char *graph = join(directory, "graph.dot"), *svg = join(directory, "graph.svg");
+    bool ok = model && log && graph && svg;
+    if (!ok)
+        sp_fail(&status, SP_ERR_MEMORY, "out of memory");
+    else if (mkdir(directory, 0777) && errno != EEXIST)
+        ok = sp_fail(&status, SP_ERR_FILE, "%s: cannot be made: %s", directory, strerror(errno));
+    s.data = "Spindle's source";
+    s.out = model;
+    s.log = s.trainer.log = log;
+    s.graph = graph;
+    ok = ok && run_demo(&r, &s, svg, &status);
+    close_run(&r);
+    free(model);
+    free(log);
+    free(graph);
+    free(svg);
+    return ok ? EXIT_SUCCESS : report_error(&status);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *about;
+} commands[] = {
+    { "train",  train,  "train a model on a text" },
+    { "sample", sample, "let a model write" },
+    { "eval",   eval,   "measure how well a model predicts a text" },
+    { "score",  score,  "print the log-probability of lines" },
+    { "demo",   demo,   "do all of this in a minute, without any data" },
+};
+
+static void usage(FILE *out)
+{
+    fprintf(out, "Usage: lm COMMAND ...    (lm COMMAND --help says more)\n\n");
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(out, "  %-8s%s\n", commands[i].name, commands[i].about);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return 2;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].run(argc - 2, argv + 2);
+    if (!strcmp(argv[1], "--version")) {
+        printf("spindle %s, BLIS kernels: %s\n", sp_version(), sp_blas_kernels());
+        return 0;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        usage(stdout);
+        return 0;
+    }
+    fprintf(stderr, "lm: '%s' is no command (see lm --help)\n", argv[1]);
+    return 2;
+}

@@ -1,0 +1,338 @@
+#include "nn/safetensors.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "autograd/file.h"
+
+#define METADATA "__metadata__"
+
+static const uint64_t header_limit = 100000000;         /* the format's own */
+
+struct sp_safetensors {
+    char *path;
+    char *bytes;                /* the file */
+    const char *data;           /* behind the header */
+    uint64_t size;              /* of data */
+    json_t *header;
+};
+
+/* ---- writing --------------------------------------------------------------------------------------------------- */
+
+#ifdef SP_FLOAT64
+static const char own_type[] = "F64";
+#else
+static const char own_type[] = "F32";
+#endif
+
+static uint64_t bytes_of(const sp_param *p)
+{
+    return (uint64_t)sp_shape_size(p->shape) * sizeof(sp_real);
+}
+
+/* Puts value into object and lets go of it, also if that fails. */
+static bool put(json_t *object, const char *key, json_t *value)
+{
+    return json_object_set_new(object, key, value) == 0;
+}
+
+static json_t *describe(const sp_param *p, uint64_t begin)
+{
+    json_t *entry = json_object(), *shape = json_array(), *offsets = json_array();
+    bool ok = entry && shape && offsets;
+    for (int i = 0; ok && i < p->shape.rank; i++)
+        ok = !json_array_append_new(shape, json_integer(p->shape.dim[i]));
+    ok = ok && !json_array_append_new(offsets, json_integer((json_int_t)begin))
+         && !json_array_append_new(offsets, json_integer((json_int_t)(begin + bytes_of(p))))
+         && put(entry, "dtype", json_string(own_type)) && put(entry, "shape", json_incref(shape))
+         && put(entry, "data_offsets", json_incref(offsets));
+    json_decref(shape);
+    json_decref(offsets);
+    if (ok)
+        return entry;
+    json_decref(entry);
+    return NULL;
+}
+
+/* The header's text, padded with spaces so that the numbers begin at a multiple of 8; NULL without memory. */
+static char *header_text(const sp_store *s, int n, const sp_metadata *metadata)
+{
+    json_t *header = json_object(), *meta = json_object();
+    bool ok = header && meta;
+    uint64_t at = 0;
+    for (int i = 0; ok && i < n; i++)
+        ok = put(meta, metadata[i].key, json_string(metadata[i].value));
+    ok = ok && put(header, METADATA, json_incref(meta));
+    for (int i = 0; ok && i < sp_store_count(s); i++) {
+        const sp_param *p = sp_store_at(s, i);
+        ok = put(header, p->name, describe(p, at));
+        at += bytes_of(p);
+    }
+    char *text = ok ? json_dumps(header, JSON_COMPACT) : NULL;
+    json_decref(meta);
+    json_decref(header);
+    if (!text)
+        return NULL;
+    size_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    char *copy = malloc(padded + 1);
+    if (copy) {
+        memcpy(copy, text, length);
+        memset(copy + length, ' ', padded - length);
+        copy[padded] = '\0';
+    }
+    free(text);
+    return copy;
+}
+
+static void write_little_endian(FILE *out, uint64_t word, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        fputc((int)(word >> (8 * i) & 255), out);
+}
+
+static void write_numbers(FILE *out, const sp_real *x, long n)
+{
+    const uint16_t one = 1;
+    if (*(const unsigned char *)&one) {                 /* this machine is little-endian too */
+        fwrite(x, sizeof *x, (size_t)n, out);
+        return;
+    }
+    for (long i = 0; i < n; i++) {
+        uint64_t word = 0;
+        for (size_t k = 0; k < sizeof *x; k++)
+            word = word << 8 | ((const unsigned char *)(x + i))[k];
+        write_little_endian(out, word, sizeof *x);
+    }
+}
+
+bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status)
+{
+    sp_file f;
+    char *header = header_text(s, n, metadata);
+    if (!header)
+        return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the header, or its metadata is not UTF-8", path);
+    if (!sp_file_begin(&f, path, status)) {
+        free(header);
+        return false;
+    }
+    write_little_endian(f.out, strlen(header), 8);
+    fputs(header, f.out);
+    for (int i = 0; i < sp_store_count(s); i++) {
+        const sp_param *p = sp_store_at(s, i);
+        write_numbers(f.out, sp_param_values(p), sp_shape_size(p->shape));
+    }
+    free(header);
+    return sp_file_end(&f, true, status);
+}
+
+/* ---- reading --------------------------------------------------------------------------------------------------- */
+
+/* One tensor of a file. */
+struct tensor {
+    const char *name, *type;
+    sp_shape shape;
+    uint64_t begin, end;
+};
+
+/* Bytes of a number of a type; 0 for a type that the format does not have. */
+static int width_of(const char *type)
+{
+    static const struct { const char *type; int width; } types[] = {
+        { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 }, { "I32", 4 }, { "I16", 2 }, { "I8", 1 },
+        { "U64", 8 }, { "U32", 4 }, { "U16", 2 }, { "U8", 1 }, { "BOOL", 1 }, { "F8_E4M3", 1 }, { "F8_E5M2", 1 },
+    };
+    for (size_t i = 0; type && i < sizeof types / sizeof *types; i++)
+        if (!strcmp(types[i].type, type))
+            return types[i].width;
+    return 0;
+}
+
+/* An entry of the header as a tensor. The format allows any rank; Spindle reads those it can have. */
+static bool parse_tensor(const sp_safetensors *f, const char *name, const json_t *entry, struct tensor *t,
+                         sp_status *status)
+{
+    const json_t *shape = json_object_get(entry, "shape"), *offsets = json_object_get(entry, "data_offsets");
+    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+    *t = (struct tensor){ .name = name, .type = json_string_value(json_object_get(entry, "dtype")) };
+    int width = width_of(t->type);
+    if (!width)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, which is none", f->path, name,
+                       t->type ? t->type : "(missing)");
+    if (!json_is_array(shape) || json_array_size(shape) > SP_MAX_RANK)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has %s", f->path, name,
+                       json_is_array(shape) ? "more than 4 axes" : "no shape");
+    t->shape.rank = (int)json_array_size(shape);
+    for (int i = 0; i < t->shape.rank; i++) {
+        const json_t *size = json_array_get(shape, (size_t)i);
+        t->shape.dim[i] = json_is_integer(size) ? (long)json_integer_value(size) : -1;
+    }
+    long count = sp_shape_size(t->shape);
+    if (count < 0)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has an impossible shape", f->path, name);
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0
+        || json_integer_value(end) < json_integer_value(begin))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has no valid data_offsets", f->path, name);
+    t->begin = (uint64_t)json_integer_value(begin);
+    t->end = (uint64_t)json_integer_value(end);
+    if (t->end > f->size)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' ends at byte %" PRIu64 " of %" PRIu64
+                       ": the file is cut short", f->path, name, t->end, f->size);
+    if (t->end - t->begin != (uint64_t)count * (uint64_t)width)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has %" PRIu64 " bytes for %ld numbers of type %s", f->path,
+                       name, t->end - t->begin, count, t->type);
+    return true;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct tensor *x = a, *y = b;
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
+    return (x->end > y->end) - (x->end < y->end);
+}
+
+/* The tensors must follow each other without gap or overlap, up to the end of the file. */
+static bool check_places(const sp_safetensors *f, struct tensor *list, size_t n, sp_status *status)
+{
+    uint64_t at = 0;
+    qsort(list, n, sizeof *list, by_place);
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].begin != at)
+            return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' begins at byte %" PRIu64 ", the one before ends at %" PRIu64
+                           "%s", f->path, list[i].name, list[i].begin, at, list[i].begin < at ? ": they overlap" : "");
+        at = list[i].end;
+    }
+    return at == f->size || sp_fail(status, SP_ERR_FORMAT, "%s: %" PRIu64 " bytes after the last tensor", f->path,
+                                    f->size - at);
+}
+
+static bool check_tensors(const sp_safetensors *f, sp_status *status)
+{
+    const char *name;
+    json_t *entry;
+    size_t n = 0;
+    bool ok = true;
+    struct tensor *list = malloc((json_object_size(f->header) + 1) * sizeof *list);
+    if (!list)
+        return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory", f->path);
+    json_object_foreach(f->header, name, entry)
+        if (ok && strcmp(name, METADATA))
+            ok = parse_tensor(f, name, entry, &list[n++], status);
+    ok = ok && check_places(f, list, n, status);
+    free(list);
+    return ok;
+}
+
+static uint64_t read_little_endian(const char *p, int bytes)
+{
+    uint64_t word = 0;
+    for (int i = bytes; i--; )
+        word = word << 8 | (unsigned char)p[i];
+    return word;
+}
+
+static bool parse(sp_safetensors *f, size_t size, sp_status *status)
+{
+    json_error_t error;
+    if (size < 8)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: %zu bytes are no safetensors file", f->path, size);
+    uint64_t length = read_little_endian(f->bytes, 8);
+    if (length > header_limit || length > size - 8)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: is no safetensors file, or cut short: a header of %" PRIu64
+                       " bytes in a file of %zu", f->path, length, size);
+    f->header = json_loadb(f->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
+    if (!f->header)
+        return sp_fail(status, json_error_code(&error) == json_error_out_of_memory ? SP_ERR_MEMORY : SP_ERR_FORMAT,
+                       "%s: is no safetensors file: the header at byte %d: %s", f->path, error.position + 8, error.text);
+    if (!json_is_object(f->header))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: is no safetensors file: the header is no object", f->path);
+    f->data = f->bytes + 8 + length;
+    f->size = size - 8 - length;
+    return check_tensors(f, status);
+}
+
+sp_safetensors *sp_safetensors_open(const char *path, sp_status *status)
+{
+    size_t size;
+    sp_safetensors *f = calloc(1, sizeof *f);
+    if (f)
+        f->path = malloc(strlen(path) + 1);
+    if (!f || !f->path) {
+        sp_fail(status, SP_ERR_MEMORY, "%s: out of memory", path);
+    } else {
+        strcpy(f->path, path);
+        f->bytes = sp_file_read(path, &size, status);
+        if (f->bytes && parse(f, size, status))
+            return f;
+    }
+    sp_safetensors_free(f);
+    return NULL;
+}
+
+void sp_safetensors_free(sp_safetensors *f)
+{
+    if (f) {
+        json_decref(f->header);
+        free(f->bytes);
+        free(f->path);
+        free(f);
+    }
+}
+
+const char *sp_safetensors_get(const sp_safetensors *f, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(f->header, METADATA), key));
+}
+
+/* One number of type F32 or F64. */
+static sp_real read_number(const char *p, int width)
+{
+    uint64_t word = read_little_endian(p, width);
+    uint32_t half = (uint32_t)word;
+    float single;
+    double full;
+    memcpy(&single, &half, sizeof single);
+    memcpy(&full, &word, sizeof full);
+    return width == 4 ? (sp_real)single : (sp_real)full;
+}
+
+/* The tensor for a parameter, or an error. */
+static bool match(const sp_safetensors *f, const sp_param *p, struct tensor *t, sp_status *status)
+{
+    char have[SP_SHAPE_TEXT], want[SP_SHAPE_TEXT];
+    const json_t *entry = json_object_get(f->header, p->name);
+    if (!entry)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: there is no tensor '%s'", f->path, p->name);
+    if (!parse_tensor(f, p->name, entry, t, status))
+        return false;
+    if (!sp_shape_equal(t->shape, p->shape))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' is %s, not %s", f->path, p->name,
+                       sp_shape_format(have, t->shape), sp_shape_format(want, p->shape));
+    if (strcmp(t->type, "F32") && strcmp(t->type, "F64"))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, not F32 or F64", f->path, p->name, t->type);
+    return true;
+}
+
+bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status)
+{
+    struct tensor t;
+    const char *name;
+    json_t *entry;
+    for (int i = 0; i < sp_store_count(s); i++)
+        if (!match(f, sp_store_at(s, i), &t, status))
+            return false;
+    json_object_foreach(f->header, name, entry)
+        if (strcmp(name, METADATA) && !sp_store_find(s, name))
+            return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' is no parameter of the model", f->path, name);
+    for (int i = 0; i < sp_store_count(s); i++) {
+        const sp_param *p = sp_store_at(s, i);
+        match(f, p, &t, status);
+        int width = width_of(t.type);
+        for (long k = 0, n = sp_shape_size(p->shape); k < n; k++)
+            sp_param_values(p)[k] = read_number(f->data + t.begin + k * width, width);
+    }
+    return true;
+}

@@ -1,0 +1,35 @@
+/* Parameters in files, in the safetensors format: 8 bytes of header length, a JSON header, the numbers. The Python package
+   safetensors reads what this writes, and this reads what that writes.
+   Source: https://github.com/huggingface/safetensors, "Format". */
+#ifndef SP_NN_SAFETENSORS_H
+#define SP_NN_SAFETENSORS_H
+
+#include "autograd/store.h"
+
+SP_BEGIN
+
+/* A pair of the file's metadata. */
+typedef struct sp_metadata {
+    const char *key, *value;        /* UTF-8 */
+} sp_metadata;
+
+/* Writes all parameters of a store, as F32 or F64 as the library is built, and n pairs of metadata. The file is replaced
+   whole or not at all (autograd/file.h). */
+bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status);
+
+/* A file that was read and found sound: every tensor has its bytes, none overlap, none are missing or left over. */
+typedef struct sp_safetensors sp_safetensors;
+
+/* NULL if the file cannot be read or is not sound; status says why. */
+sp_safetensors *sp_safetensors_open(const char *path, sp_status *status);
+void sp_safetensors_free(sp_safetensors *f);
+
+/* The value of a metadata key, borrowed, or NULL. */
+const char *sp_safetensors_get(const sp_safetensors *f, const char *key);
+
+/* Copies the file's tensors into the parameters of the same names. The file must hold exactly the parameters of the store,
+   with their shapes, as F32 or F64. Otherwise the store is unchanged and status says which tensor is wrong and how. */
+bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status);
+
+SP_END
+#endif

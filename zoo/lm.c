@@ -1,0 +1,236 @@
+#include "zoo/lm.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/init.h"
+#include "nn/safetensors.h"
+#include "ops/ops.h"
+#include "zoo/sampling.h"
+
+static const char kind[] = "spindle.lm 1";      /* the version of the file; a change that old models do not survive raises it */
+
+/* ---- the model ------------------------------------------------------------------------------------------------- */
+
+sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t seed, sp_status *status)
+{
+    sp_lm *m = calloc(1, sizeof *m);
+    sp_store *s = sp_store_new(seed);
+    if (!m || !s) {
+        sp_fail(status, SP_ERR_MEMORY, "model: out of memory");
+        sp_vocabulary_free(vocabulary);
+        sp_store_free(s);
+        free(m);
+        return NULL;
+    }
+    long symbols = sp_vocabulary_size(vocabulary);
+    *m = (sp_lm){ .config = *config, .vocabulary = vocabulary, .store = s };
+    m->embed = sp_embed_make(s, "embed", symbols, config->embed);
+    m->stack = sp_stack_make(s, config->cell, "rnn", config->embed, config->hidden, config->layers, config->dropout);
+    if (config->tied) {
+        if (config->embed != config->hidden)
+            sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and hidden %ld", config->embed,
+                          config->hidden);
+        sp_init_uniform(sp_store_find(s, "embed.weight"), -0.1, 0.1);
+        m->out = (sp_linear){ m->embed.weight, sp_store_add(s, SP_SHAPE(symbols), "out.bias") };
+    } else {
+        m->out = sp_linear_make(s, "out", config->hidden, symbols);
+    }
+    if (sp_store_ok(s)) {
+        m->config.cell = m->stack.cell[0].name;         /* the caller's text may be gone later */
+        return m;
+    }
+    sp_fail(status, sp_store_status(s)->code, "%s", sp_store_status(s)->message);
+    sp_lm_free(m);
+    return NULL;
+}
+
+void sp_lm_free(sp_lm *m)
+{
+    if (m) {
+        sp_store_free(m->store);
+        sp_vocabulary_free(m->vocabulary);
+        free(m);
+    }
+}
+
+sp_tensor *sp_lm_on(sp_tape *t, const sp_lm *m, const int *x, long steps, long batch, sp_state *carry)
+{
+    sp_scope_push(t, "embed");
+    sp_tensor *e = sp_dropout(t, sp_embed_on(t, &m->embed, x, steps * batch), m->config.dropout);
+    sp_scope_pop(t);
+    sp_scope_push(t, "rnn");
+    sp_tensor *h = sp_stack_on(t, &m->stack, sp_reshape(t, e, SP_SHAPE(steps, batch, m->config.embed)), carry);
+    sp_scope_pop(t);
+    sp_scope_push(t, "out");
+    sp_tensor *rows = sp_dropout(t, sp_reshape(t, h, SP_SHAPE(steps * batch, m->config.hidden)), m->config.dropout);
+    sp_tensor *logits = sp_linear_on(t, &m->out, rows);
+    sp_scope_pop(t);
+    return logits;
+}
+
+sp_tensor *sp_lm_loss(sp_tape *t, const sp_lm *m, const int *x, const int *y, long steps, long batch, sp_state *carry)
+{
+    long count = 0;
+    for (long i = 0; i < steps * batch; i++)
+        count += y[i] != SP_IGNORE;
+    sp_tensor *rows = sp_cross_entropy(t, sp_lm_on(t, m, x, steps, batch, carry), y, SP_IGNORE, NULL);
+    return sp_scale(t, sp_sum(t, rows, SP_ALL), 1.0 / (double)(count ? count : 1));
+}
+
+/* ---- files ----------------------------------------------------------------------------------------------------- */
+
+bool sp_lm_save(const sp_lm *m, const char *path, sp_status *status)
+{
+    char embed[24], hidden[24], layers[24], dropout[32];
+    char *vocabulary = sp_vocabulary_write(m->vocabulary);
+    if (!vocabulary)
+        return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the vocabulary", path);
+    snprintf(embed, sizeof embed, "%ld", m->config.embed);
+    snprintf(hidden, sizeof hidden, "%ld", m->config.hidden);
+    snprintf(layers, sizeof layers, "%d", m->config.layers);
+    snprintf(dropout, sizeof dropout, "%.17g", m->config.dropout);
+    const sp_metadata metadata[] = {
+        { "kind", kind }, { "cell", m->config.cell }, { "embed", embed }, { "hidden", hidden }, { "layers", layers },
+        { "dropout", dropout }, { "tied", m->config.tied ? "1" : "0" }, { "vocabulary", vocabulary },
+    };
+    bool ok = sp_store_save(m->store, path, sizeof metadata / sizeof *metadata, metadata, status);
+    free(vocabulary);
+    return ok;
+}
+
+static double number(const sp_safetensors *f, const char *key)
+{
+    const char *text = sp_safetensors_get(f, key);
+    return text ? strtod(text, NULL) : -1;
+}
+
+/* A size from a file that may say anything. */
+static long whole(const sp_safetensors *f, const char *key)
+{
+    double x = number(f, key);
+    return x >= 0 && x <= 1e6 ? (long)x : -1;
+}
+
+sp_lm *sp_lm_load(const char *path, sp_status *status)
+{
+    sp_status inner = { 0 };
+    sp_safetensors *f = sp_safetensors_open(path, status);
+    const char *found = f ? sp_safetensors_get(f, "kind") : NULL;
+    sp_lm *m = NULL;
+    if (f && (!found || strcmp(found, kind))) {
+        sp_fail(status, SP_ERR_FORMAT, "%s: is a model of the kind '%s', not '%s'", path, found ? found : "unknown", kind);
+    } else if (f) {
+        sp_lm_config c = {
+            .cell = sp_safetensors_get(f, "cell"), .embed = whole(f, "embed"), .hidden = whole(f, "hidden"),
+            .layers = (int)whole(f, "layers"), .dropout = number(f, "dropout"), .tied = number(f, "tied") == 1,
+        };
+        sp_vocabulary *v = sp_vocabulary_parse(sp_safetensors_get(f, "vocabulary"), &inner);
+        if (!c.cell)
+            c.cell = "(none)";
+        m = v ? sp_lm_new(&c, v, 0, &inner) : NULL;
+        if (!m)
+            sp_fail(status, SP_ERR_FORMAT, "%s: %s", path, inner.message);
+        else if (!sp_store_load(m->store, f, status)) {
+            sp_lm_free(m);
+            m = NULL;
+        }
+    }
+    sp_safetensors_free(f);
+    return m;
+}
+
+/* ---- using it -------------------------------------------------------------------------------------------------- */
+
+/* A tape that only computes, and a state of zeros. */
+static bool open_session(const sp_lm *m, long batch, sp_tape **t, sp_state **state, sp_status *status)
+{
+    *t = sp_tape_new(m->store);
+    *state = sp_state_new(&m->stack, batch);
+    sp_tape_record(*t, false);
+    sp_tape_train(*t, false);
+    return (*t && *state) || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for a batch of %ld", batch);
+}
+
+/* Hands the tape's error on. */
+static bool close_session(sp_tape *t, sp_state *state, sp_status *status)
+{
+    bool ok = sp_ok(t);
+    if (!ok)
+        sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t));
+    sp_tape_free(t);
+    sp_state_free(state);
+    return ok;
+}
+
+double sp_lm_evaluate(const sp_lm *m, const int *id, long n, long batch, sp_status *status)
+{
+    enum { WINDOW = 64 };
+    sp_tape *t;
+    sp_state *state;
+    double sum = 0, count = 0;
+    if (batch > n - 1)
+        batch = n - 1;
+    if (n < 2) {
+        sp_fail(status, SP_ERR_VALUE, "evaluation needs 2 symbols or more, there are %ld", n);
+        return NAN;
+    }
+    sp_stream s = sp_stream_of(id, n, batch, WINDOW);
+    int *x = malloc((size_t)(2 * WINDOW * batch) * sizeof *x);
+    bool ok = open_session(m, batch, &t, &state, status)
+              && (x || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for a batch of %ld", batch));
+    for (long w = 0; ok && w < s.windows && sp_ok(t); w++) {
+        long counted = sp_stream_read(&s, w, x, x + WINDOW * batch);
+        sp_tape_reset(t);
+        sp_tensor *loss = sp_lm_loss(t, m, x, x + WINDOW * batch, sp_stream_length(&s, w), batch, state);
+        sum += (double)sp_item(loss) * (double)counted;
+        count += (double)counted;
+    }
+    ok = close_session(t, state, status) && ok;
+    free(x);
+    return ok ? sum / count : NAN;
+}
+
+double sp_lm_score(const sp_lm *m, const int *id, long n, sp_status *status)
+{
+    if (n < 2)
+        return 0;
+    return -sp_lm_evaluate(m, id, n, 1, status) * (double)(n - 1);
+}
+
+/* Feeds one symbol; its logits into p. */
+static bool step(sp_tape *t, const sp_lm *m, int id, sp_state *state, sp_real *p)
+{
+    sp_tape_reset(t);
+    return sp_read(sp_lm_on(t, m, &id, 1, 1, state), p);
+}
+
+bool sp_lm_sample(const sp_lm *m, const int *prime, long n, const sp_sampling *how, long length, int *out, double *log_p,
+                  sp_status *status)
+{
+    sp_tape *t;
+    sp_state *state;
+    long symbols = sp_vocabulary_size(m->vocabulary);
+    sp_random random = { .key = { .seed = how->seed, .place = sp_hash_text(0, "sample") } };
+    sp_real *logits = malloc((size_t)symbols * sizeof *logits);
+    struct sp_choice *room = malloc((size_t)symbols * sizeof *room);
+    double sum = 0;
+    bool ok = open_session(m, 1, &t, &state, status)
+              && ((logits && room) || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for %ld symbols", symbols))
+              && (n > 0 || sp_fail(status, SP_ERR_VALUE, "sampling needs a prime of one symbol or more"));
+    for (long i = 0; ok && i < n; i++)
+        ok = step(t, m, prime[i], state, logits);
+    for (long i = 0; ok && i < length; i++) {
+        double one;
+        out[i] = sp_sample(how, symbols, logits, SP_UNKNOWN, &random, room, &one);
+        sum += one;
+        ok = i + 1 == length || step(t, m, out[i], state, logits);
+    }
+    if (log_p)
+        *log_p = sum;
+    free(logits);
+    free(room);
+    return close_session(t, state, status) && ok;
+}

@@ -1,0 +1,58 @@
+/* A recurrent language model over characters or words: embedding, a stack of cells, a softmax over the next symbol.
+   Source: Mikolov et al., "Recurrent neural network based language model", Interspeech 2010; dropout as in Zaremba,
+   Sutskever, Vinyals, "Recurrent neural network regularization", 2014; tied weights: Press, Wolf, EACL 2017. */
+#ifndef SP_ZOO_LM_H
+#define SP_ZOO_LM_H
+
+#include "nn/embed.h"
+#include "nn/stack.h"
+#include "zoo/sampling.h"
+#include "zoo/stream.h"
+#include "zoo/text.h"
+
+SP_BEGIN
+
+typedef struct sp_lm_config {
+    const char *cell;           /* a kind of nn/cell.h */
+    long embed, hidden;
+    int layers;
+    double dropout;             /* on the embedding, between layers, and on the last layer's output */
+    bool tied;                  /* the output weights are the embedding's; needs embed == hidden */
+} sp_lm_config;
+
+typedef struct sp_lm {
+    sp_lm_config config;
+    sp_vocabulary *vocabulary;
+    sp_store *store;
+    sp_embed embed;
+    sp_stack stack;
+    sp_linear out;
+} sp_lm;
+
+/* A new model over a vocabulary, which it takes over even if this fails (NULL, status says why). */
+sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t seed, sp_status *status);
+void sp_lm_free(sp_lm *m);
+
+/* Inputs time-major [steps,batch] -> logits of the next symbol, [steps*batch,symbols]. For carry see sp_stack_on. */
+sp_tensor *sp_lm_on(sp_tape *t, const sp_lm *m, const int *x, long steps, long batch, sp_state *carry);
+
+/* The mean nats per symbol of targets y; those that are SP_IGNORE do not count. */
+sp_tensor *sp_lm_loss(sp_tape *t, const sp_lm *m, const int *x, const int *y, long steps, long batch, sp_state *carry);
+
+/* The model as one safetensors file, vocabulary and configuration in its metadata. */
+bool sp_lm_save(const sp_lm *m, const char *path, sp_status *status);
+sp_lm *sp_lm_load(const char *path, sp_status *status);
+
+/* Mean nats per symbol of a text, read as parallel streams from zero states. NaN if it failed. */
+double sp_lm_evaluate(const sp_lm *m, const int *id, long n, long batch, sp_status *status);
+
+/* ln p of ids 1 .. n-1, each given those before it. NaN if it failed. */
+double sp_lm_score(const sp_lm *m, const int *id, long n, sp_status *status);
+
+/* Reads the prime (at least one id), then draws `length` symbols into out, never <unk>; *log_p, if not NULL, becomes their
+   ln p under the model at temperature 1. */
+bool sp_lm_sample(const sp_lm *m, const int *prime, long n, const sp_sampling *how, long length, int *out, double *log_p,
+                  sp_status *status);
+
+SP_END
+#endif

@@ -1,0 +1,55 @@
+/* The options of a program as a table: parsing, checking, --help, all from the rows.
+
+       const sp_option options[] = {
+           { "hidden", SP_OPTION_WHOLE, &hidden, .low = 1, .high = 65536, .help = "size of each layer" },
+           { "data",   SP_OPTION_TEXT,  &data,   .argument = "FILE", .required = true, .help = "text to train on" },
+           { 0 }
+       };
+*/
+#ifndef SP_ZOO_OPTIONS_H
+#define SP_ZOO_OPTIONS_H
+
+#include <stdio.h>
+
+#include "autograd/base.h"
+
+SP_BEGIN
+
+typedef enum sp_option_kind {
+    SP_OPTION_TEXT,             /* const char *: borrowed from argv */
+    SP_OPTION_WHOLE,            /* long, low to high */
+    SP_OPTION_NUMBER,           /* double, low to high */
+    SP_OPTION_CHOICE,           /* const char *: one of the words of .argument, "char|word" */
+    SP_OPTION_FLAG              /* bool: takes no value */
+} sp_option_kind;
+
+typedef struct sp_option {
+    const char *name;           /* without dashes; NULL ends the table */
+    sp_option_kind kind;
+    void *value;                /* holds the default, gets what is given */
+    double low, high;           /* the bounds, both allowed */
+    const char *argument;       /* what --help shows for the value ("FILE"), or the choices */
+    bool required;
+    const char *help;
+} sp_option;
+
+/* A command with its options, and arguments without a name ("MODEL"), which are all required. */
+typedef struct sp_command {
+    const char *name;           /* "lm train" */
+    const char *about;          /* a sentence for --help */
+    const sp_option *options;
+    const char *arguments;      /* "MODEL", or NULL */
+} sp_command;
+
+typedef enum sp_parsed { SP_PARSED, SP_PARSED_HELP, SP_PARSED_WRONG } sp_parsed;
+
+/* Reads argv[0 .. argc-1]: "--name value", "--name=value", and arguments into argument[], in order, as many as the command
+   names. "--help" anywhere: SP_PARSED_HELP. A mistake: SP_PARSED_WRONG, and status says which option, what was given and
+   what was expected. */
+sp_parsed sp_options_parse(const sp_command *command, int argc, char **argv, const char **argument, sp_status *status);
+
+/* What --help prints, the present values as defaults. */
+void sp_options_help(const sp_command *command, FILE *out);
+
+SP_END
+#endif

@@ -1,0 +1,55 @@
+#include "zoo/progress.h"
+
+#include <time.h>
+#include <unistd.h>
+
+double sp_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+char *sp_thousands(char text[32], long n)
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%ld", n), at = 0;
+    for (int i = 0; i < length; i++) {
+        text[at++] = digits[i];
+        int left = length - 1 - i;
+        if (left && left % 3 == 0 && digits[i] != '-')
+            text[at++] = ',';
+    }
+    text[at] = '\0';
+    return text;
+}
+
+void sp_progress_begin(sp_progress *p, FILE *out)
+{
+    *p = (sp_progress){ .out = out, .terminal = out && isatty(fileno(out)), .began = sp_seconds() };
+}
+
+void sp_progress_show(sp_progress *p, const char *title, double part, double loss, long units)
+{
+    enum { WIDTH = 20 };
+    char bar[WIDTH + 1], rate[32];
+    double now = sp_seconds(), spent = now - p->began;
+    if (!p->terminal || (now - p->drawn < 0.1 && part < 1))
+        return;
+    p->drawn = now;
+    for (int i = 0; i < WIDTH; i++)
+        bar[i] = i < (int)(part * WIDTH) ? '=' : i == (int)(part * WIDTH) ? '>' : ' ';
+    bar[WIDTH] = '\0';
+    long left = part > 0 ? (long)(spent / part - spent + 0.5) : 0;
+    fprintf(p->out, "\r\033[K%s [%s] %3.0f %%  loss %.3f  %s symbols/s  %ld:%02ld left", title, bar, 100 * part, loss,
+            sp_thousands(rate, spent > 0 ? (long)((double)units / spent) : 0), left / 60, left % 60);
+    fflush(p->out);
+}
+
+void sp_progress_end(sp_progress *p)
+{
+    if (p->terminal) {
+        fprintf(p->out, "\r\033[K");
+        fflush(p->out);
+    }
+}

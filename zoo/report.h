@@ -1,0 +1,25 @@
+/* A flat JSON object, for results and logs: filled key by key, written as one line. */
+#ifndef SP_ZOO_REPORT_H
+#define SP_ZOO_REPORT_H
+
+#include <stdio.h>
+
+#include "autograd/base.h"
+
+SP_BEGIN
+
+typedef struct sp_report sp_report;
+
+sp_report *sp_report_new(void);                 /* NULL without memory: every function here accepts NULL */
+void sp_report_free(sp_report *r);
+
+void sp_report_text(sp_report *r, const char *key, const char *value);      /* NULL is JSON's null */
+void sp_report_count(sp_report *r, const char *key, long value);
+void sp_report_number(sp_report *r, const char *key, double value);         /* null where it is not finite */
+void sp_report_flag(sp_report *r, const char *key, bool value);
+
+/* The object and a newline. False if it could not be built or written. */
+bool sp_report_write(const sp_report *r, FILE *out);
+
+SP_END
+#endif

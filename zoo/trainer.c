@@ -1,0 +1,168 @@
+#include "zoo/trainer.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "nn/optimizer.h"
+#include "zoo/progress.h"
+#include "zoo/report.h"
+
+struct trainer {
+    const sp_task *task;
+    const sp_trainer_config *config;
+    sp_training *result;
+    sp_status *status;
+    sp_tape *tape;
+    sp_optimizer *optimizer;
+    FILE *log;
+    uint32_t steps;             /* taken so far: the key of this step's random numbers */
+    long tokens;                /* trained on in this epoch */
+};
+
+static bool stopped(const struct trainer *r)
+{
+    return r->config->stop && *r->config->stop;
+}
+
+/* Hands the tape's error on. */
+static bool failed(struct trainer *r)
+{
+    return sp_fail(r->status, sp_tape_status(r->tape)->code, "%s", sp_error(r->tape));
+}
+
+/* One step. Its mean loss and over how many symbols it is taken. */
+static bool train_batch(struct trainer *r, long batch, double *loss, long *count)
+{
+    sp_tape *t = r->tape;
+    sp_tape_reset(t);
+    sp_tape_seed(t, r->config->seed, r->steps++);
+    sp_tensor *l = r->task->loss(t, r->task->self, true, batch, count);
+    *loss = (double)sp_item(l);
+    if (sp_ok(t) && !isfinite(*loss))
+        sp_tape_fail(t, SP_ERR_VALUE, "training: the loss became %g in step %lu", *loss, (unsigned long)r->steps);
+    sp_backward(t, l);
+    if (r->config->clip > 0)
+        sp_clip_norm(t, r->config->clip);
+    return sp_step(r->optimizer, t) || failed(r);
+}
+
+/* One pass over the training data. */
+static bool train_epoch(struct trainer *r)
+{
+    char title[64];
+    double sum = 0, recent = NAN, loss;
+    sp_progress bar;
+    long count, n = r->task->begin(r->task->self, true);
+    snprintf(title, sizeof title, "epoch %ld/%ld", r->result->epochs + 1, r->config->epochs);
+    r->tokens = 0;
+    sp_progress_begin(&bar, r->config->progress);
+    for (long i = 0; i < n && !stopped(r); i++) {
+        if (!train_batch(r, i, &loss, &count)) {
+            sp_progress_end(&bar);
+            return false;
+        }
+        sum += loss * (double)count;
+        r->tokens += count;
+        recent = isnan(recent) ? loss : 0.95 * recent + 0.05 * loss;
+        sp_progress_show(&bar, title, (double)(i + 1) / (double)n, recent, r->tokens);
+    }
+    sp_progress_end(&bar);
+    r->result->train_loss = r->tokens ? sum / (double)r->tokens : NAN;
+    r->result->tokens_per_s = (double)r->tokens / (sp_seconds() - bar.began);
+    return true;
+}
+
+static bool validate(struct trainer *r)
+{
+    sp_tape *t = r->tape;
+    double sum = 0;
+    long all = 0, count, n = r->task->begin(r->task->self, false);
+    sp_tape_record(t, false);
+    sp_tape_train(t, false);
+    for (long i = 0; i < n && sp_ok(t); i++) {
+        sp_tape_reset(t);
+        sum += (double)sp_item(r->task->loss(t, r->task->self, false, i, &count)) * (double)count;
+        all += count;
+    }
+    sp_tape_record(t, true);
+    sp_tape_train(t, true);
+    r->result->valid_loss = sum / (double)all;
+    return sp_ok(t) || failed(r);
+}
+
+/* Saves the model if it is the best so far. */
+static bool keep_best(struct trainer *r)
+{
+    sp_training *x = r->result;
+    if (x->saved && !(x->valid_loss < x->best_loss))
+        return true;
+    x->best_loss = x->valid_loss;
+    x->best_epoch = x->interrupted ? 0 : x->epochs;
+    return x->saved = r->task->save(r->task->self, r->status);
+}
+
+static bool write_log(struct trainer *r)
+{
+    if (!r->log)
+        return true;
+    sp_report *line = sp_report_new();
+    sp_report_count(line, "epoch", r->result->epochs);
+    sp_report_number(line, "train_loss", r->result->train_loss);
+    sp_report_number(line, "valid_loss", r->result->valid_loss);
+    sp_report_number(line, "tokens_per_s", r->result->tokens_per_s);
+    sp_report_number(line, "seconds", r->result->seconds);
+    bool ok = sp_report_write(line, r->log);
+    sp_report_free(line);
+    return ok || sp_fail(r->status, SP_ERR_FILE, "%s: writing failed: %s", r->config->log, strerror(errno));
+}
+
+static void tell(const struct trainer *r)
+{
+    char rate[32];
+    const sp_training *x = r->result;
+    if (r->config->progress)
+        fprintf(r->config->progress, "epoch %ld/%ld: train %.3f, valid %.3f nats per symbol, %s symbols/s, %.0f s%s\n",
+                x->epochs, r->config->epochs, x->train_loss, x->valid_loss,
+                sp_thousands(rate, (long)x->tokens_per_s), x->seconds, x->best_epoch == x->epochs ? ", saved" : "");
+}
+
+static bool run(struct trainer *r)
+{
+    const double began = sp_seconds();
+    sp_training *x = r->result;
+    while (x->epochs < r->config->epochs) {
+        if (!train_epoch(r))
+            return false;
+        x->interrupted = stopped(r);
+        x->epochs += !x->interrupted;
+        if (!validate(r) || !keep_best(r))
+            return false;
+        x->seconds = sp_seconds() - began;
+        if (x->interrupted)
+            return true;
+        if (!write_log(r))
+            return false;
+        tell(r);
+    }
+    return true;
+}
+
+bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training *result, sp_status *status)
+{
+    struct trainer r = { .task = task, .config = config, .result = result, .status = status };
+    bool ok = true;
+    *result = (sp_training){ .train_loss = NAN, .valid_loss = NAN, .best_loss = NAN };
+    if (config->log && !(r.log = fopen(config->log, "w")))
+        ok = sp_fail(status, SP_ERR_FILE, "%s: cannot be written: %s", config->log, strerror(errno));
+    if (ok) {
+        r.tape = sp_tape_new(task->store);
+        r.optimizer = sp_optimizer_new(task->store, config->optimizer, config->lr, status);
+        ok = r.optimizer && (r.tape || sp_fail(status, SP_ERR_MEMORY, "training: out of memory")) && run(&r);
+    }
+    if (r.log && fclose(r.log) && ok)
+        ok = sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s", config->log, strerror(errno));
+    sp_optimizer_free(r.optimizer);
+    sp_tape_free(r.tape);
+    return ok;
+}

@@ -1,0 +1,53 @@
+/* One training loop for all models of the zoo: batches, loss, backward, clip, step; then validation, the best model kept,
+   a line in the log. */
+#ifndef SP_ZOO_TRAINER_H
+#define SP_ZOO_TRAINER_H
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "autograd/tape.h"
+
+SP_BEGIN
+
+/* What a model gives the trainer. */
+typedef struct sp_task {
+    void *self;
+    sp_store *store;
+
+    /* Begins a pass over the training (or validation) data; returns the number of batches. */
+    long (*begin)(void *self, bool training);
+
+    /* The mean loss of a batch, and in *count over how many symbols it is taken. */
+    sp_tensor *(*loss)(sp_tape *t, void *self, bool training, long batch, long *count);
+
+    /* Writes the model to its file. */
+    bool (*save)(void *self, sp_status *status);
+} sp_task;
+
+typedef struct sp_trainer_config {
+    const char *optimizer;      /* nn/optimizer.h */
+    double lr, clip;            /* learning rate; the gradient's greatest norm, 0: no limit */
+    long epochs;
+    uint64_t seed;              /* of dropout */
+    const char *log;            /* a file that gets one JSON object per epoch, or NULL */
+    FILE *progress;             /* where a person watches, or NULL */
+    const volatile sig_atomic_t *stop;  /* training ends soon after this becomes non-zero; or NULL */
+} sp_trainer_config;
+
+typedef struct sp_training {
+    long epochs;                /* finished */
+    double train_loss, valid_loss;      /* of the last epoch, mean nats per symbol */
+    double best_loss;           /* the lowest valid_loss: that model is the one saved */
+    long best_epoch;            /* from 1; 0: the model as the interruption found it, in its unfinished epoch */
+    double tokens_per_s, seconds;       /* training symbols per second in the last epoch; all the time taken */
+    bool interrupted, saved;
+} sp_training;
+
+/* Trains. The model is saved after every epoch whose validation loss is the best so far. When stopped it is validated as
+   it is, and saved if it is the best so far. False if something failed, a loss that is not finite included; the model
+   saved last stays. */
+bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training *result, sp_status *status);
+
+SP_END
+#endif
