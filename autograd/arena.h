@@ -28,7 +28,10 @@ void *sp_arena_take(sp_arena *a, size_t bytes);
 
 sp_arena_mark sp_arena_here(const sp_arena *a);
 
-/* Takes back everything since the mark. Chunks that were added since are given back to the system. */
+/* False if what lay there was given back to the system meanwhile. */
+bool sp_arena_holds(const sp_arena *a, sp_arena_mark mark);
+
+/* Takes back everything since the mark, which must hold. Chunks that were added since are given back to the system. */
 void sp_arena_rewind(sp_arena *a, sp_arena_mark mark);
 
 /* Takes back everything. Several chunks become one of their total size, so that the next round fits into it. */

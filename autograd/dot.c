@@ -70,7 +70,7 @@ bool sp_dot_write(const sp_tape *t, FILE *out)
     for (const struct sp_node *n = sp_tape_last(t); n; n = n->previous)      /* DOT does not mind the order */
         write_node(out, n);
     fprintf(out, "}\n");
-    return !ferror(out);
+    return !fflush(out) && !ferror(out);
 }
 
 bool sp_dot_save(const sp_tape *t, const char *path, sp_status *status)

@@ -55,7 +55,8 @@ void sp_random_uniform(sp_key key, long n, sp_real *out, double low, double high
     for (long i = 0; i < n; i++) {
         if (i % 4 == 0)
             sp_random_words(&key, (uint64_t)(i / 4), 0, w);
-        out[i] = (sp_real)(low + (high - low) * sp_word_unit(w[i % 4]));
+        sp_real x = (sp_real)(low + (high - low) * sp_word_unit(w[i % 4]));
+        out[i] = (double)x < high ? x : (sp_real)low;   /* what rounds up to the end is low's other half */
     }
 }
 

@@ -114,12 +114,27 @@ sp_mark sp_tape_mark(const sp_tape *t)
     return m;
 }
 
+/* False if a reset, a rewind to an earlier mark or a pop took away what the mark stands on. */
+static bool mark_holds(const sp_tape *t, const sp_mark *m)
+{
+    const struct sp_node *node = t->last;
+    const struct sp_scope *scope = t->scope;
+    if (m->era != t->era || m->nodes > t->nodes || m->depth > t->depth)
+        return false;
+    for (long i = t->nodes; i > m->nodes; i--)
+        node = node->previous;
+    for (long i = t->depth; i > m->depth; i--)
+        scope = scope->parent;
+    return node == m->node && scope == m->scope
+           && sp_arena_holds(&t->arena, (sp_arena_mark){ .chunk = m->chunk, .used = m->used });
+}
+
 void sp_tape_rewind(sp_tape *t, sp_mark mark)
 {
     if (!t)
         return;
-    if (mark.era != t->era || mark.nodes > t->nodes || mark.depth > t->depth) {
-        sp_tape_fail(t, SP_ERR_STATE, "rewind: the mark is older than the last reset or rewind");
+    if (!mark_holds(t, &mark)) {
+        sp_tape_fail(t, SP_ERR_STATE, "rewind: the mark is older than the last reset or rewind, or its scope was left");
         return;
     }
     if (t->swept != mark.swept) {

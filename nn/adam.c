@@ -9,12 +9,13 @@ static void update(const sp_optimizer *o, long n, sp_real *restrict x, const sp_
 {
     const double steps = (double)o->steps;
     const sp_real b1 = (sp_real)o->beta1, b2 = (sp_real)o->beta2, epsilon = (sp_real)o->epsilon;
+    const sp_real c1 = (sp_real)(1 - o->beta1), c2 = (sp_real)(1 - o->beta2);   /* 1 - 0.999f would be 1e-5 off */
     const sp_real rate = (sp_real)(o->lr / (1 - pow(o->beta1, steps)));
     const sp_real unbias = (sp_real)(1 / sqrt(1 - pow(o->beta2, steps)));
     sp_real *restrict m = o->slot[0], *restrict v = o->slot[1];
     for (long i = 0; i < n; i++) {
-        m[i] = b1 * m[i] + (1 - b1) * g[i];
-        v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
+        m[i] = b1 * m[i] + c1 * g[i];
+        v[i] = b2 * v[i] + c2 * g[i] * g[i];
 #ifdef SP_FLOAT64
         x[i] -= rate * m[i] / (sqrt(v[i]) * unbias + epsilon);
 #else

@@ -1,6 +1,5 @@
 /* Long short-term memory, states h and c.   i f g o = x W_ih' + b_ih + h W_hh' + b_hh
        c' = sigmoid(f) c + sigmoid(i) tanh(g)      h' = sigmoid(o) tanh(c')
-   The forget gate's bias begins at 1, so that at first the cell remembers (Jozefowicz et al., ICML 2015).
    Source: Hochreiter, Schmidhuber, Neural Computation 9, 1997; forget gate: Gers et al., Neural Computation 12, 2000. */
 #include "nn/cell.h"
 #include "ops/ops.h"
@@ -17,10 +16,15 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **s
 
 SP_CELL_MAKER(sp_lstm_make)
 {
-    struct sp_recurrent *m = sp_recurrent_make(s, scope, layer, in, hidden, 4);
-    for (long i = hidden; m && i < 2 * hidden; i++) {
-        sp_param_values(m->x.bias)[i] = 1;
+    const void *self = sp_recurrent_make(s, scope, layer, in, hidden, 4);
+    return (sp_cell){ .name = "lstm", .self = self, .step = self ? step : NULL, .states = 2, .width = { hidden, hidden } };
+}
+
+void sp_lstm_forget_bias(const sp_cell *lstm, double value)
+{
+    const struct sp_recurrent *m = lstm->self;
+    for (long i = lstm->width[0]; m && i < 2 * lstm->width[0]; i++) {
+        sp_param_values(m->x.bias)[i] = (sp_real)value;
         sp_param_values(m->h.bias)[i] = 0;
     }
-    return (sp_cell){ .name = "lstm", .self = m, .step = m ? step : NULL, .states = 2, .width = { hidden, hidden } };
 }

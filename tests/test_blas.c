@@ -1,0 +1,168 @@
+/* Matrix products against three loops, and what BLIS must not do to the process. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "autograd/blas.h"
+#include "autograd/random.h"
+#include "tests/suite.h"
+
+/* How a matrix [m,n] lies in memory. */
+enum layout { ROWS, COLUMNS, GAPPED_ROWS, GAPPED_BOTH, LAYOUTS };
+
+struct matrix {
+    sp_view view;
+    long room;
+};
+
+static struct matrix matrix(long m, long n, enum layout layout, uint64_t place)
+{
+    const long strides[LAYOUTS][2] = { { n, 1 }, { 1, m }, { n + 3, 1 }, { 3 * n + 2, 3 } };
+    struct matrix a = { .view.shape = { 2, { m, n } }, .view.stride = { strides[layout][0], strides[layout][1] } };
+    a.room = 3 * (m + 1) * (n + 3) + 2 * m;
+    a.view.data = malloc((size_t)a.room * sizeof *a.view.data);
+    sp_random_uniform((sp_key){ .place = place }, a.room, a.view.data, -1, 1);
+    return a;
+}
+
+static sp_real *at(const sp_view *v, long i, long j)
+{
+    return v->data + i * v->stride[0] + j * v->stride[1];
+}
+
+/* The product is right, and nothing is written between the elements. Rounding: k additions of numbers below 1, each
+   at most half an ulp of a partial sum below k. */
+static void check_product(long m, long n, long k, const enum layout layout[3], double alpha, double beta)
+{
+    struct matrix a = matrix(m, k, layout[0], 1), b = matrix(k, n, layout[1], 2), c = matrix(m, n, layout[2], 3);
+    sp_real *want = malloc((size_t)c.room * sizeof *want);
+    memcpy(want, c.view.data, (size_t)c.room * sizeof *want);
+    sp_view w = c.view;
+    w.data = want;
+    for (long i = 0; i < m; i++)
+        for (long j = 0; j < n; j++) {
+            double sum = 0;
+            for (long l = 0; l < k; l++)
+                sum += (double)*at(&a.view, i, l) * (double)*at(&b.view, l, j);
+            *at(&w, i, j) = (sp_real)(alpha * sum + (beta != 0 ? beta * (double)*at(&w, i, j) : 0));
+            if (beta == 0)
+                *at(&c.view, i, j) = (sp_real)NAN;
+        }
+    sp_gemm((sp_real)alpha, &a.view, &b.view, (sp_real)beta, &c.view);
+    const double tolerance = WIDE(1.2e-16, 6e-8) * (1 + (double)k) * 2;
+    for (long i = 0; i < c.room; i++)
+        ck_assert_msg(fabs((double)c.view.data[i] - (double)want[i]) <= tolerance,
+                      "[%ld,%ld] x [%ld,%ld], layouts %d %d %d, alpha %g beta %g: %.9g, not %.9g", m, k, k, n, layout[0],
+                      layout[1], layout[2], alpha, beta, (double)c.view.data[i], (double)want[i]);
+    free(a.view.data);
+    free(b.view.data);
+    free(c.view.data);
+    free(want);
+}
+
+static const long sizes[] = { 0, 1, 2, 3, 5, 15, 16, 17, 31, 33, 64, 65, 100, 257 };
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+/* Every size in each of three places beside small and odd others, layouts and factors taken in turn. */
+START_TEST(products)
+{
+    const double factors[] = { 1, 0, -0.5 };
+    const long others[] = { 1, 7, 33 };
+    int turn = 0;
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++)
+            for (int place = 0; place < 3; place++, turn++) {
+                const enum layout layout[3] = { turn % LAYOUTS, turn / 2 % LAYOUTS, turn / 3 % LAYOUTS };
+                long d[3] = { others[i], others[j], others[(i + j) % 3] };
+                d[place] = sizes[_i];
+                check_product(d[0], d[1], d[2], layout, factors[turn / 5 % 3], factors[turn % 3]);
+            }
+    check_product(sizes[_i], sizes[_i], sizes[_i], (const enum layout[]){ ROWS, ROWS, ROWS }, 1, 0);
+}
+END_TEST
+
+/* Every combination of layouts and factors, on sizes with remainders. */
+START_TEST(layouts)
+{
+    const enum layout layout[3] = { (enum layout)(_i % 4), (enum layout)(_i / 4 % 4), (enum layout)(_i / 16) };
+    const double factors[] = { 0, 1, -0.5 };
+    for (int k = 0; k < 9; k++)
+        check_product(18, 35, 21, layout, factors[k % 3], factors[k / 3]);
+}
+END_TEST
+
+/* The stride of an axis of size 1 may be anything: BLIS would end the process on some. */
+START_TEST(strides_of_one)
+{
+    const long odd[] = { 0, 1, 2, 1000000 };
+    sp_real a[3] = { 1, 2, 3 }, b[3] = { 4, 5, 6 }, c[9];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            sp_view row = { a, { 2, { 1, 3 } }, { odd[i], 1 } }, column = { b, { 2, { 3, 1 } }, { 1, odd[j] } };
+            sp_view one = { c, { 2, { 1, 1 } }, { odd[i], odd[j] } }, all = { c, { 2, { 3, 3 } }, { 3, 1 } };
+            sp_gemm(1, &row, &column, 0, &one);
+            ck_assert(c[0] == 32);
+            sp_view down = sp_transposed(&row), across = sp_transposed(&column);
+            sp_gemm(1, &down, &across, 0, &all);
+            ck_same(c, REALS(4, 5, 6, 8, 10, 12, 12, 15, 18), 9);
+        }
+}
+END_TEST
+
+START_TEST(transposed)
+{
+    sp_real x[6];
+    sp_view v = sp_view_of(x, SP_SHAPE(2, 3)), w = sp_transposed(&v), back = sp_transposed(&w);
+    ck_assert(sp_shape_equal(w.shape, SP_SHAPE(3, 2)));
+    ck_assert(at(&w, 2, 1) == at(&v, 1, 2) && at(&back, 1, 2) == at(&v, 1, 2));
+}
+END_TEST
+
+START_TEST(a_child_may_multiply)
+{
+    const enum layout plain[3] = { ROWS, ROWS, ROWS };
+    int status;
+    check_product(100, 100, 100, plain, 1, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct matrix a = matrix(100, 100, ROWS, 1), c = matrix(100, 100, ROWS, 3);
+        alarm(5);
+        sp_gemm(1, &a.view, &a.view, 0, &c.view);
+        _exit(isfinite(c.view.data[0]) ? 0 : 1);
+    }
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with %d", status);
+}
+END_TEST
+
+START_TEST(kernels)
+{
+    bool chosen = getenv("BLIS_ARCH_TYPE");
+    const char *name = sp_blas_kernels();
+    ck_assert_ptr_nonnull(name);
+    ck_assert_msg(*name, "the kernels have no name");
+    ck_assert_msg(chosen || !getenv("BLIS_ARCH_TYPE"), "BLIS_ARCH_TYPE is left set");
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (!chosen && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        ck_assert_str_ne(name, "generic");
+#endif
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("blas");
+    TCase *c = tcase_create("blas");
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, products, 0, SIZES);
+    tcase_add_loop_test(c, layouts, 0, LAYOUTS * LAYOUTS * LAYOUTS);
+    tcase_add_test(c, strides_of_one);
+    tcase_add_test(c, transposed);
+    tcase_add_test(c, a_child_may_multiply);
+    tcase_add_test(c, kernels);
+    suite_add_tcase(s, c);
+    return s;
+}

@@ -1,0 +1,502 @@
+/* Layers, cells, unrolling, stacks and optimizers. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "autograd/gradcheck.h"
+#include "nn/embed.h"
+#include "nn/init.h"
+#include "nn/loss.h"
+#include "nn/optimizer.h"
+#include "nn/stack.h"
+#include "ops/ops.h"
+#include "tests/suite.h"
+
+enum { T = 4, B = 3, IN = 5, H = 6, KINDS = 4 };
+
+static void noise(uint64_t place, long n, sp_real *out)
+{
+    sp_random_uniform((sp_key){ .seed = 5, .place = place }, n, out, -1, 1);
+}
+
+static sp_tensor *noise_on(sp_tape *t, uint64_t place, sp_shape shape)
+{
+    sp_real x[512];
+    noise(place, sp_shape_size(shape), x);
+    return sp_feed(t, x, shape);
+}
+
+/* y times numbers that differ, summed */
+static sp_tensor *weighed(sp_tape *t, sp_tensor *y)
+{
+    return sp_sum(t, sp_mul(t, y, noise_on(t, 9, sp_shape_get(y))), SP_ALL);
+}
+
+/* ---- gradients ------------------------------------------------------------------------------------------------- */
+
+struct model {
+    sp_cell cell;
+    sp_param *start[SP_MAX_STATES];
+    sp_linear linear;
+    sp_embed embed;
+};
+
+/* Depends on all outputs, and on the final states by other weights. */
+static sp_tensor *cell_loss(sp_tape *t, void *context)
+{
+    const struct model *m = context;
+    sp_tensor *state[SP_MAX_STATES];
+    for (int i = 0; i < m->cell.states; i++)
+        state[i] = sp_param_on(t, m->start[i]);
+    sp_tensor *loss = weighed(t, sp_unroll(t, &m->cell, noise_on(t, 1, SP_SHAPE(T, B, IN)), state));
+    for (int i = 0; i < m->cell.states; i++)
+        loss = sp_add(t, loss, sp_scale(t, weighed(t, state[i]), 2 + i));
+    return loss;
+}
+
+static sp_tensor *layers_loss(sp_tape *t, void *context)
+{
+    const struct model *m = context;
+    sp_tensor *x = sp_embed_on(t, &m->embed, (const int[]){ 3, 1, 3, 0 }, 4);
+    sp_tensor *y = sp_linear_on(t, &m->linear, sp_reshape(t, x, SP_SHAPE(2, 2, IN)));
+    return sp_mse(t, y, noise_on(t, 2, SP_SHAPE(2, 2, H)));
+}
+
+static void check_gradients(sp_store *s, sp_loss_fn loss, struct model *m)
+{
+    sp_gradcheck_report r;
+    sp_status status = { 0 };
+    ck_assert_msg(sp_gradcheck(s, loss, m, 0, &r, &status), "%s", status.message);
+    ck_assert_int_gt(r.checked, H);
+    /* float64: h^4 of the differences and their rounding; float32 only says that nothing is far off */
+    ck_assert_msg(r.error < WIDE(1e-6, 0.2), "at %s backward gives %.12g, differences %.12g", r.where, r.backward, r.numeric);
+}
+
+START_TEST(cell_gradients)
+{
+    struct model m;
+    sp_store *s = sp_store_new(7);
+    m.cell = sp_cell_make(s, sp_cell_kind(_i), "cell", 0, IN, H);
+    for (int i = 0; i < m.cell.states; i++)
+        sp_init_uniform(m.start[i] = sp_store_add(s, SP_SHAPE(B, H), "start%d", i), -1, 1);
+    ck_assert_msg(sp_store_ok(s), "%s", sp_store_status(s)->message);
+    if (!strcmp(m.cell.name, "relu"))           /* half the units on, half off, none near the kink */
+        for (int i = 0; i < H; i++)
+            sp_param_values(sp_store_find(s, "cell.bias_ih_l0"))[i] = i % 2 ? 4 : -8;
+    check_gradients(s, cell_loss, &m);
+    sp_store_free(s);
+}
+END_TEST
+
+START_TEST(layer_gradients)
+{
+    sp_store *s = sp_store_new(7);
+    struct model m = { .embed = sp_embed_make(s, "embed", 4, IN), .linear = sp_linear_make(s, "linear", IN, H) };
+    check_gradients(s, layers_loss, &m);
+    sp_store_free(s);
+}
+END_TEST
+
+/* ---- values ---------------------------------------------------------------------------------------------------- */
+
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+/* Element i of W x + b. */
+static double affine(const sp_store *s, const char *which, long i, long in, const double *x)
+{
+    char name[64];
+    snprintf(name, sizeof name, "cell.weight_%s_l0", which);
+    const sp_real *w = sp_param_values(sp_store_find(s, name)) + i * in;
+    snprintf(name, sizeof name, "cell.bias_%s_l0", which);
+    double sum = sp_param_values(sp_store_find(s, name))[i];
+    for (long j = 0; j < in; j++)
+        sum += w[j] * x[j];
+    return sum;
+}
+
+/* One step of each cell, one row, from the equations: state[0] is h, state[1] is c. */
+static void naive_step(const char *kind, const sp_store *s, const double *x, double state[2][H])
+{
+    double a[4 * H], b[4 * H];
+    int gates = !strcmp(kind, "lstm") ? 4 : !strcmp(kind, "gru") ? 3 : 1;
+    for (int i = 0; i < gates * H; i++) {
+        a[i] = affine(s, "ih", i, IN, x);
+        b[i] = affine(s, "hh", i, H, state[0]);
+    }
+    for (int j = 0; j < H; j++) {
+        double *h = &state[0][j], *c = &state[1][j];
+        if (!strcmp(kind, "rnn")) {
+            *h = tanh(a[j] + b[j]);
+        } else if (!strcmp(kind, "relu")) {
+            *h = fmax(a[j] + b[j], 0);
+        } else if (!strcmp(kind, "lstm")) {
+            double i = sigmoid(a[j] + b[j]), f = sigmoid(a[H + j] + b[H + j]);
+            double g = tanh(a[2 * H + j] + b[2 * H + j]), o = sigmoid(a[3 * H + j] + b[3 * H + j]);
+            *c = f * *c + i * g;
+            *h = o * tanh(*c);
+        } else {
+            double r = sigmoid(a[j] + b[j]), z = sigmoid(a[H + j] + b[H + j]), n = tanh(a[2 * H + j] + r * b[2 * H + j]);
+            *h = (1 - z) * n + z * *h;
+        }
+    }
+}
+
+START_TEST(cell_values)
+{
+    const char *kind = sp_cell_kind(_i);
+    sp_store *s = sp_store_new(8);
+    sp_cell cell = sp_cell_make(s, kind, "cell", 0, IN, H);
+    sp_tape *t = sp_tape_new(s);
+    sp_real xs[T * B * IN], start[2][B * H], ys[T * B * H], last[2][B * H];
+    sp_tensor *state[2];
+    noise(1, T * B * IN, xs);
+    for (int i = 0; i < 2; i++) {
+        noise(2 + (uint64_t)i, B * H, start[i]);
+        state[i] = sp_feed(t, start[i], SP_SHAPE(B, H));
+    }
+    sp_tensor *y = sp_unroll(t, &cell, sp_feed(t, xs, SP_SHAPE(T, B, IN)), state);
+    ck_tape_ok(t);
+    ck_assert(sp_shape_equal(sp_shape_get(y), SP_SHAPE(T, B, H)));
+    sp_read(y, ys);
+    for (int i = 0; i < cell.states; i++)
+        sp_read(state[i], last[i]);
+    const double tolerance = WIDE(1e-14, 2e-6);         /* sums of 12 products in a row of 4 steps: some 30 roundings */
+    for (int row = 0; row < B; row++) {
+        double naive[2][H], x[IN];
+        for (int i = 0; i < 2; i++)
+            for (int j = 0; j < H; j++)
+                naive[i][j] = start[i][row * H + j];
+        for (int k = 0; k < T; k++) {
+            for (int j = 0; j < IN; j++)
+                x[j] = xs[(k * B + row) * IN + j];
+            naive_step(kind, s, x, naive);
+            for (int j = 0; j < H; j++)
+                ck_assert_double_eq_tol(ys[(k * B + row) * H + j], naive[0][j], tolerance);
+        }
+        for (int i = 0; i < cell.states; i++)
+            for (int j = 0; j < H; j++)
+                ck_assert_double_eq_tol(last[i][row * H + j], naive[i][j], tolerance);
+    }
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* 5 steps at once are 2 steps and then 3, bit for bit. */
+START_TEST(unroll_in_parts)
+{
+    sp_store *s = sp_store_new(8);
+    sp_cell cell = sp_cell_make(s, sp_cell_kind(_i), "cell", 0, IN, H);
+    sp_tape *t = sp_tape_new(s);
+    sp_real whole[5 * B * H], part[5 * B * H], last[2][B * H];
+    sp_tensor *one[2] = { NULL }, *two[2] = { NULL }, *xs = noise_on(t, 1, SP_SHAPE(5, B, IN));
+    sp_read(sp_unroll(t, &cell, xs, one), whole);
+    sp_read(sp_unroll(t, &cell, sp_slice(t, xs, 0, 0, 2), two), part);
+    sp_read(sp_unroll(t, &cell, sp_slice(t, xs, 0, 2, 5), two), part + 2 * B * H);
+    ck_tape_ok(t);
+    ck_same(part, whole, 5 * B * H);
+    for (int i = 0; i < cell.states; i++) {
+        sp_read(one[i], last[0]);
+        sp_read(two[i], last[1]);
+        ck_same(last[0], last[1], B * H);
+    }
+    sp_read(sp_unroll(t, &cell, xs, NULL), part);
+    ck_same(part, whole, 5 * B * H);
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* ---- stacks ---------------------------------------------------------------------------------------------------- */
+
+START_TEST(carried_state)
+{
+    sp_store *s = sp_store_new(8);
+    sp_stack stack = sp_stack_make(s, sp_cell_kind(_i), "rnn", IN, H, 2, 0);
+    sp_tape *t = sp_tape_new(s);
+    sp_state *carry = sp_state_new(&stack, B);
+    sp_real whole[5 * B * H], part[5 * B * H];
+    ck_assert_int_eq(sp_store_count(s), 8);
+    ck_assert(sp_shape_equal(sp_store_find(s, "rnn.weight_ih_l1")->shape, sp_store_find(s, "rnn.weight_hh_l1")->shape));
+    sp_read(sp_stack_on(t, &stack, noise_on(t, 1, SP_SHAPE(5, B, IN)), NULL), whole);
+    for (int round = 0; round < 2; round++) {
+        sp_tape_reset(t);
+        sp_read(sp_stack_on(t, &stack, sp_slice(t, noise_on(t, 1, SP_SHAPE(5, B, IN)), 0, 0, 2), carry), part);
+        sp_tape_reset(t);
+        sp_read(sp_stack_on(t, &stack, sp_slice(t, noise_on(t, 1, SP_SHAPE(5, B, IN)), 0, 2, 5), carry), part + 2 * B * H);
+        ck_tape_ok(t);
+        ck_same(part, whole, 5 * B * H);
+        sp_state_zero(carry);
+    }
+    sp_state_free(carry);
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* Zeros are nowhere but where dropout put them: in the input of the second layer. */
+START_TEST(dropout_between_layers)
+{
+    sp_store *s = sp_store_new(8);
+    sp_stack with = sp_stack_make(s, "rnn", "rnn", IN, H, 2, 0.5), without = with;
+    sp_tape *t = sp_tape_new(s);
+    sp_real y[3][T * B * H];
+    without.dropout = 0;
+    for (int i = 0; i < 3; i++) {
+        sp_tape_reset(t);
+        sp_tape_train(t, i == 2);
+        sp_read(sp_stack_on(t, i ? &with : &without, noise_on(t, 1, SP_SHAPE(T, B, IN)), NULL), y[i]);
+    }
+    ck_tape_ok(t);
+    ck_same(y[0], y[1], T * B * H);
+    ck_assert(memcmp(y[0], y[2], sizeof y[0]));
+    for (int i = 0; i < T * B * H; i++)
+        ck_assert(y[2][i] != 0);
+    with.layers = without.layers = 1;
+    for (int i = 0; i < 2; i++)
+        sp_read(sp_stack_on(t, i ? &with : &without, noise_on(t, 1, SP_SHAPE(T, B, IN)), NULL), y[i]);
+    ck_same(y[0], y[1], T * B * H);
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* ---- optimizers ------------------------------------------------------------------------------------------------ */
+
+/* Five steps of a rule on gradients that change sign, beside the same in scalars. */
+static void optimize(sp_optimizer *o, sp_store *s, void (*rule)(const sp_optimizer *o, int k, double g, double *x, double slot[2]))
+{
+    sp_tape *t = sp_tape_new(s);
+    const sp_param *p = sp_store_at(s, 0);
+    double x[3] = { 0.5, -1, 2 }, slot[3][2] = { { 0 } };
+    for (int i = 0; i < 3; i++)
+        sp_param_values(p)[i] = (sp_real)x[i];
+    for (int k = 1; k <= 5; k++) {
+        o->lr = 0.1 / k;
+        sp_tape_reset(t);
+        sp_real g[3] = { (sp_real)cos(k), (sp_real)(0.01 * k), 0 };
+        ck_assert(sp_backward(t, sp_sum(t, sp_mul(t, sp_param_on(t, p), sp_feed(t, g, SP_SHAPE(3))), SP_ALL)));
+        ck_assert(sp_step(o, t));
+        for (int i = 0; i < 3; i++) {
+            rule(o, k, (double)g[i], &x[i], slot[i]);
+            ck_assert_double_eq_tol(sp_param_values(p)[i], x[i], WIDE(1e-14, 1e-6));    /* 5 steps of a few roundings */
+            ck_assert(sp_gradients(t)[i] == 0);
+        }
+        for (long i = 3; i < sp_store_size(s); i++)
+            ck_assert_msg(sp_store_values(s)[i] == 0, "the gap at %ld is not zero", i);
+    }
+    ck_assert_double_eq(x[2], 2);
+    sp_tape_free(t);
+    sp_optimizer_free(o);
+    sp_store_free(s);
+}
+
+static void sgd(const sp_optimizer *o, int k, double g, double *x, double slot[2])
+{
+    (void)k;
+    slot[0] = o->momentum * slot[0] + g;
+    *x -= o->lr * slot[0];
+}
+
+static void adam(const sp_optimizer *o, int k, double g, double *x, double slot[2])
+{
+    slot[0] = 0.9 * slot[0] + 0.1 * g;
+    slot[1] = 0.999 * slot[1] + 0.001 * g * g;
+    *x -= o->lr * slot[0] / (1 - pow(0.9, k)) / (sqrt(slot[1] / (1 - pow(0.999, k))) + 1e-8);
+}
+
+START_TEST(optimizers)
+{
+    sp_store *s = sp_store_new(0);
+    sp_store_add(s, SP_SHAPE(3), "x");
+    sp_optimizer *o = sp_optimizer_new(s, _i == 2 ? "adam" : "sgd", 0.1, NULL);
+    o->momentum = _i == 1 ? 0.9 : 0;
+    optimize(o, s, _i == 2 ? adam : sgd);
+}
+END_TEST
+
+START_TEST(optimizer_errors)
+{
+    sp_status status = { 0 };
+    sp_store *s = sp_store_new(0), *other = sp_store_new(0);
+    ck_assert(!sp_optimizer_new(s, "newton", 0.1, &status));
+    ck_assert_str_eq(status.message, "optimizer 'newton' is none of: sgd adam");
+    sp_optimizer *o = sp_optimizer_new(other, "sgd", 0.1, NULL);
+    sp_tape *t = sp_tape_new(s);
+    ck_assert(!sp_step(o, t));
+    ck_assert_str_eq(sp_error(t), "optimizer: made for another store than the tape's");
+    sp_tape_free(t);
+    sp_optimizer_free(o);
+    sp_store_free(s);
+    sp_store_free(other);
+}
+END_TEST
+
+static const struct {
+    sp_real gradient[2];
+    double most, norm;
+    sp_real clipped[2];
+} clips[] = {
+    { { 3, 4 }, 6, 5, { 3, 4 } },
+    { { 3, 4 }, 5, 5, { 3, 4 } },
+    { { 3, 4 }, 2.5, 5, { 1.5, 2 } },
+    { { 0, 0 }, 1, 0, { 0, 0 } },
+    { { 3, INFINITY }, 1, INFINITY, { 3, INFINITY } },
+    { { NAN, 0 }, 1, NAN, { NAN, 0 } },
+};
+
+START_TEST(clipping)
+{
+    sp_store *s = sp_store_new(0);
+    sp_param *a = sp_store_add(s, SP_SCALAR, "a"), *b = sp_store_add(s, SP_SHAPE(1, 1), "b");
+    sp_tape *t = sp_tape_new(s);
+    sp_real *g = sp_gradients(t);
+    g[a->offset] = clips[_i].gradient[0];
+    g[b->offset] = clips[_i].gradient[1];
+    double norm = sp_clip_norm(t, clips[_i].most);
+    ck_assert(norm == clips[_i].norm || (isnan(norm) && isnan(clips[_i].norm)));
+    ck_assert(sp_ok(t) == (bool)isfinite(norm));
+    ck_assert_mem_eq(&g[a->offset], &clips[_i].clipped[0], sizeof *g);
+    ck_assert_mem_eq(&g[b->offset], &clips[_i].clipped[1], sizeof *g);
+    if (_i == 5)
+        ck_assert_str_eq(sp_error(t), "clip: the gradient has the norm nan");
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* ---- errors ---------------------------------------------------------------------------------------------------- */
+
+/* Each declares or runs something wrong; s is the store of t, with the cell `lstm` and the stack `two`. */
+static sp_store *s;
+static sp_tape *t;
+static sp_cell lstm;
+static sp_stack two;
+static sp_linear linear;
+static sp_embed embed;
+
+static void begin(void)
+{
+    s = sp_store_new(1);
+    lstm = sp_lstm_make(s, "lstm", 0, IN, H);
+    two = sp_stack_make(s, "gru", "two", IN, H, 2, 0);
+    linear = sp_linear_make(s, "linear", IN, H);
+    embed = sp_embed_make(s, "embed", 4, IN);
+}
+
+static void end(void)
+{
+    sp_tape_free(t);
+    sp_store_free(s);
+    t = NULL;
+}
+
+static void no_kind(void)       { sp_cell_make(s, "lstn", "x", 0, IN, H); }
+static void no_layers(void)     { sp_stack_make(s, "lstm", "x", IN, H, 0, 0); }
+static void many_layers(void)   { sp_stack_make(s, "lstm", "x", IN, H, 17, 0); }
+static void all_dropped(void)   { sp_stack_make(s, "lstm", "x", IN, H, 2, 1); }
+static void no_width(void)      { sp_gru_make(s, "x", 1, IN, 0); }
+static void no_input(void)      { sp_linear_make(s, "x", 0, H); }
+static void twice(void)         { sp_lstm_make(s, "lstm", 0, IN, H); }
+
+static const struct {
+    void (*declare)(void);
+    const char *error;
+} declarations[] = {
+    { no_kind, "cell 'lstn' is none of: rnn relu lstm gru" },
+    { no_layers, "x: 0 layers, not 1 to 16" },
+    { many_layers, "x: 17 layers, not 1 to 16" },
+    { all_dropped, "x: dropout 1, not in 0 <= p < 1" },
+    { no_width, "store: parameter 'x.weight_ih_l1' has the shape [0,5]" },
+    { no_input, "store: parameter 'x.weight' has the shape [6,0]" },
+    { twice, "store: there are two parameters named 'lstm.weight_ih_l0'" },
+};
+
+START_TEST(bad_declaration)
+{
+    declarations[_i].declare();
+    ck_assert_str_eq(sp_store_status(s)->message, declarations[_i].error);
+    sp_cell cell = sp_cell_make(s, "gru", "later", 0, IN, H);
+    ck_assert(!cell.step && !sp_store_find(s, "later.weight_ih_l0"));
+    t = sp_tape_new(s);
+    ck_assert_str_eq(sp_error(t), declarations[_i].error);
+}
+END_TEST
+
+static sp_tensor *zeros(long a, long b, long c) { return sp_full(t, 0, SP_SHAPE(a, b, c)); }
+
+static void wrong_width(void)   { sp_unroll(t, &lstm, zeros(T, B, IN + 2), NULL); }
+static void wrong_rank(void)    { sp_unroll(t, &lstm, sp_full(t, 0, SP_SHAPE(B, IN)), NULL); }
+static void no_time(void)       { sp_unroll(t, &lstm, zeros(0, B, IN), NULL); }
+static void no_sequence(void)   { sp_unroll(t, &lstm, NULL, NULL); }
+static void no_cell(void)       { sp_unroll(t, &(sp_cell){ .name = "x" }, zeros(T, B, IN), NULL); }
+static void wrong_state(void)   { sp_unroll(t, &lstm, zeros(T, B, IN), (sp_tensor *[]){ NULL, sp_full(t, 0, SP_SHAPE(B, H + 1)) }); }
+static void no_stack(void)      { sp_stack_on(t, &(sp_stack){ .layers = 0 }, zeros(T, B, IN), NULL); }
+static void linear_width(void)  { sp_linear_on(t, &linear, zeros(T, B, IN + 2)); }
+static void linear_none(void)   { sp_linear_on(t, &(sp_linear){ NULL, NULL }, zeros(T, B, IN)); }
+static void embed_id(void)      { sp_embed_on(t, &embed, (const int[]){ 0, 4 }, 2); }
+static void mse_shapes(void)    { sp_mse(t, zeros(2, 3, 4), zeros(2, 3, 5)); }
+static void stack_width(void)   { sp_stack_on(t, &two, zeros(T, B, IN + 2), NULL); }
+
+static void wrong_batch(void)
+{
+    sp_state *carry = sp_state_new(&two, B);
+    sp_stack_on(t, &two, zeros(T, B + 1, IN), carry);
+    sp_state_free(carry);
+}
+
+static const struct {
+    void (*use)(void);
+    const char *error;
+} uses[] = {
+    { wrong_width, "lstm: affine: [3,7] x [5,24]: inner 7 != 5" },
+    { wrong_rank, "unroll: the input is [3,5], not [T,B,in] with T > 0" },
+    { no_time, "unroll: the input is [0,3,5], not [T,B,in] with T > 0" },
+    { no_sequence, "unroll: no input" },
+    { no_cell, "unroll: the cell has no step and 0 states" },
+    { wrong_state, "unroll: state 1 of cell 'lstm' is [3,7], not [3,6]" },
+    { no_stack, "stack: no layers (was it made?)" },
+    { wrong_batch, "stack: 2 layers and a batch of 4, but the carried state has 2 and 3" },
+    { stack_width, "l0.gru: affine: [3,7] x [5,18]: inner 7 != 5" },
+    { linear_width, "affine: [12,7] x [5,6]: inner 7 != 5" },
+    { linear_none, "parameter: NULL (was its layer made?)" },
+    { embed_id, "embedding: id 4 at position 1 is not in 0..3" },
+    { mse_shapes, "sub: [2,3,4] and [2,3,5] do not broadcast: 4 != 5" },
+};
+
+START_TEST(bad_use)
+{
+    t = sp_tape_new(s);
+    uses[_i].use();
+    ck_assert_str_eq(sp_error(t), uses[_i].error);
+    ck_assert_ptr_null(sp_unroll(NULL, &lstm, NULL, NULL));
+    ck_assert(sp_state_new(&two, 0) == NULL);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("nn");
+    TCase *c = tcase_create("cells");
+    tcase_add_loop_test(c, cell_gradients, 0, KINDS);
+    tcase_add_test(c, layer_gradients);
+    tcase_add_loop_test(c, cell_values, 0, KINDS);
+    tcase_add_loop_test(c, unroll_in_parts, 0, KINDS);
+    tcase_add_loop_test(c, carried_state, 0, KINDS);
+    tcase_add_test(c, dropout_between_layers);
+    suite_add_tcase(all, c);
+    c = tcase_create("optimizers");
+    tcase_add_loop_test(c, optimizers, 0, 3);
+    tcase_add_test(c, optimizer_errors);
+    tcase_add_loop_test(c, clipping, 0, sizeof clips / sizeof *clips);
+    suite_add_tcase(all, c);
+    c = tcase_create("errors");
+    tcase_add_checked_fixture(c, begin, end);
+    tcase_add_loop_test(c, bad_declaration, 0, sizeof declarations / sizeof *declarations);
+    tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);
+    suite_add_tcase(all, c);
+    return all;
+}
