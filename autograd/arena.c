@@ -23,25 +23,49 @@ static char *body(struct sp_chunk *c)
     return (char *)c + HEADER;
 }
 
-static bool add_chunk(sp_arena *a, size_t size)
+static struct sp_chunk *new_chunk(sp_arena *a, size_t size)
 {
-    struct sp_chunk *c = aligned_alloc(SP_ALIGN, HEADER + size);
+    struct sp_chunk *c = aligned_alloc(SP_ALIGN, HEADER + size + SP_SLACK);
     if (!c)
+        return NULL;
+    c->size = size;
+    a->total += size;
+    return c;
+}
+
+/* The first spare chunk of that size or more. */
+static struct sp_chunk *take_spare(sp_arena *a, size_t size)
+{
+    struct sp_chunk **link = &a->spare, *c;
+    while (*link && (*link)->size < size)
+        link = &(*link)->older;
+    c = *link;
+    if (c)
+        *link = c->older;
+    return c;
+}
+
+/* A chunk for at least that many bytes, preferably as many again as there are. */
+static bool add_chunk(sp_arena *a, size_t bytes)
+{
+    size_t size = a->total > FIRST_CHUNK ? a->total : FIRST_CHUNK;
+    struct sp_chunk *c = take_spare(a, bytes);
+    if (!c && size > bytes)
+        c = new_chunk(a, size);
+    if (!c && !(c = new_chunk(a, bytes)))
         return false;
     c->older = a->chunk;
-    c->size = size;
     a->chunk = c;
     a->used = 0;
-    a->total += size;
     return true;
 }
 
-static void drop_chunk(sp_arena *a)
+static void free_chunks(struct sp_chunk *c)
 {
-    struct sp_chunk *c = a->chunk;
-    a->total -= c->size;
-    a->chunk = c->older;
-    free(c);
+    for (struct sp_chunk *older; c; c = older) {
+        older = c->older;
+        free(c);
+    }
 }
 
 void *sp_arena_take(sp_arena *a, size_t bytes)
@@ -49,11 +73,8 @@ void *sp_arena_take(sp_arena *a, size_t bytes)
     if (bytes > SIZE_MAX / 4)
         return NULL;
     bytes = round_up(bytes ? bytes : 1);
-    if (!a->chunk || a->chunk->size - a->used < bytes) {
-        size_t size = a->total > FIRST_CHUNK ? round_up(a->total) : FIRST_CHUNK;
-        if (!add_chunk(a, size > bytes ? size : bytes) && !add_chunk(a, bytes))
-            return NULL;
-    }
+    if ((!a->chunk || a->chunk->size - a->used < bytes) && !add_chunk(a, bytes))
+        return NULL;
     void *p = body(a->chunk) + a->used;
     a->used += bytes;
     return p;
@@ -74,37 +95,39 @@ bool sp_arena_holds(const sp_arena *a, sp_arena_mark mark)
 
 void sp_arena_rewind(sp_arena *a, sp_arena_mark mark)
 {
-    if (!mark.chunk) {          /* the mark was set before anything was taken */
-        sp_arena_reset(a);
-        return;
+    while (a->chunk && a->chunk != mark.chunk) {
+        struct sp_chunk *c = a->chunk;
+        a->chunk = c->older;
+        c->older = a->spare;
+        a->spare = c;
     }
-    while (a->chunk && a->chunk != mark.chunk)
-        drop_chunk(a);
     a->used = a->chunk ? mark.used : 0;
 }
 
 void sp_arena_reset(sp_arena *a)
 {
     size_t total = a->total;
-    if (a->chunk && a->chunk->older) {
+    if (a->spare || (a->chunk && a->chunk->older)) {
         sp_arena_free(a);
-        add_chunk(a, total);    /* if this fails, the next take asks again and reports it */
+        a->chunk = new_chunk(a, total);         /* if there is none, the next take asks again and reports it */
+        if (a->chunk)
+            a->chunk->older = NULL;
     }
     a->used = 0;
 }
 
 void sp_arena_free(sp_arena *a)
 {
-    while (a->chunk)
-        drop_chunk(a);
-    a->used = 0;
+    free_chunks(a->chunk);
+    free_chunks(a->spare);
+    *a = (sp_arena){ 0 };
 }
 
 void *sp_aligned_calloc(size_t bytes)
 {
     if (bytes > SIZE_MAX / 4)
         return NULL;
-    bytes = round_up(bytes ? bytes : 1);
+    bytes = round_up(bytes) + SP_SLACK;
     void *p = aligned_alloc(SP_ALIGN, bytes);
     if (p)
         memset(p, 0, bytes);

@@ -7,14 +7,18 @@
 
 SP_BEGIN
 
-enum { SP_ALIGN = 64 };         /* one cache line, one AVX-512 register */
+enum {
+    SP_ALIGN = 64,              /* one cache line, one AVX-512 register */
+    SP_SLACK = SP_ALIGN         /* behind every block: BLIS 0.9's haswell kernels read past the end of a small C */
+};
 
 struct sp_chunk;
 
 typedef struct sp_arena {
     struct sp_chunk *chunk;     /* the newest chunk; older ones are linked behind it */
+    struct sp_chunk *spare;     /* given up by a rewind, kept for the next that fits */
     size_t used;                /* bytes taken from the newest chunk */
-    size_t total;               /* bytes of all chunks */
+    size_t total;               /* bytes of all chunks, the spare ones too */
 } sp_arena;
 
 /* A place to rewind to. */
@@ -31,7 +35,7 @@ sp_arena_mark sp_arena_here(const sp_arena *a);
 /* False if what lay there was given back to the system meanwhile. */
 bool sp_arena_holds(const sp_arena *a, sp_arena_mark mark);
 
-/* Takes back everything since the mark, which must hold. Chunks that were added since are given back to the system. */
+/* Takes back everything since the mark, which must hold. Its memory is kept for the next round. */
 void sp_arena_rewind(sp_arena *a, sp_arena_mark mark);
 
 /* Takes back everything. Several chunks become one of their total size, so that the next round fits into it. */

@@ -3,9 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char suffix[] = ".new";
+
+/* A pipe or a device is written to as it is (root would replace /dev/null by a file); a directory then fails at once. */
+static bool replaceable(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) || S_ISREG(s.st_mode);
+}
 
 bool sp_file_begin(sp_file *f, const char *path, sp_status *status)
 {
@@ -15,7 +23,7 @@ bool sp_file_begin(sp_file *f, const char *path, sp_status *status)
         sp_fail(status, SP_ERR_MEMORY, "%s: out of memory", path);
     } else {
         strcpy(f->path, path);
-        strcat(strcpy(f->beside, path), suffix);
+        strcat(strcpy(f->beside, path), replaceable(path) ? suffix : "");
         f->out = fopen(f->beside, "wb");
         if (f->out)
             return true;
@@ -28,7 +36,7 @@ bool sp_file_begin(sp_file *f, const char *path, sp_status *status)
 
 bool sp_file_end(sp_file *f, bool keep, sp_status *status)
 {
-    bool ok = true;
+    bool ok = true, beside = strcmp(f->beside, f->path) != 0;
     if (keep) {
         errno = 0;
         ok = !fflush(f->out) && !ferror(f->out) && (!fsync(fileno(f->out)) || errno == EINVAL || errno == EROFS);
@@ -38,9 +46,9 @@ bool sp_file_end(sp_file *f, bool keep, sp_status *status)
     }
     if (fclose(f->out) && keep && ok)
         ok = sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s", f->path, strerror(errno));
-    if (keep && ok && rename(f->beside, f->path))
+    if (keep && ok && beside && rename(f->beside, f->path))
         ok = sp_fail(status, SP_ERR_FILE, "%s: cannot be replaced: %s", f->path, strerror(errno));
-    if (!keep || !ok)
+    if ((!keep || !ok) && beside)
         remove(f->beside);
     free(f->path);
     free(f->beside);

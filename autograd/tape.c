@@ -109,7 +109,7 @@ sp_mark sp_tape_mark(const sp_tape *t)
     if (t) {
         sp_arena_mark here = sp_arena_here(&t->arena);
         m = (sp_mark){ .era = t->era, .chunk = here.chunk, .used = here.used, .node = t->last, .nodes = t->nodes,
-                       .scope = t->scope, .depth = t->depth, .swept = t->swept };
+                       .scope = t->scope, .depth = t->depth, .draws = t->draws, .time = t->time, .swept = t->swept };
     }
     return m;
 }
@@ -143,6 +143,8 @@ void sp_tape_rewind(sp_tape *t, sp_mark mark)
     }
     while (t->depth > mark.depth)
         sp_scope_pop(t);
+    t->draws = mark.draws;
+    t->time = mark.time;
     t->last = mark.node;
     t->nodes = mark.nodes;
     sp_arena_rewind(&t->arena, (sp_arena_mark){ .chunk = mark.chunk, .used = mark.used });

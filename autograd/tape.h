@@ -44,13 +44,16 @@ void sp_tape_free(sp_tape *t);
    optimizer consumes them or sp_zero_grad, so several backward sweeps may be accumulated. */
 void sp_tape_reset(sp_tape *t);
 
-/* Forgets everything since the mark: a scope inside a step (a beam, an evaluation, a symbol of a long text). An error
+/* Forgets everything since the mark, so that what follows computes, and draws, what it would have there: a scope inside a
+   step (a beam, an evaluation, a symbol of a long text). An error
    if sp_backward ran since the mark: tensors before it have gradients behind it. */
 typedef struct sp_mark {
     uint64_t era;
     void *chunk, *node, *scope;
     size_t used;
     long nodes, depth;
+    uint64_t draws;
+    uint32_t time;
     bool swept;
 } sp_mark;
 sp_mark sp_tape_mark(const sp_tape *t);

@@ -130,7 +130,7 @@ static bool save(void *self, sp_status *status)
     return sp_lm_save(r->model, r->settings->out, status);
 }
 
-/* Can the model be saved when it is done? Better known now. */
+/* Can it be written when the time comes? Better known now. */
 static bool check_writable(const char *path, sp_status *status)
 {
     sp_file f;
@@ -198,6 +198,8 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
     const sp_task task = { .self = r, .store = r->model->store, .begin = begin, .loss = loss, .save = save };
     char params[32], n[32], m[32];
     long count = 0;
+    if (s->graph && !draw_graph(r->model, s->graph, status))
+        return false;
     for (int i = 0; i < sp_store_count(r->model->store); i++)
         count += sp_shape_size(sp_store_at(r->model->store, i)->shape);
     fprintf(stderr, "%s to train on, %s to validate on, %d symbols, %s parameters, %s kernels\n",
@@ -205,8 +207,6 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
             sp_thousands(params, count), sp_blas_kernels());
     if (r->valid.unknown)
         fprintf(stderr, "%ld of the symbols to validate on are unknown\n", r->valid.unknown);
-    if (s->graph && !draw_graph(r->model, s->graph, status))
-        return false;
     catch_signals();
     if (!sp_train(&task, &s->trainer, result, status))
         return false;
@@ -281,7 +281,7 @@ static int train(int argc, char **argv)
     char *text = sp_text_read(s.data, &size, &status);
     char *valid = s.valid && text ? sp_text_read(s.valid, &valid_size, &status) : NULL;
     bool ok = text && (valid || !s.valid) && open_run(&r, text, size, valid, valid_size, &status)
-              && check_writable(s.out, &status) && train_run(&r, &result, &status);
+              && check_writable(s.out, &status) && (!s.log || check_writable(s.log, &status)) && train_run(&r, &result, &status);
     free(text);
     free(valid);
     if (ok) {
@@ -578,17 +578,17 @@ static const struct {
     { "demo",   demo,   "do all of this in a minute, without any data" },
 };
 
-static void usage(FILE *out)
+static void usage(void)
 {
-    fprintf(out, "Usage: lm COMMAND ...    (lm COMMAND --help says more)\n\n");
+    printf("Usage: lm COMMAND ...    (lm COMMAND --help says more)\n\n");
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        fprintf(out, "  %-8s%s\n", commands[i].name, commands[i].about);
+        printf("  %-8s%s\n", commands[i].name, commands[i].about);
 }
 
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        usage(stderr);
+        fprintf(stderr, "lm: there is no command (see lm --help)\n");
         return 2;
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
@@ -599,7 +599,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-        usage(stdout);
+        usage();
         return 0;
     }
     fprintf(stderr, "lm: '%s' is no command (see lm --help)\n", argv[1]);

@@ -71,20 +71,19 @@ static char *header_text(const sp_store *s, int n, const sp_metadata *metadata)
         ok = put(header, p->name, describe(p, at));
         at += bytes_of(p);
     }
-    char *text = ok ? json_dumps(header, JSON_COMPACT) : NULL;
+    /* Not json_dumps: where it gets no memory for a key it leaves the key out and goes on (Jansson 2.14). */
+    size_t length = ok ? json_dumpb(header, NULL, 0, JSON_COMPACT) : 0, padded = (length + 7) / 8 * 8;
+    char *text = length ? malloc(padded + 1) : NULL;
+    ok = text && json_dumpb(header, text, length, JSON_COMPACT) == length;
     json_decref(meta);
     json_decref(header);
-    if (!text)
+    if (!ok) {
+        free(text);
         return NULL;
-    size_t length = strlen(text), padded = (length + 7) / 8 * 8;
-    char *copy = malloc(padded + 1);
-    if (copy) {
-        memcpy(copy, text, length);
-        memset(copy + length, ' ', padded - length);
-        copy[padded] = '\0';
     }
-    free(text);
-    return copy;
+    memset(text + length, ' ', padded - length);
+    text[padded] = '\0';
+    return text;
 }
 
 static void write_little_endian(FILE *out, uint64_t word, int bytes)
@@ -285,6 +284,11 @@ void sp_safetensors_free(sp_safetensors *f)
 const char *sp_safetensors_get(const sp_safetensors *f, const char *key)
 {
     return json_string_value(json_object_get(json_object_get(f->header, METADATA), key));
+}
+
+uint64_t sp_safetensors_bytes(const sp_safetensors *f)
+{
+    return f->size;
 }
 
 /* One number of type F32 or F64. */

@@ -27,6 +27,9 @@ void sp_safetensors_free(sp_safetensors *f);
 /* The value of a metadata key, borrowed, or NULL. */
 const char *sp_safetensors_get(const sp_safetensors *f, const char *key);
 
+/* Bytes of all its tensors. */
+uint64_t sp_safetensors_bytes(const sp_safetensors *f);
+
 /* Copies the file's tensors into the parameters of the same names. The file must hold exactly the parameters of the store,
    with their shapes, as F32 or F64. Otherwise the store is unchanged and status says which tensor is wrong and how. */
 bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status);

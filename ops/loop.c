@@ -110,15 +110,42 @@ sp_real sp_sum_run(long n, const sp_real *x, long step)
     return lane[0];
 }
 
+/* y += column sums of a matrix with unit stride along its rows: by halves too, at most COLUMNS columns at a time. */
+enum { COLUMNS = 64 };
+
+static void add_column_sums(sp_real *restrict y, const sp_real *x, long rows, long stride, long columns)
+{
+    enum { LEAF = 32 };
+    sp_real half[2][COLUMNS] = { { 0 } };
+    if (rows <= LEAF) {
+        for (long i = 0; i < rows; i++)
+            for (long j = 0; j < columns; j++)
+                y[j] += x[i * stride + j];
+        return;
+    }
+    add_column_sums(half[0], x, rows / 2, stride, columns);
+    add_column_sums(half[1], x + rows / 2 * stride, rows - rows / 2, stride, columns);
+    for (long j = 0; j < columns; j++)
+        y[j] += half[0][j] + half[1][j];
+}
+
 void sp_add_sums(const sp_view *y, const sp_view *x)
 {
     struct sp_walk w;
     sp_walk_begin(&w, x->shape, 2, (const sp_view *[]){ y, x });
+    long rows = 1;
+    if (w.axes > 1 && w.unit && !w.stride[0][1]) {      /* the next axis is summed over too: take it as the rows of a matrix */
+        rows = w.size[1];
+        w.size[1] = 1;
+    }
     while (sp_walk_next(&w)) {
         sp_real *restrict to = w.p[0];
         const sp_real *restrict from = w.p[1];
         if (!w.step[0])
             *to += sp_sum_run(w.n, from, w.step[1]);
+        else if (rows > 1)
+            for (long j = 0; j < w.n; j += COLUMNS)
+                add_column_sums(to + j, from + j, rows, w.stride[1][1], w.n - j < COLUMNS ? w.n - j : COLUMNS);
         else if (w.unit)
             for (long i = 0; i < w.n; i++)
                 to[i] += from[i];

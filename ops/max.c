@@ -1,5 +1,4 @@
-/* y = largest of x over an axis, or over all; NaN if one is.   The gradient goes to the first of equals.
-   Saves its index along the axis, one for each element of y. */
+/* y = largest of x over an axis, or over all; NaN if one is.   The gradient goes to the first element that is y. */
 #include "ops/kernel.h"
 
 static bool infer(sp_call *c, sp_status *s)
@@ -11,7 +10,6 @@ static bool infer(sp_call *c, sp_status *s)
         return false;
     if (!x.dim[axis])
         return sp_fail(s, SP_ERR_SHAPE, "%s has no elements along axis %d", sp_shape_format(text, x), axis);
-    c->saved.shape = c->y.shape.rank ? c->y.shape : SP_SHAPE(1);
     return true;
 }
 
@@ -20,22 +18,25 @@ static void forward(const sp_call *c)
     const int axis = *(const int *)c->attr;
     const long n = c->x[0].shape.dim[axis], step = c->x[0].stride[axis];
     sp_view first = sp_without_axis(&c->x[0], axis);
-    SP_EACH3(c->saved.shape, where, c->saved, y, c->y, x, first, {
-        long best = 0;
-        for (long k = 1; k < n && x[best * step] == x[best * step]; k++)
-            if (!(x[k * step] <= x[best * step]))
-                best = k;
-        *y = x[best * step];
-        *where = (sp_real)best;
+    SP_EACH2(c->y.shape, y, c->y, x, first, {
+        *y = x[0];
+        for (long k = 1; k < n && *y == *y; k++)
+            if (!(x[k * step] <= *y))
+                *y = x[k * step];
     });
 }
 
 static void backward(const sp_call *c)
 {
     const int axis = *(const int *)c->attr;
-    const long step = c->x[0].stride[axis];
-    sp_view first = sp_without_axis(&c->dx[0], axis);
-    SP_EACH3(c->saved.shape, dx, first, dy, c->dy, where, c->saved, dx[(long)*where * step] += *dy);
+    const long n = c->x[0].shape.dim[axis], step = c->x[0].stride[axis];
+    sp_view x0 = sp_without_axis(&c->x[0], axis), dx0 = sp_without_axis(&c->dx[0], axis);
+    SP_EACH4(c->y.shape, dx, dx0, x, x0, y, c->y, dy, c->dy, {
+        long k = 0;
+        while (k + 1 < n && x[k * step] != *y && *y == *y)
+            k++;
+        dx[k * step] += *dy;
+    });
 }
 
 /* Small leaves on constants that are far apart, so that no probe is near a tie. */

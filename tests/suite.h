@@ -16,6 +16,13 @@ Suite *suite(void);
 
 #define ck_tape_ok(t) ck_assert_msg(sp_ok(t), "%s", sp_error(t))
 
+/* For loops over very many: an assertion costs a microsecond even when it holds. */
+#define ck_each(holds, ...)                                                                                            \
+    do {                                                                                                               \
+        if (!(holds))                                                                                                  \
+            ck_abort_msg(__VA_ARGS__);                                                                                 \
+    } while (0)
+
 /* Fails unless n numbers are bit for bit the same. */
 #define ck_same(a, b, n) ck_assert_mem_eq((a), (b), (size_t)(n) * sizeof(sp_real))
 

@@ -53,9 +53,9 @@ static void check_product(long m, long n, long k, const enum layout layout[3], d
     sp_gemm((sp_real)alpha, &a.view, &b.view, (sp_real)beta, &c.view);
     const double tolerance = WIDE(1.2e-16, 6e-8) * (1 + (double)k) * 2;
     for (long i = 0; i < c.room; i++)
-        ck_assert_msg(fabs((double)c.view.data[i] - (double)want[i]) <= tolerance,
-                      "[%ld,%ld] x [%ld,%ld], layouts %d %d %d, alpha %g beta %g: %.9g, not %.9g", m, k, k, n, layout[0],
-                      layout[1], layout[2], alpha, beta, (double)c.view.data[i], (double)want[i]);
+        ck_each(fabs((double)c.view.data[i] - (double)want[i]) <= tolerance,
+                "[%ld,%ld] x [%ld,%ld], layouts %d %d %d, alpha %g beta %g: %.9g, not %.9g", m, k, k, n, layout[0],
+                layout[1], layout[2], alpha, beta, (double)c.view.data[i], (double)want[i]);
     free(a.view.data);
     free(b.view.data);
     free(c.view.data);
@@ -77,7 +77,7 @@ START_TEST(products)
                 const enum layout layout[3] = { turn % LAYOUTS, turn / 2 % LAYOUTS, turn / 3 % LAYOUTS };
                 long d[3] = { others[i], others[j], others[(i + j) % 3] };
                 d[place] = sizes[_i];
-                check_product(d[0], d[1], d[2], layout, factors[turn / 5 % 3], factors[turn % 3]);
+                check_product(d[0], d[1], d[2], layout, factors[turn / 5 % 3], factors[(turn + turn / 3) % 3]);
             }
     check_product(sizes[_i], sizes[_i], sizes[_i], (const enum layout[]){ ROWS, ROWS, ROWS }, 1, 0);
 }
@@ -93,7 +93,7 @@ START_TEST(layouts)
 }
 END_TEST
 
-/* The stride of an axis of size 1 may be anything: BLIS would end the process on some. */
+/* The stride of an axis of size 1 may be anything; what BLIS accepts there differs between its releases. */
 START_TEST(strides_of_one)
 {
     const long odd[] = { 0, 1, 2, 1000000 };

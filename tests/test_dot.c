@@ -18,7 +18,8 @@ static void begin(void)
 {
     size_t size;
     store = sp_store_new(1);
-    const sp_param *w = sp_store_add(store, SP_SHAPE(6, 3), "l0.weight"), *b = sp_store_add(store, SP_SHAPE(6), "a \"b\" \\c");
+    const sp_param *w = sp_store_add(store, SP_SHAPE(6, 3), "l0.weight");
+    const sp_param *b = sp_store_add(store, SP_SHAPE(6), "a \"b\" \\c");
     t = sp_tape_new(store);
     sp_tensor *x = sp_full(t, 1, SP_SHAPE(5, 3)), *half[2];
     sp_scope_push(t, "encoder");
@@ -72,7 +73,8 @@ static int count(const char *in, const char *part)
 
 START_TEST(says)
 {
-    ck_assert_msg(count(text, parts[_i].part) == parts[_i].times, "'%s' not %d times in\n%s", parts[_i].part, parts[_i].times, text);
+    ck_assert_msg(count(text, parts[_i].part) == parts[_i].times, "'%s' not %d times in\n%s", parts[_i].part,
+                  parts[_i].times, text);
 }
 END_TEST
 
@@ -98,7 +100,7 @@ START_TEST(dot_draws_it)
 {
     if (system("command -v dot >/dev/null 2>&1"))
         return;
-    FILE *dot = popen("dot -Tsvg 2>&1 >/dev/null | grep -i error; test $? = 1", "w");
+    FILE *dot = popen("dot -Tsvg >/dev/null 2>&1", "w");
     ck_assert_ptr_nonnull(dot);
     fputs(text, dot);
     ck_assert_msg(pclose(dot) == 0, "dot does not accept\n%s", text);

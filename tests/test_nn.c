@@ -69,7 +69,8 @@ static void check_gradients(sp_store *s, sp_loss_fn loss, struct model *m)
     ck_assert_msg(sp_gradcheck(s, loss, m, 0, &r, &status), "%s", status.message);
     ck_assert_int_gt(r.checked, H);
     /* float64: h^4 of the differences and their rounding; float32 only says that nothing is far off */
-    ck_assert_msg(r.error < WIDE(1e-6, 0.2), "at %s backward gives %.12g, differences %.12g", r.where, r.backward, r.numeric);
+    ck_assert_msg(r.error < WIDE(1e-6, 0.2), "at %s backward gives %.12g, differences %.12g", r.where, r.backward,
+                  r.numeric);
 }
 
 START_TEST(cell_gradients)
@@ -138,7 +139,8 @@ static void naive_step(const char *kind, const sp_store *s, const double *x, dou
             *c = f * *c + i * g;
             *h = o * tanh(*c);
         } else {
-            double r = sigmoid(a[j] + b[j]), z = sigmoid(a[H + j] + b[H + j]), n = tanh(a[2 * H + j] + r * b[2 * H + j]);
+            double r = sigmoid(a[j] + b[j]), z = sigmoid(a[H + j] + b[H + j]);
+            double n = tanh(a[2 * H + j] + r * b[2 * H + j]);
             *h = (1 - z) * n + z * *h;
         }
     }
@@ -224,9 +226,11 @@ START_TEST(carried_state)
     sp_read(sp_stack_on(t, &stack, noise_on(t, 1, SP_SHAPE(5, B, IN)), NULL), whole);
     for (int round = 0; round < 2; round++) {
         sp_tape_reset(t);
-        sp_read(sp_stack_on(t, &stack, sp_slice(t, noise_on(t, 1, SP_SHAPE(5, B, IN)), 0, 0, 2), carry), part);
+        sp_tensor *xs = noise_on(t, 1, SP_SHAPE(5, B, IN));
+        sp_read(sp_stack_on(t, &stack, sp_slice(t, xs, 0, 0, 2), carry), part);
         sp_tape_reset(t);
-        sp_read(sp_stack_on(t, &stack, sp_slice(t, noise_on(t, 1, SP_SHAPE(5, B, IN)), 0, 2, 5), carry), part + 2 * B * H);
+        xs = noise_on(t, 1, SP_SHAPE(5, B, IN));
+        sp_read(sp_stack_on(t, &stack, sp_slice(t, xs, 0, 2, 5), carry), part + 2 * B * H);
         ck_tape_ok(t);
         ck_same(part, whole, 5 * B * H);
         sp_state_zero(carry);
@@ -267,7 +271,8 @@ END_TEST
 /* ---- optimizers ------------------------------------------------------------------------------------------------ */
 
 /* Five steps of a rule on gradients that change sign, beside the same in scalars. */
-static void optimize(sp_optimizer *o, sp_store *s, void (*rule)(const sp_optimizer *o, int k, double g, double *x, double slot[2]))
+static void optimize(sp_optimizer *o, sp_store *s,
+                     void (*rule)(const sp_optimizer *o, int k, double g, double *x, double slot[2]))
 {
     sp_tape *t = sp_tape_new(s);
     const sp_param *p = sp_store_at(s, 0);
@@ -433,13 +438,18 @@ static void wrong_rank(void)    { sp_unroll(t, &lstm, sp_full(t, 0, SP_SHAPE(B, 
 static void no_time(void)       { sp_unroll(t, &lstm, zeros(0, B, IN), NULL); }
 static void no_sequence(void)   { sp_unroll(t, &lstm, NULL, NULL); }
 static void no_cell(void)       { sp_unroll(t, &(sp_cell){ .name = "x" }, zeros(T, B, IN), NULL); }
-static void wrong_state(void)   { sp_unroll(t, &lstm, zeros(T, B, IN), (sp_tensor *[]){ NULL, sp_full(t, 0, SP_SHAPE(B, H + 1)) }); }
 static void no_stack(void)      { sp_stack_on(t, &(sp_stack){ .layers = 0 }, zeros(T, B, IN), NULL); }
 static void linear_width(void)  { sp_linear_on(t, &linear, zeros(T, B, IN + 2)); }
 static void linear_none(void)   { sp_linear_on(t, &(sp_linear){ NULL, NULL }, zeros(T, B, IN)); }
 static void embed_id(void)      { sp_embed_on(t, &embed, (const int[]){ 0, 4 }, 2); }
 static void mse_shapes(void)    { sp_mse(t, zeros(2, 3, 4), zeros(2, 3, 5)); }
 static void stack_width(void)   { sp_stack_on(t, &two, zeros(T, B, IN + 2), NULL); }
+
+static void wrong_state(void)
+{
+    sp_tensor *state[] = { NULL, sp_full(t, 0, SP_SHAPE(B, H + 1)) };
+    sp_unroll(t, &lstm, zeros(T, B, IN), state);
+}
 
 static void wrong_batch(void)
 {

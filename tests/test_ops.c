@@ -135,6 +135,12 @@ DO(embed_none, sp_embedding(t, x[0], NULL, 0))
 DO(lstm_gates, sp_lstm_gates(t, x[0], x[1], x[2]))
 DO(gru_gates, sp_gru_gates(t, x[0], x[1], x[2]))
 
+/* Shapes in tables. */
+#define S1(a) { 1, { a } }
+#define S2(a, b) { 2, { a, b } }
+#define S3(a, b, c) { 3, { a, b, c } }
+#define S4(a, b, c, d) { 4, { a, b, c, d } }
+
 struct numbers {
     sp_shape shape;
     sp_real value[6];
@@ -145,56 +151,57 @@ static const struct value_case {
     sp_tensor *(*build)(sp_tape *t, sp_tensor **x);
     struct numbers in[3], out;
 } value_cases[] = {
-    { do_add, { { { 2, { 2, 2 } }, { 1, 2, 3, 4 } }, { { 1, { 2 } }, { 10, 20 } } }, { { 2, { 2, 2 } }, { 11, 22, 13, 24 } } },
-    { do_sub, { { { 2, { 2, 1 } }, { 1, 2 } }, { { 1, { 2 } }, { 10, 20 } } }, { { 2, { 2, 2 } }, { -9, -19, -8, -18 } } },
-    { do_mul, { { { 1, { 3 } }, { 1, -2, 3 } }, { { 0 }, { -4 } } }, { { 1, { 3 } }, { -4, 8, -12 } } },
-    { do_div, { { { 1, { 3 } }, { 1, -2, 3 } }, { { 1, { 1 } }, { -4 } } }, { { 1, { 3 } }, { -0.25, 0.5, -0.75 } } },
-    { do_maximum, { { { 1, { 3 } }, { 1, -2, 3 } }, { { 1, { 3 } }, { 0, 5, 3 } } }, { { 1, { 3 } }, { 1, 5, 3 } } },
-    { do_lerp, { { { 1, { 3 } }, { 1, 2, 3 } }, { { 1, { 3 } }, { 5, 4, 9 } }, { { 1, { 3 } }, { 0.25, 1, 0 } } },
-      { { 1, { 3 } }, { 2, 4, 3 } } },
-    { do_where, { { { 1, { 3 } }, { 1, 0, -2 } }, { { 1, { 3 } }, { 5, 6, 7 } }, { { 1, { 3 } }, { 8, 9, 10 } } },
-      { { 1, { 3 } }, { 5, 9, 7 } } },
-    { do_scale, { { { 1, { 2 } }, { 2, -4 } } }, { { 1, { 2 } }, { -3, 6 } } },
-    { do_neg, { { { 1, { 2 } }, { 2, -4 } } }, { { 1, { 2 } }, { -2, 4 } } },
-    { do_sigmoid, { { { 1, { 3 } }, { -1, 0, 2 } } }, { { 1, { 3 } }, { 0.2689414213699951, 0.5, 0.8807970779778823 } } },
-    { do_tanh, { { { 1, { 3 } }, { -1, 0, 2 } } }, { { 1, { 3 } }, { -0.7615941559557649, 0, 0.9640275800758169 } } },
-    { do_relu, { { { 1, { 3 } }, { -1, 0, 2 } } }, { { 1, { 3 } }, { 0, 0, 2 } } },
-    { do_exp, { { { 1, { 3 } }, { -1, 0, 2 } } }, { { 1, { 3 } }, { 0.36787944117144233, 1, 7.38905609893065 } } },
-    { do_log, { { { 1, { 3 } }, { 1, 2, 10 } } }, { { 1, { 3 } }, { 0, 0.6931471805599453, 2.302585092994046 } } },
-    { do_sqrt, { { { 1, { 3 } }, { 0, 2, 9 } } }, { { 1, { 3 } }, { 0, 1.4142135623730951, 3 } } },
-    { do_abs, { { { 1, { 3 } }, { -1, 0, 2 } } }, { { 1, { 3 } }, { 1, 0, 2 } } },
-    { do_dropout, { { { 1, { 3 } }, { -1, 0, 2 } } }, { { 1, { 3 } }, { -1, 0, 2 } } },
-    { do_matmul, { { { 2, { 2, 3 } }, { 1, 2, 3, 4, 5, 6 } }, { { 2, { 3, 1 } }, { 1, 0, -1 } } },
-      { { 2, { 2, 1 } }, { -2, -2 } } },
-    { do_affine, { { { 1, { 2 } }, { 1, 2 } }, { { 2, { 2, 2 } }, { 1, 2, 3, 4 } }, { { 1, { 2 } }, { 10, 20 } } },
-      { { 1, { 2 } }, { 17, 30 } } },
-    { do_softmax, { { { 1, { 3 } }, { 1, 2, 3 } } },
-      { { 1, { 3 } }, { 0.09003057317038046, 0.24472847105479767, 0.6652409557748219 } } },
-    { do_softmax, { { { 1, { 3 } }, { 1e4, -1e4, 0 } } }, { { 1, { 3 } }, { 1, 0, 0 } } },
-    { do_log_softmax, { { { 1, { 3 } }, { 1, 2, 3 } } },
-      { { 1, { 3 } }, { -2.40760596444438, -1.4076059644443801, -0.40760596444438013 } } },
-    { do_log_softmax, { { { 1, { 3 } }, { 1e4, -1e4, 0 } } }, { { 1, { 3 } }, { 0, -2e4, -1e4 } } },
-    { do_layer_norm, { { { 1, { 4 } }, { 1, 2, 3, 6 } }, { { 1, { 4 } }, { 1, 2, 1, 2 } }, { { 1, { 4 } }, { 0, 0, 1, 0 } } },
-      { { 1, { 4 } }, { -1, -1, 1, 3 } } },
-    { do_cross_entropy, { { { 2, { 3, 3 } }, { 1, 2, 3, NAN, 0, 0 } } }, { { 1, { 3 } }, { 0.40760596444438013, 0, 0.5493061443340549 } } },
-    { do_one_loss, { { { 1, { 3 } }, { 1e4, -1e4, 0 } } }, { { 0 }, { 2e4 } } },
-    { do_sum, { { { 2, { 2, 2 } }, { 1, 2, 3, 4 } } }, { { 1, { 2 } }, { 4, 6 } } },
-    { do_sum_all, { { { 2, { 2, 2 } }, { 1, 2, 3, 4 } } }, { { 0 }, { 10 } } },
-    { do_mean, { { { 2, { 2, 2 } }, { 1, 2, 3, 4 } } }, { { 1, { 2 } }, { 1.5, 3.5 } } },
-    { do_mean_all, { { { 2, { 2, 2 } }, { 1, 2, 3, 4 } } }, { { 0 }, { 2.5 } } },
-    { do_max, { { { 2, { 2, 2 } }, { 1, 2, 4, 3 } } }, { { 1, { 2 } }, { 2, 4 } } },
-    { do_max_all, { { { 2, { 2, 2 } }, { 1, 2, 4, 3 } } }, { { 0 }, { 4 } } },
-    { do_slice, { { { 2, { 2, 3 } }, { 1, 2, 3, 4, 5, 6 } } }, { { 2, { 2, 2 } }, { 1, 2, 4, 5 } } },
-    { do_index, { { { 2, { 2, 3 } }, { 1, 2, 3, 4, 5, 6 } } }, { { 1, { 2 } }, { 1, 4 } } },
-    { do_transpose, { { { 2, { 2, 3 } }, { 1, 2, 3, 4, 5, 6 } } }, { { 2, { 3, 2 } }, { 1, 4, 2, 5, 3, 6 } } },
-    { do_reshape, { { { 2, { 2, 3 } }, { 1, 2, 3, 4, 5, 6 } } }, { { 2, { 3, 2 } }, { 1, 4, 2, 5, 3, 6 } } },
-    { do_copy, { { { 1, { 2 } }, { 1, 2 } } }, { { 1, { 2 } }, { 1, 2 } } },
-    { do_concat, { { { 2, { 1, 2 } }, { 1, 2 } }, { { 2, { 2, 2 } }, { 3, 4, 5, 6 } } }, { { 2, { 3, 2 } }, { 1, 2, 3, 4, 5, 6 } } },
-    { do_embedding, { { { 2, { 2, 2 } }, { 1, 2, 3, 4 } } }, { { 2, { 2, 2 } }, { 3, 4, 1, 2 } } },
-    { do_lstm_gates, { { { 2, { 1, 4 } }, { 0.5, -1, 2, 0.25 } }, { { 2, { 1, 4 } }, { 0.5, 1, -1, 0.75 } }, { { 2, { 1, 1 } }, { 2 } } },
-      { { 2, { 1, 2 } }, { 0.6688422910638563, 1.5567699411459397 } } },
-    { do_gru_gates, { { { 2, { 1, 3 } }, { 1, -1, 0.5 } }, { { 2, { 1, 3 } }, { -0.5, 2, 0.25 } }, { { 2, { 1, 1 } }, { -2 } } },
-      { { 2, { 1, 1 } }, { -1.3073581239464263 } } },
+    { do_add, { { S2(2, 2), { 1, 2, 3, 4 } }, { S1(2), { 10, 20 } } }, { S2(2, 2), { 11, 22, 13, 24 } } },
+    { do_sub, { { S2(2, 1), { 1, 2 } }, { S1(2), { 10, 20 } } }, { S2(2, 2), { -9, -19, -8, -18 } } },
+    { do_mul, { { S1(3), { 1, -2, 3 } }, { { 0 }, { -4 } } }, { S1(3), { -4, 8, -12 } } },
+    { do_div, { { S1(3), { 1, -2, 3 } }, { S1(1), { -4 } } }, { S1(3), { -0.25, 0.5, -0.75 } } },
+    { do_maximum, { { S1(3), { 1, -2, 3 } }, { S1(3), { 0, 5, 3 } } }, { S1(3), { 1, 5, 3 } } },
+    { do_lerp, { { S1(3), { 1, 2, 3 } }, { S1(3), { 5, 4, 9 } }, { S1(3), { 0.25, 1, 0 } } },
+      { S1(3), { 2, 4, 3 } } },
+    { do_where, { { S1(3), { 1, 0, -2 } }, { S1(3), { 5, 6, 7 } }, { S1(3), { 8, 9, 10 } } },
+      { S1(3), { 5, 9, 7 } } },
+    { do_scale, { { S1(2), { 2, -4 } } }, { S1(2), { -3, 6 } } },
+    { do_neg, { { S1(2), { 2, -4 } } }, { S1(2), { -2, 4 } } },
+    { do_sigmoid, { { S1(3), { -1, 0, 2 } } }, { S1(3), { 0.2689414213699951, 0.5, 0.8807970779778823 } } },
+    { do_tanh, { { S1(3), { -1, 0, 2 } } }, { S1(3), { -0.7615941559557649, 0, 0.9640275800758169 } } },
+    { do_relu, { { S1(3), { -1, 0, 2 } } }, { S1(3), { 0, 0, 2 } } },
+    { do_exp, { { S1(3), { -1, 0, 2 } } }, { S1(3), { 0.36787944117144233, 1, 7.38905609893065 } } },
+    { do_log, { { S1(3), { 1, 2, 10 } } }, { S1(3), { 0, 0.6931471805599453, 2.302585092994046 } } },
+    { do_sqrt, { { S1(3), { 0, 2, 9 } } }, { S1(3), { 0, 1.4142135623730951, 3 } } },
+    { do_abs, { { S1(3), { -1, 0, 2 } } }, { S1(3), { 1, 0, 2 } } },
+    { do_dropout, { { S1(3), { -1, 0, 2 } } }, { S1(3), { -1, 0, 2 } } },
+    { do_matmul, { { S2(2, 3), { 1, 2, 3, 4, 5, 6 } }, { S2(3, 1), { 1, 0, -1 } } },
+      { S2(2, 1), { -2, -2 } } },
+    { do_affine, { { S1(2), { 1, 2 } }, { S2(2, 2), { 1, 2, 3, 4 } }, { S1(2), { 10, 20 } } },
+      { S1(2), { 17, 30 } } },
+    { do_softmax, { { S1(3), { 1, 2, 3 } } },
+      { S1(3), { 0.09003057317038046, 0.24472847105479767, 0.6652409557748219 } } },
+    { do_softmax, { { S1(3), { 1e4, -1e4, 0 } } }, { S1(3), { 1, 0, 0 } } },
+    { do_log_softmax, { { S1(3), { 1, 2, 3 } } },
+      { S1(3), { -2.40760596444438, -1.4076059644443801, -0.40760596444438013 } } },
+    { do_log_softmax, { { S1(3), { 1e4, -1e4, 0 } } }, { S1(3), { 0, -2e4, -1e4 } } },
+    { do_layer_norm, { { S1(4), { 1, 2, 3, 6 } }, { S1(4), { 1, 2, 1, 2 } }, { S1(4), { 0, 0, 1, 0 } } },
+      { S1(4), { -1, -1, 1, 3 } } },
+    { do_cross_entropy, { { S2(3, 3), { 1, 2, 3, NAN, 0, 0 } } },
+      { S1(3), { 0.40760596444438013, 0, 0.5493061443340549 } } },
+    { do_one_loss, { { S1(3), { 1e4, -1e4, 0 } } }, { { 0 }, { 2e4 } } },
+    { do_sum, { { S2(2, 2), { 1, 2, 3, 4 } } }, { S1(2), { 4, 6 } } },
+    { do_sum_all, { { S2(2, 2), { 1, 2, 3, 4 } } }, { { 0 }, { 10 } } },
+    { do_mean, { { S2(2, 2), { 1, 2, 3, 4 } } }, { S1(2), { 1.5, 3.5 } } },
+    { do_mean_all, { { S2(2, 2), { 1, 2, 3, 4 } } }, { { 0 }, { 2.5 } } },
+    { do_max, { { S2(2, 2), { 1, 2, 4, 3 } } }, { S1(2), { 2, 4 } } },
+    { do_max_all, { { S2(2, 2), { 1, 2, 4, 3 } } }, { { 0 }, { 4 } } },
+    { do_slice, { { S2(2, 3), { 1, 2, 3, 4, 5, 6 } } }, { S2(2, 2), { 1, 2, 4, 5 } } },
+    { do_index, { { S2(2, 3), { 1, 2, 3, 4, 5, 6 } } }, { S1(2), { 1, 4 } } },
+    { do_transpose, { { S2(2, 3), { 1, 2, 3, 4, 5, 6 } } }, { S2(3, 2), { 1, 4, 2, 5, 3, 6 } } },
+    { do_reshape, { { S2(2, 3), { 1, 2, 3, 4, 5, 6 } } }, { S2(3, 2), { 1, 4, 2, 5, 3, 6 } } },
+    { do_copy, { { S1(2), { 1, 2 } } }, { S1(2), { 1, 2 } } },
+    { do_concat, { { S2(1, 2), { 1, 2 } }, { S2(2, 2), { 3, 4, 5, 6 } } }, { S2(3, 2), { 1, 2, 3, 4, 5, 6 } } },
+    { do_embedding, { { S2(2, 2), { 1, 2, 3, 4 } } }, { S2(2, 2), { 3, 4, 1, 2 } } },
+    { do_lstm_gates, { { S2(1, 4), { 0.5, -1, 2, 0.25 } }, { S2(1, 4), { 0.5, 1, -1, 0.75 } }, { S2(1, 1), { 2 } } },
+      { S2(1, 2), { 0.6688422910638563, 1.5567699411459397 } } },
+    { do_gru_gates, { { S2(1, 3), { 1, -1, 0.5 } }, { S2(1, 3), { -0.5, 2, 0.25 } }, { S2(1, 1), { -2 } } },
+      { S2(1, 1), { -1.3073581239464263 } } },
 };
 
 enum { VALUE_CASES = sizeof value_cases / sizeof *value_cases };
@@ -230,8 +237,8 @@ START_TEST(values)
     sp_read(y, got);
     for (long i = 0; i < sp_shape_size(c->out.shape); i++) {
         double want = (double)c->out.value[i];      /* a few roundings of 2^-53 or 2^-24 */
-        ck_assert_msg(fabs((double)got[i] - want) <= WIDE(1e-14, 4e-7) * (1 + fabs(want)), "case %d, %s[%ld]: %.17g, not %.17g",
-                      _i, name, i, (double)got[i], want);
+        ck_assert_msg(fabs((double)got[i] - want) <= WIDE(1e-14, 4e-7) * (1 + fabs(want)),
+                      "case %d, %s[%ld]: %.17g, not %.17g", _i, name, i, (double)got[i], want);
     }
     sp_tape_free(t);
 }
@@ -254,7 +261,7 @@ START_TEST(every_operation_has_values)
 }
 END_TEST
 
-/* A NaN is never hidden, but for the mask of where and what it does not choose; nothing crashes, forward or backward. */
+/* A NaN is never hidden, but for the mask of where and what that does not choose; nothing crashes. */
 START_TEST(odd_values)
 {
     const double odd[] = { NAN, INFINITY, -INFINITY };
@@ -299,79 +306,79 @@ static const struct shape_case {
     sp_shape in[3], out;
     const char *error;
 } shape_cases[] = {
-    { do_add, { { 2, { 0, 3 } }, { 1, { 3 } } }, { 2, { 0, 3 } }, NULL },
-    { do_add, { { 2, { 1, 3 } }, { 2, { 0, 3 } } }, { 2, { 0, 3 } }, NULL },
-    { do_where, { { 1, { 0 } }, { 1, { 0 } }, { 1, { 0 } } }, { 1, { 0 } }, NULL },
-    { do_exp, { { 2, { 3, 0 } } }, { 2, { 3, 0 } }, NULL },
-    { do_dropout, { { 2, { 0, 3 } } }, { 2, { 0, 3 } }, NULL },
-    { do_matmul, { { 2, { 0, 3 } }, { 2, { 3, 2 } } }, { 2, { 0, 2 } }, NULL },
-    { do_matmul, { { 2, { 2, 0 } }, { 2, { 0, 2 } } }, { 2, { 2, 2 } }, NULL },
-    { do_affine, { { 3, { 2, 0, 3 } }, { 2, { 3, 2 } }, { 1, { 2 } } }, { 3, { 2, 0, 2 } }, NULL },
-    { do_softmax, { { 2, { 0, 3 } } }, { 2, { 0, 3 } }, NULL },
-    { do_softmax, { { 2, { 2, 0 } } }, { 2, { 2, 0 } }, NULL },
-    { do_log_softmax, { { 3, { 2, 0, 3 } } }, { 3, { 2, 0, 3 } }, NULL },
-    { do_log_softmax, { { 2, { 2, 0 } } }, { 2, { 2, 0 } }, NULL },
-    { do_layer_norm, { { 2, { 0, 3 } }, { 1, { 3 } }, { 1, { 3 } } }, { 2, { 0, 3 } }, NULL },
-    { do_layer_norm, { { 2, { 2, 0 } }, { 1, { 0 } }, { 1, { 0 } } }, { 2, { 2, 0 } }, NULL },
-    { do_no_ids, { { 2, { 0, 3 } } }, { 1, { 0 } }, NULL },
-    { do_sum, { { 2, { 0, 3 } } }, { 1, { 3 } }, NULL },
-    { do_sum_all, { { 2, { 0, 3 } } }, { 0 }, NULL },
-    { do_mean, { { 2, { 3, 0 } } }, { 1, { 3 } }, NULL },
-    { do_max, { { 2, { 0, 3 } } }, { 1, { 0 } }, NULL },
-    { do_slice, { { 2, { 0, 3 } } }, { 2, { 0, 2 } }, NULL },
-    { do_index, { { 2, { 0, 3 } } }, { 1, { 0 } }, NULL },
-    { do_transpose, { { 2, { 0, 3 } } }, { 2, { 3, 0 } }, NULL },
-    { do_reshape, { { 2, { 0, 3 } } }, { 2, { 3, 0 } }, NULL },
-    { do_copy, { { 2, { 0, 3 } } }, { 2, { 0, 3 } }, NULL },
-    { do_concat, { { 2, { 0, 3 } }, { 2, { 2, 3 } } }, { 2, { 2, 3 } }, NULL },
-    { do_embed_none, { { 2, { 4, 3 } } }, { 2, { 0, 3 } }, NULL },
-    { do_lstm_gates, { { 2, { 0, 8 } }, { 2, { 0, 8 } }, { 2, { 0, 2 } } }, { 2, { 0, 4 } }, NULL },
-    { do_gru_gates, { { 2, { 0, 6 } }, { 2, { 0, 6 } }, { 2, { 0, 2 } } }, { 2, { 0, 2 } }, NULL },
+    { do_add, { S2(0, 3), S1(3) }, S2(0, 3), NULL },
+    { do_add, { S2(1, 3), S2(0, 3) }, S2(0, 3), NULL },
+    { do_where, { S1(0), S1(0), S1(0) }, S1(0), NULL },
+    { do_exp, { S2(3, 0) }, S2(3, 0), NULL },
+    { do_dropout, { S2(0, 3) }, S2(0, 3), NULL },
+    { do_matmul, { S2(0, 3), S2(3, 2) }, S2(0, 2), NULL },
+    { do_matmul, { S2(2, 0), S2(0, 2) }, S2(2, 2), NULL },
+    { do_affine, { S3(2, 0, 3), S2(3, 2), S1(2) }, S3(2, 0, 2), NULL },
+    { do_softmax, { S2(0, 3) }, S2(0, 3), NULL },
+    { do_softmax, { S2(2, 0) }, S2(2, 0), NULL },
+    { do_log_softmax, { S3(2, 0, 3) }, S3(2, 0, 3), NULL },
+    { do_log_softmax, { S2(2, 0) }, S2(2, 0), NULL },
+    { do_layer_norm, { S2(0, 3), S1(3), S1(3) }, S2(0, 3), NULL },
+    { do_layer_norm, { S2(2, 0), S1(0), S1(0) }, S2(2, 0), NULL },
+    { do_no_ids, { S2(0, 3) }, S1(0), NULL },
+    { do_sum, { S2(0, 3) }, S1(3), NULL },
+    { do_sum_all, { S2(0, 3) }, { 0 }, NULL },
+    { do_mean, { S2(3, 0) }, S1(3), NULL },
+    { do_max, { S2(0, 3) }, S1(0), NULL },
+    { do_slice, { S2(0, 3) }, S2(0, 2), NULL },
+    { do_index, { S2(0, 3) }, S1(0), NULL },
+    { do_transpose, { S2(0, 3) }, S2(3, 0), NULL },
+    { do_reshape, { S2(0, 3) }, S2(3, 0), NULL },
+    { do_copy, { S2(0, 3) }, S2(0, 3), NULL },
+    { do_concat, { S2(0, 3), S2(2, 3) }, S2(2, 3), NULL },
+    { do_embed_none, { S2(4, 3) }, S2(0, 3), NULL },
+    { do_lstm_gates, { S2(0, 8), S2(0, 8), S2(0, 2) }, S2(0, 4), NULL },
+    { do_gru_gates, { S2(0, 6), S2(0, 6), S2(0, 2) }, S2(0, 2), NULL },
 
-    { do_add, { { 2, { 2, 3 } }, { 1, { 4 } } }, { 0 }, "add: [2,3] and [4] do not broadcast: 3 != 4" },
-    { do_sub, { { 1, { 3 } }, { 2, { 2, 2 } } }, { 0 }, "sub: [3] and [2,2] do not broadcast: 3 != 2" },
-    { do_mul, { { 1, { 3 } }, { 1, { 0 } } }, { 0 }, "mul: [3] and [0] do not broadcast: 3 != 0" },
-    { do_div, { { 1, { 3 } }, { 1, { 2 } } }, { 0 }, "div: [3] and [2] do not broadcast: 3 != 2" },
-    { do_maximum, { { 1, { 3 } }, { 1, { 2 } } }, { 0 }, "maximum: [3] and [2] do not broadcast: 3 != 2" },
-    { do_lerp, { { 1, { 1 } }, { 1, { 3 } }, { 1, { 2 } } }, { 0 }, "lerp: [3] and [2] do not broadcast: 3 != 2" },
-    { do_where, { { 1, { 2 } }, { 1, { 3 } }, { 1, { 3 } } }, { 0 }, "where: [2] and [3] do not broadcast: 2 != 3" },
-    { do_mul, { { 2, { 1 << 21, 1 } }, { 1, { 1 << 21 } } }, { 0 }, "mul: the result [2097152,2097152] is too large" },
-    { do_dropout_all, { { 1, { 3 } } }, { 0 }, "dropout: the rate is 1, not in 0 <= p < 1" },
-    { do_matmul, { { 2, { 32, 64 } }, { 2, { 100, 8 } } }, { 0 }, "matmul: [32,64] x [100,8]: inner 64 != 100" },
-    { do_matmul, { { 3, { 2, 3, 4 } }, { 3, { 5, 4, 3 } } }, { 0 }, "matmul: [2,3,4] x [5,4,3]: leading 2 != 5" },
-    { do_matmul, { { 4, { 2, 2, 3, 4 } }, { 3, { 2, 4, 3 } } }, { 0 }, "matmul: [2,2,3,4] x [2,4,3]: 2 and 1 leading axes" },
-    { do_matmul, { { 1, { 3 } }, { 2, { 3, 4 } } }, { 0 }, "matmul: [3] x [3,4]: both need two axes" },
-    { do_affine, { { 2, { 2, 3 } }, { 2, { 4, 5 } }, { 1, { 5 } } }, { 0 }, "affine: [2,3] x [4,5]: inner 3 != 4" },
-    { do_affine, { { 2, { 2, 3 } }, { 2, { 3, 5 } }, { 1, { 4 } } }, { 0 }, "affine: [2,3] x [3,5] + [4]: bias 4 != 5" },
-    { do_affine, { { 2, { 2, 3 } }, { 1, { 3 } }, { 1, { 4 } } }, { 0 }, "affine: [2,3] x [3] + [4]: needs [...,k] x [k,n] + [n]" },
-    { do_layer_norm, { { 2, { 2, 3 } }, { 1, { 4 } }, { 1, { 3 } } }, { 0 },
+    { do_add, { S2(2, 3), S1(4) }, { 0 }, "add: [2,3] and [4] do not broadcast: 3 != 4" },
+    { do_sub, { S1(3), S2(2, 2) }, { 0 }, "sub: [3] and [2,2] do not broadcast: 3 != 2" },
+    { do_mul, { S1(3), S1(0) }, { 0 }, "mul: [3] and [0] do not broadcast: 3 != 0" },
+    { do_div, { S1(3), S1(2) }, { 0 }, "div: [3] and [2] do not broadcast: 3 != 2" },
+    { do_maximum, { S1(3), S1(2) }, { 0 }, "maximum: [3] and [2] do not broadcast: 3 != 2" },
+    { do_lerp, { S1(1), S1(3), S1(2) }, { 0 }, "lerp: [3] and [2] do not broadcast: 3 != 2" },
+    { do_where, { S1(2), S1(3), S1(3) }, { 0 }, "where: [2] and [3] do not broadcast: 2 != 3" },
+    { do_mul, { S2(1 << 21, 1), S1(1 << 21) }, { 0 }, "mul: the result [2097152,2097152] is too large" },
+    { do_dropout_all, { S1(3) }, { 0 }, "dropout: the rate is 1, not in 0 <= p < 1" },
+    { do_matmul, { S2(32, 64), S2(100, 8) }, { 0 }, "matmul: [32,64] x [100,8]: inner 64 != 100" },
+    { do_matmul, { S3(2, 3, 4), S3(5, 4, 3) }, { 0 }, "matmul: [2,3,4] x [5,4,3]: leading 2 != 5" },
+    { do_matmul, { S4(2, 2, 3, 4), S3(2, 4, 3) }, { 0 }, "matmul: [2,2,3,4] x [2,4,3]: 2 and 1 leading axes" },
+    { do_matmul, { S1(3), S2(3, 4) }, { 0 }, "matmul: [3] x [3,4]: both need two axes" },
+    { do_affine, { S2(2, 3), S2(4, 5), S1(5) }, { 0 }, "affine: [2,3] x [4,5]: inner 3 != 4" },
+    { do_affine, { S2(2, 3), S2(3, 5), S1(4) }, { 0 }, "affine: [2,3] x [3,5] + [4]: bias 4 != 5" },
+    { do_affine, { S2(2, 3), S1(3), S1(4) }, { 0 }, "affine: [2,3] x [3] + [4]: needs [...,k] x [k,n] + [n]" },
+    { do_layer_norm, { S2(2, 3), S1(4), S1(3) }, { 0 },
       "layer_norm: [2,3] with gain [4] and bias [3]: they need the 3 of the last axis" },
-    { do_cross_entropy, { { 2, { 3, 2 } } }, { 0 }, "cross_entropy: id 2 in row 0 is not in 0..1" },
-    { do_cross_entropy, { { 2, { 3, 0 } } }, { 0 }, "cross_entropy: [3,0] has no classes" },
-    { do_no_ids, { { 2, { 3, 2 } } }, { 0 }, "cross_entropy: no ids" },
+    { do_cross_entropy, { S2(3, 2) }, { 0 }, "cross_entropy: id 2 in row 0 is not in 0..1" },
+    { do_cross_entropy, { S2(3, 0) }, { 0 }, "cross_entropy: [3,0] has no classes" },
+    { do_no_ids, { S2(3, 2) }, { 0 }, "cross_entropy: no ids" },
     { do_sum, { { 0 } }, { 0 }, "sum: [] has no axis 0" },
-    { do_sum_axis3, { { 2, { 2, 3 } } }, { 0 }, "sum: [2,3] has no axis 3" },
+    { do_sum_axis3, { S2(2, 3) }, { 0 }, "sum: [2,3] has no axis 3" },
     { do_mean, { { 0 } }, { 0 }, "mean: [] has no axis -1" },
-    { do_max, { { 2, { 3, 0 } } }, { 0 }, "max: [3,0] has no elements along axis 1" },
-    { do_max_all, { { 2, { 3, 0 } } }, { 0 }, "max: [0] has no elements along axis 0" },
-    { do_slice, { { 2, { 2, 1 } } }, { 0 }, "slice: [2,1] has no indices 0 to 2 along axis 1" },
-    { do_slice, { { 1, { 3 } } }, { 0 }, "slice: [3] has no axis 1" },
-    { do_slice_reversed, { { 1, { 3 } } }, { 0 }, "slice: [3] has no indices 2 to 1 along axis 0" },
-    { do_index, { { 2, { 2, 0 } } }, { 0 }, "index: [2,0] has no index 0 along axis 1" },
-    { do_index4, { { 1, { 4 } } }, { 0 }, "index: [4] has no index 4 along axis 0" },
-    { do_transpose, { { 1, { 3 } } }, { 0 }, "transpose: [3] has no axis 1" },
-    { do_reshape, { { 2, { 2, 2 } } }, { 0 }, "reshape: [2,2] to [3,-1]: no size fits for -1" },
-    { do_reshape_two, { { 2, { 2, 2 } } }, { 0 }, "reshape: [2,2] to [-1,-1]: more than one -1" },
-    { do_reshape_huge, { { 1, { 2 } } }, { 0 }, "reshape: [2] to [1099511627776,1099511627776,-1]: no size fits for -1" },
-    { do_reshape_rank5, { { 1, { 6 } } }, { 0 }, "reshape: [6] to [1,1,1,1,...]: 6 elements are not -1" },
-    { do_concat, { { 2, { 2, 3 } }, { 2, { 2, 4 } } }, { 0 }, "concat: [2,3] and [2,4] (number 2) differ beside axis 0" },
-    { do_concat, { { 2, { 2, 3 } }, { 1, { 3 } } }, { 0 }, "concat: [2,3] and [3] (number 2) differ beside axis 0" },
+    { do_max, { S2(3, 0) }, { 0 }, "max: [3,0] has no elements along axis 1" },
+    { do_max_all, { S2(3, 0) }, { 0 }, "max: [0] has no elements along axis 0" },
+    { do_slice, { S2(2, 1) }, { 0 }, "slice: [2,1] has no indices 0 to 2 along axis 1" },
+    { do_slice, { S1(3) }, { 0 }, "slice: [3] has no axis 1" },
+    { do_slice_reversed, { S1(3) }, { 0 }, "slice: [3] has no indices 2 to 1 along axis 0" },
+    { do_index, { S2(2, 0) }, { 0 }, "index: [2,0] has no index 0 along axis 1" },
+    { do_index4, { S1(4) }, { 0 }, "index: [4] has no index 4 along axis 0" },
+    { do_transpose, { S1(3) }, { 0 }, "transpose: [3] has no axis 1" },
+    { do_reshape, { S2(2, 2) }, { 0 }, "reshape: [2,2] to [3,-1]: no size fits for -1" },
+    { do_reshape_two, { S2(2, 2) }, { 0 }, "reshape: [2,2] to [-1,-1]: more than one -1" },
+    { do_reshape_huge, { S1(2) }, { 0 }, "reshape: [2] to [1099511627776,1099511627776,-1]: no size fits for -1" },
+    { do_reshape_rank5, { S1(6) }, { 0 }, "reshape: [6] to [1,1,1,1,...]: 6 elements are not -1" },
+    { do_concat, { S2(2, 3), S2(2, 4) }, { 0 }, "concat: [2,3] and [2,4] (number 2) differ beside axis 0" },
+    { do_concat, { S2(2, 3), S1(3) }, { 0 }, "concat: [2,3] and [3] (number 2) differ beside axis 0" },
     { do_concat_none, { { 0 } }, { 0 }, "concat: 0 inputs" },
-    { do_embedding, { { 2, { 1, 2 } } }, { 0 }, "embedding: id 1 at position 0 is not in 0..0" },
-    { do_embedding, { { 1, { 2 } } }, { 0 }, "embedding: the table has the shape [2], not [ids,width]" },
-    { do_lstm_gates, { { 2, { 2, 8 } }, { 2, { 2, 8 } }, { 2, { 2, 3 } } }, { 0 },
+    { do_embedding, { S2(1, 2) }, { 0 }, "embedding: id 1 at position 0 is not in 0..0" },
+    { do_embedding, { S1(2) }, { 0 }, "embedding: the table has the shape [2], not [ids,width]" },
+    { do_lstm_gates, { S2(2, 8), S2(2, 8), S2(2, 3) }, { 0 },
       "lstm_gates: gates [2,8] and [2,8] with state [2,3]: needs [B,4H], [B,4H] and [B,H]" },
-    { do_gru_gates, { { 2, { 2, 6 } }, { 2, { 2, 9 } }, { 2, { 2, 2 } } }, { 0 },
+    { do_gru_gates, { S2(2, 6), S2(2, 9), S2(2, 2) }, { 0 },
       "gru_gates: gates [2,6] and [2,9] with state [2,2]: needs [B,3H], [B,3H] and [B,H]" },
 };
 
@@ -388,8 +395,8 @@ START_TEST(shapes)
         ck_assert_str_eq(sp_error(t), c->error);
     } else {
         ck_tape_ok(t);
-        ck_assert_msg(sp_shape_equal(sp_shape_get(y), c->out), "case %d, %s: the shape %s", _i, sp_tape_last(t)->op->name,
-                      sp_shape_format(text, sp_shape_get(y)));
+        ck_assert_msg(sp_shape_equal(sp_shape_get(y), c->out), "case %d, %s: the shape %s", _i,
+                      sp_tape_last(t)->op->name, sp_shape_format(text, sp_shape_get(y)));
         sp_tensor *loss = sp_add(t, sp_sum(t, y, SP_ALL), sp_variable(t, REALS(0), SP_SCALAR));
         ck_assert(sp_backward(t, loss));
     }
@@ -449,9 +456,9 @@ static bool strides_exist(const long at[24], sp_shape shape)
 /* The right elements, and a copy exactly where strides cannot do it. */
 START_TEST(reshape_views)
 {
-    const sp_shape to[] = { { 1, { 24 } }, { 2, { 24, 1 } }, { 2, { 2, 12 } }, { 2, { 12, 2 } }, { 2, { 4, 6 } }, { 2, { 6, 4 } },
-                            { 2, { 3, 8 } }, { 2, { 8, 3 } }, { 3, { 2, 3, 4 } }, { 3, { 4, 3, 2 } }, { 3, { 4, 2, 3 } },
-                            { 4, { 2, 2, 2, 3 } }, { 4, { 4, 1, 6, 1 } }, { 4, { 1, 2, 1, 12 } }, { 4, { 2, 3, 2, 2 } } };
+    const sp_shape to[] = { S1(24), S2(24, 1), S2(2, 12), S2(12, 2), S2(4, 6), S2(6, 4),
+                            S2(3, 8), S2(8, 3), S3(2, 3, 4), S3(4, 3, 2), S3(4, 2, 3),
+                            S4(2, 2, 2, 3), S4(4, 1, 6, 1), S4(1, 2, 1, 12), S4(2, 3, 2, 2) };
     int views = 0, copies = 0;
     for (size_t k = 0; k < sizeof to / sizeof *to; k++)
         for (int way = 0; way < 8; way++) {

@@ -46,7 +46,7 @@ START_TEST(uniform)
     sp_random_uniform((sp_key){ .seed = 1, .time = 3 }, N, x, -2, 6);
     check_moments(x, 2, 64.0 / 12, 1.8);
     for (int i = 0; i < N; i++) {
-        ck_assert(x[i] >= -2 && x[i] < 6);
+        ck_each(x[i] >= -2 && x[i] < 6, "%g", (double)x[i]);
         bins[(int)((x[i] + 2) * 2)]++;
     }
     for (int i = 0; i < 16; i++)
@@ -62,7 +62,7 @@ START_TEST(the_end_is_excluded)
     for (uint32_t step = 0; step < 5; step++) {
         sp_random_uniform((sp_key){ .step = step }, N, x, 1000, 1001);
         for (int i = 0; i < N; i++)
-            ck_assert(x[i] >= 1000 && x[i] < 1001);
+            ck_each(x[i] >= 1000 && x[i] < 1001, "%.9g", (double)x[i]);
     }
     sp_random_uniform((sp_key){ 0 }, 5, x, 7, 7);
     ck_same(x, REALS(7, 7, 7, 7, 7), 5);
@@ -92,7 +92,7 @@ START_TEST(below)
     int count[7] = { 0 };
     for (int i = 0; i < 70000; i++) {
         long k = sp_random_below(&r, 7);
-        ck_assert(k >= 0 && k < 7);
+        ck_each(k >= 0 && k < 7, "%ld", k);
         count[k]++;
     }
     for (int i = 0; i < 7; i++)

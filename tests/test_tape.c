@@ -36,7 +36,8 @@ static sp_tensor *model(sp_tape *tape, double from)
     sp_real x[15];
     for (int i = 0; i < 15; i++)
         x[i] = (sp_real)sin(from + i);
-    sp_tensor *y = sp_tanh(tape, sp_affine(tape, sp_feed(tape, x, SP_SHAPE(5, 3)), sp_param_on(tape, weight), sp_param_on(tape, bias)));
+    sp_tensor *y = sp_feed(tape, x, SP_SHAPE(5, 3));
+    y = sp_tanh(tape, sp_affine(tape, y, sp_param_on(tape, weight), sp_param_on(tape, bias)));
     return sp_mean(tape, sp_mul(tape, y, y), SP_ALL);
 }
 
@@ -196,7 +197,8 @@ START_TEST(no_tape)
     sp_scope_time(NULL, 1);
     sp_scope_pop(NULL);
     sp_zero_grad(NULL);
-    ck_assert(!sp_ok(NULL) && !sp_tape_training(NULL) && !sp_tape_length(NULL) && !sp_tape_bytes(NULL) && !sp_tape_store(NULL));
+    ck_assert(!sp_ok(NULL) && !sp_tape_training(NULL) && !sp_tape_store(NULL));
+    ck_assert(!sp_tape_length(NULL) && !sp_tape_bytes(NULL));
     ck_assert_int_eq(sp_tape_status(NULL)->code, SP_ERR_MEMORY);
     ck_assert_str_eq(sp_error(NULL), "tape: out of memory");
     ck_assert(!sp_feed(NULL, &out, SP_SCALAR) && !sp_variable(NULL, &out, SP_SCALAR) && !sp_full(NULL, 0, SP_SCALAR));
@@ -207,22 +209,51 @@ START_TEST(no_tape)
 }
 END_TEST
 
-/* Each breaks a rule on a fresh tape; u is a tape over another store, x a vector [2] on it. */
-static void add_null(sp_tape *u, sp_tensor *x)        { (void)u; (void)x; sp_add(t, NULL, sp_full(t, 0, SP_SCALAR)); }
-static void add_foreign(sp_tape *u, sp_tensor *x)     { (void)u; sp_add(t, sp_full(t, 0, SP_SCALAR), x); }
-static void add_failed(sp_tape *u, sp_tensor *x)      { (void)u; (void)x; sp_tensor *bad = sp_full(t, 0, SP_SHAPE(-1)); sp_tape_clear(t); sp_neg(t, bad); }
-static void param_null(sp_tape *u, sp_tensor *x)      { (void)u; (void)x; sp_param_on(t, NULL); }
-static void param_foreign(sp_tape *u, sp_tensor *x)   { (void)x; sp_param_on(t, sp_store_at(sp_tape_store(u), 0)); }
-static void backward_null(sp_tape *u, sp_tensor *x)   { (void)u; (void)x; sp_backward(t, NULL); }
-static void backward_foreign(sp_tape *u, sp_tensor *x) { (void)u; sp_backward(t, x); }
-static void backward_vector(sp_tape *u, sp_tensor *x) { (void)u; (void)x; sp_backward(t, sp_param_on(t, bias)); }
-static void backward_nothing(sp_tape *u, sp_tensor *x) { (void)u; (void)x; sp_backward(t, sp_full(t, 1, SP_SCALAR)); }
-static void backward_twice(sp_tape *u, sp_tensor *x)  { (void)u; (void)x; sp_tensor *loss = model(t, 0); sp_backward(t, loss); sp_backward(t, loss); }
-static void backward_unrecorded(sp_tape *u, sp_tensor *x) { (void)u; (void)x; sp_tape_record(t, false); sp_backward(t, model(t, 0)); }
-static void split_unequal(sp_tape *u, sp_tensor *x)   { (void)u; sp_split(t, sp_full(t, 0, SP_SHAPE(4, 5)), 1, 2, (sp_tensor *[]){ x, x }); }
+/* Each breaks a rule on a fresh tape; foreign is a vector [2] on a tape over another store. */
+static sp_tensor *foreign;
+static const sp_param *theirs;
+
+static sp_tensor *zero(void)            { return sp_full(t, 0, SP_SCALAR); }
+static void add_null(void)              { sp_add(t, NULL, zero()); }
+static void add_foreign(void)           { sp_add(t, zero(), foreign); }
+static void param_null(void)            { sp_param_on(t, NULL); }
+static void param_foreign(void)         { sp_param_on(t, theirs); }
+static void backward_null(void)         { sp_backward(t, NULL); }
+static void backward_foreign(void)      { sp_backward(t, foreign); }
+static void backward_vector(void)       { sp_backward(t, sp_param_on(t, bias)); }
+static void backward_nothing(void)      { sp_backward(t, zero()); }
+
+static void add_failed(void)
+{
+    sp_tensor *bad = sp_full(t, 0, SP_SHAPE(-1));
+    sp_tape_clear(t);
+    sp_neg(t, bad);
+}
+
+static void backward_twice(void)
+{
+    sp_tensor *loss = model(t, 0);
+    sp_backward(t, loss);
+    sp_backward(t, loss);
+}
+
+static void backward_unrecorded(void)
+{
+    sp_tape_record(t, false);
+    sp_backward(t, model(t, 0));
+}
+
+static void split_unequal(void)
+{
+    sp_tensor *half[2];
+    sp_split(t, sp_full(t, 0, SP_SHAPE(4, 5)), 1, 2, half);
+    ck_assert(!sp_sound(half[0]) && !sp_sound(half[1]));
+}
+
+static const char no_gradient[] = "backward: the loss depends on no parameter or variable, or recording was off";
 
 static const struct {
-    void (*break_rule)(sp_tape *u, sp_tensor *x);
+    void (*break_rule)(void);
     sp_code code;
     const char *error;
 } rules[] = {
@@ -234,18 +265,19 @@ static const struct {
     { backward_null, SP_ERR_VALUE, "backward: the loss is NULL" },
     { backward_foreign, SP_ERR_VALUE, "backward: the loss belongs to another tape" },
     { backward_vector, SP_ERR_SHAPE, "backward: the loss has the shape [2], not one element" },
-    { backward_nothing, SP_ERR_STATE, "backward: the loss depends on no parameter or variable, or recording was off" },
+    { backward_nothing, SP_ERR_STATE, no_gradient },
     { backward_twice, SP_ERR_STATE, "backward: ran already on this recording; reset the tape first" },
-    { backward_unrecorded, SP_ERR_STATE, "backward: the loss depends on no parameter or variable, or recording was off" },
+    { backward_unrecorded, SP_ERR_STATE, no_gradient },
     { split_unequal, SP_ERR_SHAPE, "split: axis 1 of [4,5] is not 2 equal parts" },
 };
 
 START_TEST(broken_rule)
 {
     sp_store *other = sp_store_new(0);
-    sp_store_add(other, SP_SHAPE(2), "theirs");
+    theirs = sp_store_add(other, SP_SHAPE(2), "theirs");
     sp_tape *u = sp_tape_new(other);
-    rules[_i].break_rule(u, sp_full(u, 0, SP_SHAPE(2)));
+    foreign = sp_full(u, 0, SP_SHAPE(2));
+    rules[_i].break_rule();
     ck_assert_str_eq(sp_error(t), rules[_i].error);
     ck_assert_int_eq(sp_tape_status(t)->code, rules[_i].code);
     ck_tape_ok(u);
@@ -460,7 +492,8 @@ DO(cube, sp_add(t, sp_mul(t, x, sp_mul(t, x, x)), x))
 DO(sliced, sp_mul(t, sp_slice(t, x, 1, 0, 2), sp_slice(t, x, 1, 1, 3)))
 DO(indexed, sp_mul(t, sp_index(t, x, 0, 1), sp_index(t, x, 0, 0)))
 DO(transposed, sp_mul(t, sp_transpose(t, x, 0, 1), sp_feed(t, REALS(1, 2, 3, 4, 5, 6, 7, 8), SP_SHAPE(4, 2))))
-DO(reshaped_slice, sp_mul(t, sp_reshape(t, sp_slice(t, x, 1, 1, 3), SP_SHAPE(4)), sp_feed(t, REALS(1, 2, 3, 4), SP_SHAPE(4))))
+DO(reshaped_slice, sp_mul(t, sp_reshape(t, sp_slice(t, x, 1, 1, 3), SP_SHAPE(4)),
+                          sp_feed(t, REALS(1, 2, 3, 4), SP_SHAPE(4))))
 DO(view_of_view, sp_index(t, sp_transpose(t, sp_slice(t, x, 1, 1, 4), 0, 1), 1, 1))
 DO(unused, sp_mul(t, sp_index(t, sp_index(t, x, 0, 0), 0, 0), sp_full(t, 1, SP_SCALAR)))
 
@@ -487,7 +520,8 @@ START_TEST(gradients_meet)
     sp_real got[8];
     sp_tensor *x = sp_variable(t, REALS(1, 2, 3, 4, 5, 6, 7, 8), SP_SHAPE(2, 4)), *y = sp_copy(t, x);
     sp_tensor *idle = sp_variable(t, REALS(1), SP_SCALAR), *fixed = sp_full(t, 1, SP_SCALAR);
-    ck_assert(sp_backward(t, sp_add(t, sp_sum(t, sharing[_i].build(x), SP_ALL), sp_sum(t, sharing[_i].build(y), SP_ALL))));
+    sp_tensor *of_x = sp_sum(t, sharing[_i].build(x), SP_ALL), *of_y = sp_sum(t, sharing[_i].build(y), SP_ALL);
+    ck_assert(sp_backward(t, sp_add(t, of_x, of_y)));
     ck_assert(sp_read_grad(y, got));
     ck_same(got, sharing[_i].gradient, 8);
     ck_assert(sp_read_grad(x, got));
@@ -507,7 +541,10 @@ static const struct draw {
     const char *place;
     long time;
     int before;                 /* dropouts in the same scope before */
-} draws[] = { { 1, 2, "a", 3, 0 }, { 2, 2, "a", 3, 0 }, { 1, 3, "a", 3, 0 }, { 1, 2, "b", 3, 0 }, { 1, 2, "a", 4, 0 }, { 1, 2, "a", 3, 1 } };
+} draws[] = {
+    { 1, 2, "a", 3, 0 }, { 2, 2, "a", 3, 0 }, { 1, 3, "a", 3, 0 },
+    { 1, 2, "b", 3, 0 }, { 1, 2, "a", 4, 0 }, { 1, 2, "a", 3, 1 },
+};
 
 enum { DRAWS = sizeof draws / sizeof *draws, MASK = 5 * 13 };
 
@@ -541,6 +578,27 @@ START_TEST(dropout_is_keyed)
     sp_scope_time(t, 3);
     sp_read(sp_dropout(t, ones, 0.5), again);
     ck_same(again, mask[2], MASK);
+}
+END_TEST
+
+/* The time and place of an inner scope end with it. */
+START_TEST(scopes_end)
+{
+    sp_real mask[2][MASK];
+    for (int i = 0; i < 2; i++) {
+        sp_tape_reset(t);
+        sp_tape_seed(t, 1, 1);
+        sp_tensor *ones = sp_full(t, 1, SP_SHAPE(5, 13));
+        sp_scope_push(t, "a");
+        sp_scope_time(t, 3);
+        sp_scope_push(t, i ? "inner" : "other");
+        sp_scope_time(t, 7 * i);
+        for (int k = 0; k < i; k++)
+            sp_dropout(t, ones, 0.5);
+        sp_scope_pop(t);
+        sp_read(sp_dropout(t, ones, 0.5), mask[i]);
+    }
+    ck_same(mask[0], mask[1], MASK);
 }
 END_TEST
 
@@ -583,6 +641,7 @@ Suite *suite(void)
     tcase_add_test(c, threads);
     tcase_add_loop_test(c, gradients_meet, 0, sizeof sharing / sizeof *sharing);
     tcase_add_test(c, dropout_is_keyed);
+    tcase_add_test(c, scopes_end);
     tcase_add_test(c, dropout_keeps_the_mean);
     suite_add_tcase(s, c);
     return s;

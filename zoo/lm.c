@@ -114,6 +114,16 @@ static long whole(const sp_safetensors *f, const char *key)
     return x >= 0 && x <= 1e6 ? (long)x : -1;
 }
 
+/* Can a file of so few bytes hold the sizes it claims? Better known before memory is taken for them. */
+static bool plausible(const sp_safetensors *f, const sp_lm_config *c, const sp_vocabulary *v, sp_status *status)
+{
+    double embed = (double)c->embed, hidden = (double)c->hidden;
+    double least = embed * sp_vocabulary_size(v) + hidden * (embed + hidden) + 2 * hidden * hidden * (c->layers - 1);
+    return 4 * least <= (double)sp_safetensors_bytes(f)
+           || sp_fail(status, SP_ERR_FORMAT, "its parameters are too few for embed %ld, hidden %ld and %d layers", c->embed,
+                      c->hidden, c->layers);
+}
+
 sp_lm *sp_lm_load(const char *path, sp_status *status)
 {
     sp_status inner = { 0 };
@@ -130,6 +140,10 @@ sp_lm *sp_lm_load(const char *path, sp_status *status)
         sp_vocabulary *v = sp_vocabulary_parse(sp_safetensors_get(f, "vocabulary"), &inner);
         if (!c.cell)
             c.cell = "(none)";
+        if (v && !plausible(f, &c, v, &inner)) {
+            sp_vocabulary_free(v);
+            v = NULL;
+        }
         m = v ? sp_lm_new(&c, v, 0, &inner) : NULL;
         if (!m)
             sp_fail(status, SP_ERR_FORMAT, "%s: %s", path, inner.message);
@@ -219,7 +233,8 @@ bool sp_lm_sample(const sp_lm *m, const int *prime, long n, const sp_sampling *h
     double sum = 0;
     bool ok = open_session(m, 1, &t, &state, status)
               && ((logits && room) || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for %ld symbols", symbols))
-              && (n > 0 || sp_fail(status, SP_ERR_VALUE, "sampling needs a prime of one symbol or more"));
+              && (n > 0 || sp_fail(status, SP_ERR_VALUE, "sampling needs a prime of one symbol or more"))
+              && (symbols > 1 || sp_fail(status, SP_ERR_VALUE, "sampling needs a symbol other than <unk>"));
     for (long i = 0; ok && i < n; i++)
         ok = step(t, m, prime[i], state, logits);
     for (long i = 0; ok && i < length; i++) {

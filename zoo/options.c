@@ -15,7 +15,9 @@ static bool wrong(const sp_option *o, const char *given, sp_status *status)
 /* True if word is one of "a|b|c". */
 static bool among(const char *word, const char *choices)
 {
-    size_t n = strlen(word);
+    size_t n = strcspn(word, "|");
+    if (word[n])
+        return false;
     for (const char *c = choices; c; c = strchr(c, '|'), c = c ? c + 1 : NULL)
         if (n && !strncmp(c, word, n) && (c[n] == '|' || !c[n]))
             return true;

@@ -201,20 +201,67 @@ const char *sp_vocabulary_symbol(const sp_vocabulary *v, int id, size_t *length)
     return v->symbol[id].text;
 }
 
-/* {"level": "char", "symbols": ["e", "t", 255, ...]}: a number is a byte that is not UTF-8. <unk> is not listed. */
+static bool is_utf8(const char *text, size_t length)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    for (size_t i = 0, n; i < length; i += n)
+        if ((n = code_point_length(s + i, length - i)) == 1 && s[i] >= 0x80)
+            return false;
+    return true;
+}
+
+/* A symbol as a JSON text or, where it is not UTF-8, as the list of its bytes; and back. */
+static json_t *symbol_json(const struct symbol *s)
+{
+    if (is_utf8(s->text, s->length))
+        return json_stringn(s->text, s->length);
+    json_t *bytes = json_array();
+    for (size_t i = 0; bytes && i < s->length; i++)
+        if (json_array_append_new(bytes, json_integer((unsigned char)s->text[i]))) {
+            json_decref(bytes);
+            return NULL;
+        }
+    return bytes;
+}
+
+static bool append_new(sp_vocabulary *v, const char *text, size_t length)
+{
+    return length && sp_map_get(v->ids, text, length) < 0 && append(v, text, length);
+}
+
+static bool append_json(sp_vocabulary *v, const json_t *item)
+{
+    if (json_is_string(item))
+        return append_new(v, json_string_value(item), json_string_length(item));
+    size_t length = json_array_size(item);
+    char *bytes = malloc(length + 1);
+    bool ok = bytes;
+    for (size_t i = 0; ok && i < length; i++) {
+        const json_t *byte = json_array_get(item, i);
+        json_int_t value = json_is_integer(byte) ? json_integer_value(byte) : -1;
+        ok = value >= 0 && value <= 255;
+        bytes[i] = (char)value;
+    }
+    ok = ok && append_new(v, bytes, length);
+    free(bytes);
+    return ok;
+}
+
+/* {"level": "char", "symbols": ["e", "t", [255], ...]}. <unk> is not listed. */
 char *sp_vocabulary_write(const sp_vocabulary *v)
 {
     json_t *list = json_array();
     bool ok = list;
-    for (int i = 1; ok && i < v->size; i++) {
-        const struct symbol *s = &v->symbol[i];
-        json_t *item = json_stringn(s->text, s->length);
-        if (!item && s->length == 1)
-            item = json_integer((unsigned char)s->text[0]);
-        ok = !json_array_append_new(list, item);
-    }
+    for (int i = 1; ok && i < v->size; i++)
+        ok = !json_array_append_new(list, symbol_json(&v->symbol[i]));
     json_t *all = ok ? json_pack("{s:s, s:O}", "level", v->level == SP_LEVEL_CHAR ? "char" : "word", "symbols", list) : NULL;
-    char *text = all ? json_dumps(all, JSON_COMPACT) : NULL;
+    /* Not json_dumps: where it gets no memory for a key it leaves the key out and goes on (Jansson 2.14). */
+    size_t size = all ? json_dumpb(all, NULL, 0, JSON_COMPACT) : 0;
+    char *text = size ? calloc(1, size + 1) : NULL;
+    if (text && json_dumpb(all, text, size, JSON_COMPACT) != size) {
+        free(text);
+        text = NULL;
+    }
     json_decref(all);
     json_decref(list);
     return text;
@@ -222,18 +269,14 @@ char *sp_vocabulary_write(const sp_vocabulary *v)
 
 sp_vocabulary *sp_vocabulary_parse(const char *json, sp_status *status)
 {
-    json_t *all = json ? json_loads(json, 0, NULL) : NULL, *list = json_object_get(all, "symbols"), *item;
+    json_t *all = json ? json_loads(json, JSON_ALLOW_NUL, NULL) : NULL, *list = json_object_get(all, "symbols"), *item;
     const char *level = json_string_value(json_object_get(all, "level"));
     size_t i;
-    sp_vocabulary *v = level && json_is_array(list) ? new_vocabulary(!strcmp(level, "word")) : NULL;
+    bool word = level && !strcmp(level, "word"), known = word || (level && !strcmp(level, "char"));
+    sp_vocabulary *v = known && json_is_array(list) ? new_vocabulary(word ? SP_LEVEL_WORD : SP_LEVEL_CHAR) : NULL;
     bool ok = v;
-    json_array_foreach(list, i, item) {
-        char byte = (char)json_integer_value(item);
-        if (ok && json_is_string(item))
-            ok = append(v, json_string_value(item), json_string_length(item));
-        else if (ok)
-            ok = json_is_integer(item) && append(v, &byte, 1);
-    }
+    json_array_foreach(list, i, item)
+        ok = ok && append_json(v, item);
     json_decref(all);
     if (ok)
         return v;

@@ -88,6 +88,8 @@ static bool validate(struct trainer *r)
     sp_tape_record(t, true);
     sp_tape_train(t, true);
     r->result->valid_loss = sum / (double)all;
+    if (!isfinite(sum))
+        sp_tape_fail(t, SP_ERR_VALUE, "training: the validation loss became %g in step %lu", sum, (unsigned long)r->steps);
     return sp_ok(t) || failed(r);
 }
 

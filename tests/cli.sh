@@ -1,0 +1,241 @@
+#!/bin/sh
+# The programs in examples/ as a person meets them: what they print, where, and the status they end with.
+
+cd "${SPINDLE_BUILD:?}" || exit
+lm=$(pwd)/examples/lm
+work=$(mktemp -d) || exit
+child=''
+trap 'test -z "$child" || kill -9 "$child" 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+failures=0
+fail() { printf 'cli: %s\n' "$*"; failures=$((failures + 1)); }
+
+# run STATUS ARGUMENT...: lm; what it prints is in $work/out and $work/err
+run()
+{
+    expected=$1
+    shift
+    "$lm" "$@" >"$work/out" 2>"$work/err" </dev/null
+    status=$?
+    [ $status = "$expected" ] || { fail "lm $*: ends with $status, not $expected"; cat "$work/err"; }
+}
+
+# wrong STATUS MESSAGE ARGUMENT...: lm says this in one line on standard error, and prints nothing else
+wrong()
+{
+    expected=$1 message=$2
+    shift 2
+    run "$expected" "$@"
+    [ "$(wc -l <"$work/err")" -eq 1 ] || { fail "lm $*: more or less than one line:"; cat "$work/err"; }
+    grep -Fq "lm: $message" "$work/err" || { fail "lm $*: expected 'lm: $message', but:"; cat "$work/err"; }
+    [ ! -s "$work/out" ] || fail "lm $*: prints though it fails"
+}
+
+# json KEY=VALUE...: the last line printed is a JSON object that has these; no value is any value
+json()
+{
+    tail -n 1 "$work/out" >"$work/last"
+    if command -v python3 >/dev/null; then
+        python3 - "$work/last" "$@" <<'END' || fail "not the result expected: $* in $(cat "$work/last")"
+import json, sys
+result = json.load(open(sys.argv[1], encoding='utf-8'))
+for wanted in sys.argv[2:]:
+    key, _, value = wanted.partition('=')
+    if key not in result or (value and result[key] != json.loads(value)):
+        sys.exit(1)
+END
+    else
+        for pair; do
+            grep -q "^{.*\"${pair%%=*}\": ${pair#*=}" "$work/last" || grep -q "^{.*\"$pair\": .*}\$" "$work/last" ||
+                fail "not the result expected: $pair in $(cat "$work/last")"
+        done
+    fi
+}
+
+# A small text, always the same, with a rare letter, and umlauts.
+text=$work/text
+awk 'BEGIN {
+    n = split("spindle turns the wheel and pulls a thread from wool while rain falls grün", word, " ")
+    for (i = 0; i < 120; i++) {
+        for (j = 0; j < 6; j++) { seed = (seed * 69 + 17) % 1009; printf "%s%s", j ? " " : "", word[seed % n + 1] }
+        print ""
+    }
+}' >"$text"
+model=$work/model
+# train STATUS OPTION...: the smallest training there is
+small='--hidden 8 --embed 8 --layers 1 --batch 5 --bptt 20 --epochs 2'
+# shellcheck disable=SC2086 # a list of words
+train() { expected=$1; shift; run "$expected" train --data "$text" --out "$model" $small "$@"; }
+
+# ---- help --------------------------------------------------------------------
+
+for command in '' train sample eval score demo; do
+    # shellcheck disable=SC2086 # none is none
+    run 0 $command --help
+    grep -q '^Usage: lm' "$work/out" || fail "lm $command --help: no usage"
+    [ ! -s "$work/err" ] || fail "lm $command --help: writes on standard error"
+done
+run 0 --version
+grep -q '^spindle [0-9.]*, BLIS kernels: [a-z]' "$work/out" || fail '--version'
+
+# ---- what it is for ----------------------------------------------------------
+
+train 0 --log "$work/log" --graph "$work/graph.dot"
+json command='"train"' epochs=2 interrupted=false train_loss valid_loss best_valid_loss best_epoch tokens_per_s seconds
+[ "$(wc -l <"$work/log")" -eq 2 ] || fail 'the log has not one line an epoch'
+grep -q '^digraph' "$work/graph.dot" || fail 'no graph'
+[ "$(grep -c '^epoch [12]/2: ' "$work/err")" -eq 2 ] || fail 'not one line an epoch on standard error'
+[ ! -e "$model.new" ] || fail 'a half-written model is left'
+
+run 0 sample "$model" --prime 'the grün' --length 50 --seed 3
+json command='"sample"' symbols=50 seed=3 log_probability
+grep -q '^the grün' "$work/out" || fail 'the sample does not begin with the prime'
+cp "$work/out" "$work/first"
+run 0 sample "$model" --prime='the grün' --length=50 --seed=3
+cmp -s "$work/first" "$work/out" || fail 'the same seed writes another sample'
+run 0 sample "$model" --length 20 --temperature 0 --top-k 3 --top-p 0.5
+json symbols=20
+
+run 0 eval "$model" --data "$text"
+json command='"eval"' symbols="$(LC_ALL=C tr -d '\200-\277' <"$text" | wc -c | tr -d ' ')" unknown=0 nats bits perplexity
+printf 'the wheel\n\nwool Ж\n' | "$lm" score "$model" >"$work/out" 2>"$work/err" || fail 'score fails'
+json command='"score"' lines=3 log_probability
+[ "$(grep -c '^-[0-9.]*	' "$work/out")" -eq 3 ] || fail 'score does not print each line'
+[ "$(cat "$work/err")" = 'line 3: 1 symbols that the model has never seen' ] || fail 'score is silent about what it does not know'
+
+# Words, ties, dropout, a text to validate on that has words of its own; also bytes that are not UTF-8.
+{ cat "$text"; printf 'caf\351 caf\351\n'; } >"$work/latin"
+echo 'a few unseen words and a line to follow' | cat - "$text" >"$work/valid"
+run 0 train --data "$work/latin" --valid "$work/valid" --out "$work/words" --level word --cell gru --tied --hidden 8 \
+    --embed 8 --batch 4 --bptt 10 --epochs 1 --dropout 0.1 --vocab 1000
+grep -q 'of the symbols to validate on are unknown' "$work/err" || fail 'silent about unknown words'
+run 0 sample "$work/words" --prime 'the wheel' --length 5
+grep -q '^the wheel ' "$work/out" || fail 'words are not apart'
+run 0 eval "$work/words" --data "$work/latin"
+json unknown=0
+
+# ---- the same seed, the same model -------------------------------------------
+
+train 0 --dropout 0.2 --seed 7
+mv "$model" "$work/first"
+train 0 --dropout 0.2 --seed 7
+cmp -s "$model" "$work/first" || fail 'the same seed makes another model'
+train 0 --dropout 0.2 --seed 8
+! cmp -s "$model" "$work/first" || fail 'another seed makes the same model'
+
+# ---- a mistake in the command ------------------------------------------------
+
+wrong 2 'there is no command (see lm --help)'
+wrong 2 "'tain' is no command (see lm --help)" tain
+wrong 2 '--hiden: no such option (see lm train --help)' train --data "$text" --hiden 3
+wrong 2 '--data FILE is missing (see lm train --help)' train
+wrong 2 '--data: expected a value behind it' train --data
+wrong 2 '--hidden 0: expected a whole number from 1 to 65536' train --data "$text" --hidden 0
+wrong 2 '--hidden 1x: expected a whole number' train --data "$text" --hidden 1x
+wrong 2 '--dropout 1: expected a number from 0 to 0.99' train --data "$text" --dropout 1
+wrong 2 '--lr nan: expected a number' train --data "$text" --lr nan
+wrong 2 '--cell lsdm: expected one of rnn|relu|lstm|gru' train --data "$text" --cell lsdm
+wrong 2 '--tied=1: --tied takes no value' train --data "$text" --tied=1
+wrong 2 "'$text': unexpected (see lm train --help)" train "$text"
+wrong 2 'expected MODEL (see lm sample --help)' sample
+wrong 2 '--data FILE is missing (see lm eval --help)' eval "$model"
+wrong 2 "'more': unexpected" score "$model" more
+
+# ---- files that are not what they should be ----------------------------------
+
+: >"$work/empty"
+printf 'x' >"$work/one"
+printf 'ab\0cd' >"$work/binary"
+head -c 90 "$text" >"$work/short"
+printf ' \n' >"$work/blank"
+wrong 1 "$work/none: cannot be read: No such file or directory" train --data "$work/none"
+wrong 1 "$work: cannot be read: Is a directory" train --data "$work"
+wrong 1 "$work/empty: is empty" train --data "$work/empty"
+wrong 1 "$work/one: 1 symbols to train on, but one window" train --data "$work/one"
+wrong 1 "$work/binary: is not text: byte 2 is zero" train --data "$work/binary"
+wrong 1 "$work/short: 81 symbols to train on, but one window of --batch 5 streams of --bptt 20 steps needs 101" \
+    train --data "$work/short" --batch 5 --bptt 20
+wrong 1 "$work/one: 1 symbols to validate on, but --batch 5 streams need 6" \
+    train --data "$text" --valid "$work/one" --batch 5 --bptt 20
+wrong 1 "$work/blank: 1 symbols to train on" train --data "$work/blank" --level word
+wrong 1 'tied weights need equal sizes, but embed is 4 and hidden 5' train --data "$text" --tied --embed 4 --hidden 5
+wrong 1 "$work/one: 1 bytes are no safetensors file" sample "$work/one"
+wrong 1 "$text: is no safetensors file" sample "$text"
+wrong 1 "$text: is no safetensors file" eval "$text" --data "$text"
+wrong 1 "$text: is no safetensors file" score "$text"
+wrong 1 "$work/none: cannot be read: No such file or directory" sample "$work/none"
+# shellcheck disable=SC1003 # a backslash
+printf '\002\0\0\0\0\0\0\0{}' >"$work/other"
+wrong 1 "$work/other: is a model of the kind 'unknown', not 'spindle.lm 1'" sample "$work/other"
+wrong 1 "--prime: the model has never seen 'Ж'" sample "$model" --prime 'the Ж'
+wrong 1 "$work/one/below: cannot be read: Not a directory" eval "$model" --data "$work/one/below"
+wrong 1 'evaluation needs 2 symbols or more, there are 1' eval "$model" --data "$work/one"
+
+# ---- places where nothing can be written: said before training begins --------
+
+for option in out log graph; do
+    for place in "$work/none/x" "$work"; do
+        wrong 1 "$place: cannot be written: " train --data "$text" --batch 5 --bptt 20 --out "$work/unused" "--$option" "$place"
+    done
+done
+[ ! -e "$work/unused" ] || fail 'a model was written though training did not begin'
+
+# full NAME ARGUMENT...: lm while no file may grow over a few blocks: $model stays what it was
+full()
+{
+    name=$1
+    shift
+    cp "$work/first" "$model"
+    status=$(trap '' XFSZ; ulimit -f 4; "$lm" "$@" >/dev/null 2>"$work/err"; echo $?)
+    [ "$status" = 1 ] || fail "$name: ends with $status, not 1"
+    [ "$(grep -c '^lm: ' "$work/err")" -eq 1 ] || { fail "$name: not one line of error:"; cat "$work/err"; }
+    grep -q "^lm: $model: writing failed: .*what was there before is unchanged" "$work/err" || fail "$name: $(cat "$work/err")"
+    cmp -s "$model" "$work/first" || fail "$name: the old model is damaged"
+    [ ! -e "$model.new" ] || fail "$name: half a model is left"
+}
+full 'a full disk' train --data "$text" --out "$model" --batch 5 --bptt 20 --epochs 1 --hidden 30 --embed 8 --layers 1
+if [ -c /dev/full ]; then
+    "$lm" eval "$model" --data "$text" >/dev/full 2>"$work/err" && fail 'does not see that its result is lost'
+    grep -q '^lm: the results could not be written' "$work/err" || fail 'silent about a lost result'
+fi
+
+# ---- Ctrl-C ------------------------------------------------------------------
+
+rm -f "$model" "$work/log"
+"$lm" train --data "$text" --out "$model" --hidden 8 --embed 8 --layers 1 --batch 5 --bptt 20 --epochs 1000000 \
+    --log "$work/log" >"$work/out" 2>"$work/err" </dev/null &
+child=$!
+waited=0
+until [ -s "$work/log" ] || [ $waited = 200 ]; do
+    sleep 0.1
+    waited=$((waited + 1))
+done
+kill -INT $child
+wait $child
+status=$?
+child=''
+[ $status = 0 ] || fail "Ctrl-C: ends with $status, not 0"
+json interrupted=true epochs best_valid_loss
+grep -q "^Interrupted in epoch [0-9]*\. $model holds the best model so far" "$work/err" || fail 'Ctrl-C: no message'
+run 0 sample "$model" --length 5
+
+# ---- the teaching programs ---------------------------------------------------
+
+examples/hello >"$work/out" || fail 'hello fails'
+while read -r line; do
+    tr -s ' ' <"$work/out" | grep -Fqx "$line" || fail "hello does not print: $line"
+done <<END
+state 0.50 0.73 0.27 0.50
+scores -0.02 0.50 -0.10 0.23
+softmax 0.20 0.34 0.19 0.26
+h -> e
+he -> l
+hel -> l
+hell -> o
+END
+examples/custom_cell >"$work/out" || fail 'custom_cell fails'
+error=$(sed -n 's/^gradient  largest relative error \([0-9.e-]*\) along 20 random directions$/\1/p' "$work/out")
+awk -v error="${error:-1}" 'BEGIN { exit !(error > 0 && error < 1e-7) }' || fail "custom_cell: gradient error '$error'"
+tail -n 1 "$work/out" | grep -q '^step *[0-9]*  error 0\.00' || fail 'custom_cell does not learn'
+
+[ $failures = 0 ]

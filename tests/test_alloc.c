@@ -1,0 +1,339 @@
+/* Memory: a training step takes none once the second has run, and where any allocation of a model's life fails, the
+   outcome is an error: no crash, no leak, no damaged file. The method is that of Lua's memerr.lua: fail the first
+   allocation, the second, the third, ... until all succeeds. Allocations inside BLIS and libc are not ours to fail. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "autograd/blas.h"
+#include "autograd/file.h"
+#include "config.h"
+#include "nn/optimizer.h"
+#include "tests/suite.h"
+#include "zoo/lm.h"
+#include "zoo/ngram.h"
+#include "zoo/report.h"
+
+#ifndef HAVE_LINKER_WRAP
+
+START_TEST(skipped)
+{
+    printf("skipped: the linker has no --wrap, so no allocation can be counted or refused\n");
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("alloc");
+    TCase *c = tcase_create("skipped");
+    tcase_add_test(c, skipped);
+    suite_add_tcase(all, c);
+    return all;
+}
+
+#else
+
+/* ---- every allocation passes here ------------------------------------------------------------------------------ */
+
+static struct {
+    long calls, frees, live;
+    long refuse;                /* the number of the call that gets nothing; 0: none */
+    bool for_good;              /* all after it get nothing either */
+} memory;
+
+/* The linker sends all calls to __wrap_NAME; __real_NAME is libc's. Check's own may be among them, in every assertion: so
+   what is to be compared is copied first. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+int __real_posix_memalign(void **p, size_t alignment, size_t size);
+char *__real_strdup(const char *s);
+void __real_free(void *p);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+int __wrap_posix_memalign(void **p, size_t alignment, size_t size);
+char *__wrap_strdup(const char *s);
+void __wrap_free(void *p);
+
+static bool refused(void)
+{
+    memory.calls++;
+    return memory.refuse && (memory.for_good ? memory.calls >= memory.refuse : memory.calls == memory.refuse);
+}
+
+static void *count(void *p)
+{
+    memory.live += p != NULL;
+    return p;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return refused() ? NULL : count(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return refused() ? NULL : count(__real_calloc(n, size));
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+    if (refused())
+        return NULL;
+    return p ? __real_realloc(p, size) : count(__real_malloc(size));
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return refused() ? NULL : count(__real_aligned_alloc(alignment, size));
+}
+
+int __wrap_posix_memalign(void **p, size_t alignment, size_t size)
+{
+    if (refused())
+        return ENOMEM;
+    int outcome = __real_posix_memalign(p, alignment, size);
+    memory.live += !outcome;
+    return outcome;
+}
+
+char *__wrap_strdup(const char *s)
+{
+    return refused() ? NULL : count(__real_strdup(s));
+}
+
+void __wrap_free(void *p)
+{
+    memory.frees += p != NULL;
+    memory.live -= p != NULL;
+    __real_free(p);
+}
+
+/* Jansson asks whom it is told to ask. For its text buffer, of 32, 64, 128, ... bytes, it gets what it wants: Jansson 2.14
+   does not look whether it did, and loses a character or runs into an assertion. */
+static void *jansson_malloc(size_t size)
+{
+    bool buffer = size >= 32 && (size & (size - 1)) == 0;
+    return buffer ? count(__real_malloc(size)) : __wrap_malloc(size);
+}
+
+/* BLIS takes what it needs at its first product. */
+static void begin(void)
+{
+    sp_real one[] = { 1, 2, 3, 4 }, two[4];
+    const sp_view a = sp_view_of(one, SP_SHAPE(2, 2)), b = sp_view_of(two, SP_SHAPE(2, 2));
+    sp_gemm(1, &a, &a, 0, &b);
+    json_set_alloc_funcs(jansson_malloc, __wrap_free);
+    memset(&memory, 0, sizeof memory);
+}
+
+/* ---- a model's life -------------------------------------------------------------------------------------------- */
+
+enum { BATCH = 2, STEPS = 5 };
+
+static const char text[] = "she sells sea shells\nby the sea shore\n";
+
+static sp_lm *new_model(sp_ids *ids, sp_status *status)
+{
+    const sp_lm_config config = { .cell = "lstm", .embed = 3, .hidden = 4, .layers = 2, .dropout = 0.25 };
+    sp_vocabulary *v = sp_vocabulary_of(text, sizeof text - 1, SP_LEVEL_CHAR, 0, status);
+    sp_lm *m = v ? sp_lm_new(&config, v, 1, status) : NULL;
+    if (!m || sp_encode(v, text, sizeof text - 1, ids, status))
+        return m;
+    sp_lm_free(m);
+    return NULL;
+}
+
+/* One window of the text, learned or only looked at. */
+static void one_window(sp_tape *t, const sp_lm *m, sp_optimizer *o, const sp_stream *s, long window, sp_state *state)
+{
+    int x[BATCH * STEPS], y[BATCH * STEPS];
+    sp_stream_read(s, window, x, y);
+    sp_tape_reset(t);
+    sp_tensor *loss = sp_lm_loss(t, m, x, y, sp_stream_length(s, window), BATCH, state);
+    if (o) {
+        sp_backward(t, loss);
+        sp_clip_norm(t, 1);
+        sp_step(o, t);
+    }
+}
+
+static bool learn(const sp_lm *m, const sp_ids *ids, sp_status *status)
+{
+    sp_stream s = sp_stream_of(ids->id, ids->n, BATCH, STEPS);
+    sp_state *state = sp_state_new(&m->stack, BATCH);
+    sp_tape *t = sp_tape_new(m->store);
+    sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 1e-2, status);
+    if (adam && state)
+        one_window(t, m, adam, &s, 0, state);
+    bool ok = adam && (state || sp_fail(status, SP_ERR_MEMORY, "no state"))
+              && (sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t)));
+    sp_optimizer_free(adam);
+    sp_tape_free(t);
+    sp_state_free(state);
+    return ok;
+}
+
+/* Loads the model again and uses it; the text's ln p is what a success can be told by. */
+static bool use(const char *path, const sp_ids *ids, double *log_p, sp_status *status)
+{
+    const sp_sampling how = { .temperature = 1, .top_p = 1, .seed = 1 };
+    double unigram, bigram, sampled;
+    int out[5];
+    sp_lm *m = sp_lm_load(path, status);
+    bool ok = m && sp_lm_sample(m, ids->id, 3, &how, 5, out, &sampled, status)
+              && !isnan(sp_lm_evaluate(m, ids->id, ids->n, BATCH, status))
+              && !isnan(*log_p = sp_lm_score(m, ids->id, ids->n, status))
+              && sp_ngram_losses(ids->id, ids->n, ids->id, ids->n, sp_vocabulary_size(m->vocabulary), &unigram, &bigram,
+                                 status);
+    sp_lm_free(m);
+    return ok;
+}
+
+static bool tell(double log_p, FILE *out, sp_status *status)
+{
+    sp_report *r = sp_report_new();
+    sp_report_text(r, "text", text);
+    sp_report_number(r, "log_p", log_p);
+    bool ok = sp_report_write(r, out);
+    sp_report_free(r);
+    return ok || sp_fail(status, SP_ERR_MEMORY, "no report");
+}
+
+static bool live(const char *path, FILE *out, double *log_p, sp_status *status)
+{
+    sp_ids ids = { 0 };
+    sp_lm *m = new_model(&ids, status);
+    bool ok = m && learn(m, &ids, status) && sp_lm_save(m, path, status) && use(path, &ids, log_p, status)
+              && tell(*log_p, out, status);
+    sp_lm_free(m);
+    free(ids.id);
+    return ok;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------------------------- */
+
+START_TEST(steady_state)
+{
+    sp_ids ids = { 0 };
+    sp_status status = { 0 };
+    long taken[2];              /* in 18 steps of training, in 20 of evaluation; given back as well */
+    begin();
+    sp_lm *m = new_model(&ids, &status);
+    sp_stream s = sp_stream_of(ids.id, ids.n, BATCH, STEPS);
+    sp_state *state = sp_state_new(&m->stack, BATCH);
+    sp_tape *t = sp_tape_new(m->store);
+    sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 1e-2, &status);
+    bool counted = memory.calls > 0 && memory.live == memory.calls - memory.frees;
+    for (int i = 0; i < 20; i++) {
+        if (i == 2)
+            memory.calls = memory.frees = 0;
+        one_window(t, m, adam, &s, i % s.windows, state);
+    }
+    taken[0] = memory.calls + memory.frees;
+    sp_tape_record(t, false);
+    sp_tape_train(t, false);
+    memory.calls = memory.frees = 0;
+    for (int i = 0; i < 20; i++)
+        one_window(t, m, NULL, &s, i % s.windows, state);
+    taken[1] = memory.calls + memory.frees;
+    bool ok = sp_ok(t), unequal = sp_stream_length(&s, s.windows - 1) < sp_stream_length(&s, 0);
+    sp_optimizer_free(adam);
+    sp_tape_free(t);
+    sp_state_free(state);
+    sp_lm_free(m);
+    free(ids.id);
+    const long left = memory.live;
+    ck_assert(ok && counted && unequal);
+    ck_assert_int_eq(taken[0], 0);
+    ck_assert_int_eq(taken[1], 0);
+    ck_assert_int_eq(left, 0);
+}
+END_TEST
+
+/* True if a file has these bytes. */
+static bool holds(const char *path, const char *bytes, size_t size)
+{
+    size_t n;
+    char *found = sp_file_read(path, &n, NULL);
+    bool same = found && n == size && !memcmp(found, bytes, n);
+    free(found);
+    return same;
+}
+
+static void put_file(const char *path, const char *bytes)
+{
+    FILE *f = fopen(path, "wb");
+    ck_assert_ptr_nonnull(f);
+    fputs(bytes, f);
+    fclose(f);
+}
+
+/* _i: 0: one allocation fails, 1: all from the n-th on fail. */
+START_TEST(every_failure)
+{
+    char directory[] = "/tmp/spindle_alloc_XXXXXX", path[64], beside[64];
+    size_t size;
+    double right, log_p;
+    sp_status status = { 0 };
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/m", directory);
+    snprintf(beside, sizeof beside, "%s/m.new", directory);
+    FILE *out = fopen("/dev/null", "w");
+    begin();
+    bool ok = live(path, out, &right, &status);
+    const long all = memory.calls, leak = memory.live;
+    ck_assert_msg(ok && all > 100 && !leak, "%ld allocations, %ld leak: %s", all, leak, status.message);
+    char *saved = sp_file_read(path, &size, NULL);
+    long n = 0, errors = 0, calls = 1;
+    for (ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        put_file(path, "old");
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.for_good = _i;
+        memory.refuse = ++n;
+        ok = live(path, out, &log_p, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live - before;
+        errors += !ok;
+        ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n,
+                      ok ? "went on" : "failed", status.message);
+        ck_assert_msg(!ok || log_p == right, "allocation %ld: went on with a wrong result", n);
+        ck_assert_msg(!ok || !_i || calls < n, "allocation %ld: no error though nothing was to be had", n);
+        ck_assert_msg(ok || *status.message, "allocation %ld: no message", n);
+        ck_assert_msg(!strchr(status.message, '\n'), "allocation %ld: more than a line: %s", n, status.message);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+        ck_assert_msg(holds(path, "old", 3) || holds(path, saved, size), "allocation %ld: the file is damaged (%s)", n, status.message);
+        ck_assert_msg(access(beside, F_OK) != 0, "allocation %ld: %s is left behind", n, beside);
+    }
+    ck_assert_int_eq(n, all + 1);
+    ck_assert_int_ge(errors, _i ? all : all / 2);       /* an arena that gets no large chunk makes do with a small one */
+    free(saved);
+    fclose(out);
+    remove(path);
+    remove(directory);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("alloc");
+    TCase *c = tcase_create("alloc");
+    tcase_add_test(c, steady_state);
+    tcase_add_loop_test(c, every_failure, 0, 2);
+    tcase_set_timeout(c, 60);
+    suite_add_tcase(all, c);
+    return all;
+}
+
+#endif

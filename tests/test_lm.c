@@ -1,0 +1,397 @@
+/* The recurrent language model: its loss, its gradient, that it learns, and its file. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "autograd/file.h"
+#include "autograd/gradcheck.h"
+#include "nn/optimizer.h"
+#include "nn/safetensors.h"
+#include "ops/ops.h"
+#include "tests/suite.h"
+#include "zoo/lm.h"
+
+static const char text[] = "how much wood would a woodchuck chuck\nif a woodchuck could chuck wood?\n";
+
+static const sp_lm_config small = { .cell = "lstm", .embed = 5, .hidden = 8, .layers = 2 };
+
+static char directory[40], path[64];
+static sp_lm *model;
+static sp_ids ids;
+
+static sp_lm *new_model(const sp_lm_config *config, uint64_t seed)
+{
+    sp_status status = { 0 };
+    sp_vocabulary *v = sp_vocabulary_of(text, sizeof text - 1, SP_LEVEL_CHAR, 0, &status);
+    sp_lm *m = sp_lm_new(config, v, seed, &status);
+    ck_assert_msg(m != NULL, "%s", status.message);
+    return m;
+}
+
+static void begin(void)
+{
+    strcpy(directory, "/tmp/spindle_lm_XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/m", directory);
+    model = new_model(&small, 1);
+    ck_assert(sp_encode(model->vocabulary, text, sizeof text - 1, &ids, NULL));
+}
+
+static void end(void)
+{
+    sp_lm_free(model);
+    free(ids.id);
+    remove(path);
+    ck_assert_msg(rmdir(directory) == 0, "something is left in %s", directory);
+}
+
+static double evaluate(const sp_lm *m, const int *id, long n, long batch)
+{
+    sp_status status = { 0 };
+    double nats = sp_lm_evaluate(m, id, n, batch, &status);
+    ck_assert_msg(status.code == SP_OK && isfinite(nats), "%s", status.message);
+    return nats;
+}
+
+/* ---- loss and gradient ----------------------------------------------------------------------------------------- */
+
+/* It knows nothing yet: each of the V symbols is about as likely. */
+START_TEST(loss_at_start)
+{
+    double nats = evaluate(model, ids.id, ids.n, 1);
+    ck_assert_double_eq_tol(nats, log(sp_vocabulary_size(model->vocabulary)), 0.2);
+}
+END_TEST
+
+static const sp_lm_config checked[] = {
+    { .cell = "lstm", .embed = 5, .hidden = 8, .layers = 2 },
+    { .cell = "gru", .embed = 6, .hidden = 6, .layers = 1, .tied = true },
+    { .cell = "rnn", .embed = 5, .hidden = 7, .layers = 2, .dropout = 0.4 },
+    { .cell = "lstm", .embed = 6, .hidden = 6, .layers = 3, .tied = true, .dropout = 0.2 },
+};
+
+static sp_tensor *loss_of(sp_tape *t, void *m)
+{
+    enum { STEPS = 5, BATCH = 3 };
+    int y[STEPS * BATCH];
+    memcpy(y, ids.id + BATCH, sizeof y);
+    y[4] = y[11] = SP_IGNORE;
+    return sp_lm_loss(t, m, ids.id, y, STEPS, BATCH, NULL);
+}
+
+START_TEST(gradient)
+{
+    sp_gradcheck_report r;
+    sp_status status = { 0 };
+    sp_lm *m = new_model(&checked[_i], 3);
+    ck_assert(sp_gradcheck(m->store, loss_of, m, WIDE(0, 8), &r, &status));
+    ck_assert_msg(r.error < WIDE(1e-6, 0.05), "%s: backward %.12g, differences %.12g", r.where, r.backward, r.numeric);
+    ck_assert_int_ge(r.checked, 8);
+    sp_lm_free(m);
+}
+END_TEST
+
+/* Ignored targets change neither the mean nor the number it is taken over. */
+START_TEST(ignored_targets)
+{
+    int y[4] = { ids.id[1], SP_IGNORE, ids.id[3], SP_IGNORE };
+    double sum = 0;
+    sp_tape *t = sp_tape_new(model->store);
+    sp_real loss = sp_item(sp_lm_loss(t, model, ids.id, y, 4, 1, NULL));
+    for (int keep = 0; keep < 4; keep += 2) {
+        int one[4] = { SP_IGNORE, SP_IGNORE, SP_IGNORE, SP_IGNORE };
+        one[keep] = y[keep];
+        sum += (double)sp_item(sp_lm_loss(t, model, ids.id, one, 4, 1, NULL));
+    }
+    ck_assert_double_eq_tol((double)loss, sum / 2, WIDE(1e-14, 1e-6));
+    y[0] = y[2] = SP_IGNORE;
+    ck_assert(sp_item(sp_lm_loss(t, model, ids.id, y, 4, 1, NULL)) == 0);
+    ck_tape_ok(t);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* ---- learning -------------------------------------------------------------------------------------------------- */
+
+/* Steps on the whole text from zero states. */
+static double learn(sp_lm *m, int steps, uint64_t seed)
+{
+    double loss = NAN;
+    sp_tape *t = sp_tape_new(m->store);
+    sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 2e-2, NULL);
+    for (int i = 0; i < steps; i++) {
+        sp_tape_reset(t);
+        sp_tape_seed(t, seed, (uint32_t)i);
+        sp_tensor *l = sp_lm_loss(t, m, ids.id, ids.id + 1, ids.n - 1, 1, NULL);
+        sp_backward(t, l);
+        sp_clip_norm(t, 5);
+        sp_step(adam, t);
+        loss = (double)sp_item(l);
+    }
+    ck_tape_ok(t);
+    sp_optimizer_free(adam);
+    sp_tape_free(t);
+    return loss;
+}
+
+static const sp_lm_config learners[] = {
+    { .cell = "lstm", .embed = 16, .hidden = 16, .layers = 1 },
+    { .cell = "gru", .embed = 16, .hidden = 16, .layers = 1, .tied = true },
+    { .cell = "rnn", .embed = 16, .hidden = 16, .layers = 2 },
+};
+
+/* It learns a text by heart, and the likeliest continuation is the text. */
+START_TEST(memorises)
+{
+    const sp_sampling likeliest = { .temperature = 0, .top_p = 1 };
+    int out[20];
+    sp_lm *m = new_model(&learners[_i], 1);
+    double loss = learn(m, 300, 0);
+    ck_assert_msg(loss < 0.1, "the loss is still %.3f", loss);
+    ck_assert(sp_lm_sample(m, ids.id, 10, &likeliest, 20, out, NULL, NULL));
+    ck_assert_mem_eq(out, ids.id + 10, sizeof out);
+    sp_lm_free(m);
+}
+END_TEST
+
+static char *trained_bytes(uint64_t seed, uint64_t dropout_seed, size_t *size)
+{
+    sp_lm *m = new_model(&checked[2], seed);
+    learn(m, 5, dropout_seed);
+    ck_assert(sp_lm_save(m, path, NULL));
+    sp_lm_free(m);
+    return sp_file_read(path, size, NULL);
+}
+
+/* The same seeds: the same bits. Another seed, of the values or of dropout: others. */
+START_TEST(deterministic)
+{
+    static const uint64_t seeds[][2] = { { 1, 1 }, { 2, 1 }, { 1, 2 } };
+    size_t size, again;
+    char *first = trained_bytes(1, 1, &size);
+    for (int i = 0; i < 3; i++) {
+        char *other = trained_bytes(seeds[i][0], seeds[i][1], &again);
+        ck_assert_uint_eq(size, again);
+        ck_assert_int_eq(memcmp(first, other, size) == 0, i == 0);
+        free(other);
+    }
+    free(first);
+}
+END_TEST
+
+/* ---- measuring ------------------------------------------------------------------------------------------------- */
+
+/* The probabilities of all next symbols sum to one, and ln p of a text is the sum over its symbols. */
+START_TEST(score_is_log_p)
+{
+    int id[4] = { ids.id[0], ids.id[1], ids.id[2] };
+    double before = sp_lm_score(model, id, 3, NULL), total = 0;
+    for (id[3] = 0; id[3] < sp_vocabulary_size(model->vocabulary); id[3]++)
+        total += exp(sp_lm_score(model, id, 4, NULL) - before);
+    ck_assert_double_eq_tol(total, 1, WIDE(1e-12, 1e-5));
+    ck_assert_double_eq_tol(sp_lm_score(model, ids.id, ids.n, NULL),
+                            -evaluate(model, ids.id, ids.n, 1) * (double)(ids.n - 1), 1e-9);
+    ck_assert(sp_lm_score(model, id, 1, NULL) == 0);
+}
+END_TEST
+
+/* Streams side by side are texts of their own, each from a zero state, however many windows they take. */
+START_TEST(evaluate_in_streams)
+{
+    enum { N = 500, BATCH = 3 };
+    int id[N];
+    double sum = 0;
+    for (int i = 0; i < N; i++)
+        id[i] = ids.id[i * i % ids.n];
+    for (long b = 0; b < BATCH; b++) {
+        long from = (N - 1) * b / BATCH, to = (N - 1) * (b + 1) / BATCH;
+        sum += evaluate(model, id + from, to - from + 1, 1) * (double)(to - from);
+    }
+    ck_assert_double_eq_tol(evaluate(model, id, N, BATCH), sum / (N - 1), WIDE(1e-12, 1e-5));
+    ck_assert_double_ne(evaluate(model, id, N, BATCH), evaluate(model, id, N, 1));
+    ck_assert(evaluate(model, id, 3, 100) == evaluate(model, id, 3, 2));    /* no more streams than pairs */
+}
+END_TEST
+
+/* Dropout is for training: evaluation neither drops nor depends on a seed. */
+START_TEST(no_dropout_in_evaluation)
+{
+    sp_lm *with = new_model(&checked[2], 3);
+    sp_lm_config config = checked[2];
+    config.dropout = 0;
+    sp_lm *without = new_model(&config, 3);
+    ck_assert(evaluate(with, ids.id, ids.n, 2) == evaluate(without, ids.id, ids.n, 2));
+    sp_lm_free(with);
+    sp_lm_free(without);
+}
+END_TEST
+
+START_TEST(sampling)
+{
+    sp_sampling how = { .temperature = 3, .top_p = 1, .seed = 5 };
+    int out[60], again[60], whole[64];
+    double log_p;
+    ck_assert(sp_lm_sample(model, ids.id, 4, &how, 60, out, &log_p, NULL));
+    ck_assert(sp_lm_sample(model, ids.id, 4, &how, 60, again, NULL, NULL));
+    ck_assert_mem_eq(out, again, sizeof out);
+    how.seed = 6;
+    ck_assert(sp_lm_sample(model, ids.id, 4, &how, 60, again, NULL, NULL));
+    ck_assert_int_ne(memcmp(out, again, sizeof out), 0);
+    memcpy(whole, ids.id, 4 * sizeof *whole);
+    memcpy(whole + 4, out, sizeof out);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_ne(out[i], SP_UNKNOWN);
+    ck_assert_double_eq_tol(log_p, sp_lm_score(model, whole, 64, NULL) - sp_lm_score(model, whole, 4, NULL),
+                            WIDE(1e-10, 1e-3));
+}
+END_TEST
+
+/* ---- errors ---------------------------------------------------------------------------------------------------- */
+
+START_TEST(bad_use)
+{
+    sp_lm_config config = { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1 };
+    const sp_sampling how = { .temperature = 1, .top_p = 1 };
+    sp_status status = { 0 }, other = { 0 };
+    int out;
+    ck_assert(isnan(sp_lm_evaluate(model, ids.id, 1, 1, &status)));
+    ck_assert_str_eq(status.message, "evaluation needs 2 symbols or more, there are 1");
+    status = other;
+    ck_assert(!sp_lm_sample(model, ids.id, 0, &how, 1, &out, NULL, &status));
+    ck_assert_str_eq(status.message, "sampling needs a prime of one symbol or more");
+    status = other;
+    ck_assert(isnan(sp_lm_score(model, (const int[]){ 1, 2, 1000 }, 3, &status)));
+    ck_assert_str_eq(status.message, "cross_entropy: id 1000 in row 1 is not in 0..15");
+    status = other;
+    sp_lm *none = sp_lm_new(&config, sp_vocabulary_of("", 0, SP_LEVEL_CHAR, 0, NULL), 1, NULL);
+    ck_assert(!sp_lm_sample(none, (const int[]){ SP_UNKNOWN }, 1, &how, 1, &out, NULL, &status));
+    ck_assert_str_eq(status.message, "sampling needs a symbol other than <unk>");
+    sp_lm_free(none);
+}
+END_TEST
+
+static const struct {
+    sp_lm_config config;
+    const char *error;
+} configs[] = {
+    { { .cell = "lsdm", .embed = 2, .hidden = 2, .layers = 1 }, "cell 'lsdm' is none of: rnn relu lstm gru" },
+    { { .cell = "lstm", .embed = 0, .hidden = 2, .layers = 1 }, "parameter 'embed.weight' has the shape [16,0]" },
+    { { .cell = "lstm", .embed = 2, .hidden = -2, .layers = 1 }, "has the shape [-8,2]" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 0 }, "rnn: 0 layers, not 1 to 16" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 17 }, "rnn: 17 layers, not 1 to 16" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = 1 }, "dropout 1, not in 0 <= p < 1" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = NAN }, "dropout nan, not in 0 <= p < 1" },
+    { { .cell = "lstm", .embed = 2, .hidden = 3, .layers = 1, .tied = true }, "embed is 2 and hidden 3" },
+};
+
+START_TEST(bad_config)
+{
+    sp_status status = { 0 };
+    sp_vocabulary *v = sp_vocabulary_of(text, sizeof text - 1, SP_LEVEL_CHAR, 0, NULL);
+    ck_assert_ptr_null(sp_lm_new(&configs[_i].config, v, 1, &status));
+    ck_assert_msg(strstr(status.message, configs[_i].error) != NULL, "%s", status.message);
+}
+END_TEST
+
+/* ---- files ----------------------------------------------------------------------------------------------------- */
+
+START_TEST(save_and_load)
+{
+    sp_status status = { 0 };
+    for (int i = 0; i < 4; i++) {
+        sp_lm *m = new_model(&checked[i], 5), *back;
+        ck_assert(sp_lm_save(m, path, NULL));
+        back = sp_lm_load(path, &status);
+        ck_assert_msg(back != NULL, "%s", status.message);
+        ck_same(sp_store_values(m->store), sp_store_values(back->store), sp_store_size(m->store));
+        ck_assert(evaluate(m, ids.id, ids.n, 2) == evaluate(back, ids.id, ids.n, 2));
+        ck_assert_str_eq(back->config.cell, m->config.cell);
+        ck_assert(back->config.dropout == m->config.dropout && back->config.tied == m->config.tied);
+        sp_lm_free(m);
+        sp_lm_free(back);
+    }
+}
+END_TEST
+
+/* The metadata of a sound file, with one of them replaced (or, by NULL, left out). */
+static const struct {
+    const char *key, *value, *error;
+} wrongs[] = {
+    { "kind", "spindle.lm 1", NULL },
+    { "kind", "spindle.lm 2", "is a model of the kind 'spindle.lm 2', not 'spindle.lm 1'" },
+    { "kind", "spindle.tagger 1", "is a model of the kind 'spindle.tagger 1', not 'spindle.lm 1'" },
+    { "kind", NULL, "is a model of the kind 'unknown', not 'spindle.lm 1'" },
+    { "cell", "gru", "tensor 'rnn.weight_ih_l0' is [32,5], not [24,5]" },
+    { "cell", "none", "cell 'none' is none of" },
+    { "cell", NULL, "cell '(none)' is none of" },
+    { "embed", "6", "tensor 'embed.weight' is [16,5], not [16,6]" },
+    { "embed", "0", "'embed.weight' has the shape [16,0]" },
+    { "embed", "five", "'embed.weight' has the shape [16,0]" },
+    { "embed", NULL, "'embed.weight' has the shape [16,-1]" },
+    { "hidden", "9", "tensor 'rnn.weight_ih_l0' is [32,5], not [36,5]" },
+    { "hidden", "-8", "has the shape [-4,5]" },
+    { "hidden", "nan", "has the shape [-4,5]" },
+    { "hidden", "1e300", "has the shape [-4,5]" },
+    { "hidden", "100000", "its parameters are too few for embed 5, hidden 100000 and 2 layers" },
+    { "embed", "1000000", "its parameters are too few for embed 1000000, hidden 8 and 2 layers" },
+    { "layers", "1", "tensor 'rnn.weight_ih_l1' is no parameter of the model" },
+    { "layers", "3", "there is no tensor 'rnn.weight_ih_l2'" },
+    { "layers", "17", "17 layers" },
+    { "layers", "1000000", "too few for embed 5, hidden 8 and 1000000 layers" },
+    { "layers", NULL, "-1 layers, not 1 to 16" },
+    { "dropout", "2", "dropout 2, not in 0 <= p < 1" },
+    { "dropout", "nan", "dropout nan, not in 0 <= p < 1" },
+    { "dropout", NULL, "dropout -1, not in 0 <= p < 1" },
+    { "tied", "1", "tied weights need equal sizes, but embed is 5 and hidden 8" },
+    { "vocabulary", "{}", "the vocabulary cannot be read" },
+    { "vocabulary", "{\"level\":\"char\",\"symbols\":[\"a\"]}", "tensor 'embed.weight' is [16,5], not [2,5]" },
+    { "vocabulary", NULL, "the vocabulary cannot be read" },
+};
+
+START_TEST(wrong_metadata)
+{
+    sp_status status = { 0 };
+    char *vocabulary = sp_vocabulary_write(model->vocabulary);
+    sp_metadata metadata[] = { { "kind", "spindle.lm 1" }, { "cell", "lstm" }, { "embed", "5" }, { "hidden", "8" },
+                               { "layers", "2" }, { "dropout", "0" }, { "tied", "0" }, { "vocabulary", vocabulary } };
+    for (int i = 0; i < 8; i++)
+        if (!strcmp(metadata[i].key, wrongs[_i].key))
+            metadata[i] = wrongs[_i].value ? (sp_metadata){ wrongs[_i].key, wrongs[_i].value } : (sp_metadata){ "x", "" };
+    ck_assert(sp_store_save(model->store, path, 8, metadata, NULL));
+    sp_lm *m = sp_lm_load(path, &status);
+    if (wrongs[_i].error) {
+        ck_assert_ptr_null(m);
+        ck_assert_int_eq(status.code, SP_ERR_FORMAT);
+        ck_assert_msg(strstr(status.message, wrongs[_i].error) && !strncmp(status.message, path, strlen(path))
+                      && !strchr(status.message, '\n'), "%s", status.message);
+    } else {
+        ck_assert_msg(m != NULL, "%s", status.message);
+    }
+    sp_lm_free(m);
+    free(vocabulary);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("lm");
+    TCase *c = tcase_create("lm");
+    tcase_add_checked_fixture(c, begin, end);
+    tcase_add_test(c, loss_at_start);
+    tcase_add_loop_test(c, gradient, 0, sizeof checked / sizeof *checked);
+    tcase_add_test(c, ignored_targets);
+    tcase_add_loop_test(c, memorises, 0, sizeof learners / sizeof *learners);
+    tcase_add_test(c, deterministic);
+    tcase_add_test(c, score_is_log_p);
+    tcase_add_test(c, evaluate_in_streams);
+    tcase_add_test(c, no_dropout_in_evaluation);
+    tcase_add_test(c, sampling);
+    tcase_add_test(c, bad_use);
+    tcase_add_loop_test(c, bad_config, 0, sizeof configs / sizeof *configs);
+    tcase_add_test(c, save_and_load);
+    tcase_add_loop_test(c, wrong_metadata, 0, sizeof wrongs / sizeof *wrongs);
+    tcase_set_timeout(c, 60);
+    suite_add_tcase(all, c);
+    return all;
+}

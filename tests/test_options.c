@@ -1,0 +1,251 @@
+/* What a program says and reads: options, reports, the numbers beside a progress bar. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/suite.h"
+#include "zoo/options.h"
+#include "zoo/progress.h"
+#include "zoo/report.h"
+
+/* ---- options --------------------------------------------------------------------------------------------------- */
+
+static const char *data, *cell;
+static long hidden;
+static double rate;
+static bool tied;
+
+static const sp_option options[] = {
+    { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .required = true, .help = "text" },
+    { "hidden", SP_OPTION_WHOLE, &hidden, 1, 100, .help = "size" },
+    { "rate", SP_OPTION_NUMBER, &rate, -1, 0.5, .help = "of learning" },
+    { "cell", SP_OPTION_CHOICE, &cell, .argument = "rnn|lstm|g", .help = "kind" },
+    { "tied", SP_OPTION_FLAG, &tied, .help = "or not" },
+    { 0 }
+};
+static const sp_command train = { "lm train", "Trains.", options, NULL }, score = { "lm score", "Scores.", options + 1, "MODEL TEXT" };
+
+static void defaults(void)
+{
+    data = NULL;
+    cell = "lstm";
+    hidden = 10;
+    rate = 0.25;
+    tied = false;
+}
+
+/* Splits "a b c" at spaces; $ stands for an empty word. Returns how many. */
+static int split(const char *line, char *copy, char **argv)
+{
+    int n = 0;
+    strcpy(copy, line);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+        argv[n++] = strcmp(word, "$") ? word : word + 1;
+    return n;
+}
+
+/* Either all values, "data hidden rate cell tied", behind the arguments if there are any, or the message; "help" is help. */
+static const struct {
+    const sp_command *command;
+    const char *line, *outcome;
+} lines[] = {
+    { &train, "--data f", "f 10 0.25 lstm 0" },
+    { &train, "--data=f", "f 10 0.25 lstm 0" },
+    { &train, "--data a=b", "a=b 10 0.25 lstm 0" },
+    { &train, "--data=a=b", "a=b 10 0.25 lstm 0" },
+    { &train, "--data --hidden", "--hidden 10 0.25 lstm 0" },
+    { &train, "--hidden 1 --data f", "f 1 0.25 lstm 0" },
+    { &train, "--data f --hidden=100", "f 100 0.25 lstm 0" },
+    { &train, "--data f --hidden 3 --hidden 4", "f 4 0.25 lstm 0" },
+    { &train, "--data f --rate -1", "f 10 -1 lstm 0" },
+    { &train, "--data f --rate=5e-1", "f 10 0.5 lstm 0" },
+    { &train, "--data f --cell g", "f 10 0.25 g 0" },
+    { &train, "--data f --cell rnn", "f 10 0.25 rnn 0" },
+    { &train, "--tied --data f", "f 10 0.25 lstm 1" },
+    { &train, "--help", "help" },
+    { &train, "-h", "help" },
+    { &train, "--data f --nonsense --hidden 0 --help", "help" },
+    { &train, "", "--data FILE is missing (see lm train --help)" },
+    { &train, "--tied", "--data FILE is missing (see lm train --help)" },
+    { &train, "--data", "--data: expected a value behind it" },
+    { &train, "--data f --hidden", "--hidden: expected a value behind it" },
+    { &train, "--data=", "--data: expected FILE, not an empty text" },
+    { &train, "--data $", "--data: expected FILE, not an empty text" },
+    { &train, "--hidden 0", "--hidden 0: expected a whole number from 1 to 100" },
+    { &train, "--hidden 101", "--hidden 101: expected a whole number from 1 to 100" },
+    { &train, "--hidden -5", "--hidden -5: expected a whole number from 1 to 100" },
+    { &train, "--hidden 5.0", "--hidden 5.0: expected a whole number from 1 to 100" },
+    { &train, "--hidden 5x", "--hidden 5x: expected a whole number from 1 to 100" },
+    { &train, "--hidden x", "--hidden x: expected a whole number from 1 to 100" },
+    { &train, "--hidden 0x10", "--hidden 0x10: expected a whole number from 1 to 100" },
+    { &train, "--hidden $", "--hidden : expected a whole number from 1 to 100" },
+    { &train, "--hidden=", "--hidden : expected a whole number from 1 to 100" },
+    { &train, "--hidden 18446744073709551617", "--hidden 18446744073709551617: expected a whole number from 1 to 100" },
+    { &train, "--rate 0.51", "--rate 0.51: expected a number from -1 to 0.5" },
+    { &train, "--rate nan", "--rate nan: expected a number from -1 to 0.5" },
+    { &train, "--rate inf", "--rate inf: expected a number from -1 to 0.5" },
+    { &train, "--rate 1e999", "--rate 1e999: expected a number from -1 to 0.5" },
+    { &train, "--rate 0,1", "--rate 0,1: expected a number from -1 to 0.5" },
+    { &train, "--cell gru", "--cell gru: expected one of rnn|lstm|g" },
+    { &train, "--cell l", "--cell l: expected one of rnn|lstm|g" },
+    { &train, "--cell rnn|lstm", "--cell rnn|lstm: expected one of rnn|lstm|g" },
+    { &train, "--cell $", "--cell : expected one of rnn|lstm|g" },
+    { &train, "--tied=1", "--tied=1: --tied takes no value" },
+    { &train, "--hid 3", "--hid: no such option (see lm train --help)" },
+    { &train, "--hiddenly 3", "--hiddenly: no such option (see lm train --help)" },
+    { &train, "--", "--: no such option (see lm train --help)" },
+    { &train, "--=3", "--=3: no such option (see lm train --help)" },
+    { &train, "--data f more", "'more': unexpected (see lm train --help)" },
+    { &train, "-data f", "'-data': unexpected (see lm train --help)" },
+    { &score, "m t", "m t (null) 10 0.25 lstm 0" },
+    { &score, "--hidden 3 m --tied t --cell g", "m t (null) 3 0.25 g 1" },
+    { &score, "m", "expected MODEL TEXT (see lm score --help)" },
+    { &score, "", "expected MODEL TEXT (see lm score --help)" },
+    { &score, "m t u", "'u': unexpected (see lm score --help)" },
+};
+
+START_TEST(parsing)
+{
+    char copy[256], outcome[256] = "", *argv[16];
+    const char *argument[2];
+    sp_status status = { 0 };
+    defaults();
+    int argc = split(lines[_i].line, copy, argv);
+    switch (sp_options_parse(lines[_i].command, argc, argv, argument, &status)) {
+    case SP_PARSED:
+        if (lines[_i].command->arguments)
+            snprintf(outcome, sizeof outcome, "%s %s ", argument[0], argument[1]);
+        snprintf(outcome + strlen(outcome), sizeof outcome - strlen(outcome), "%s %ld %g %s %d", data ? data : "(null)",
+                 hidden, rate, cell, tied);
+        ck_assert_int_eq(status.code, SP_OK);
+        break;
+    case SP_PARSED_HELP:
+        strcpy(outcome, "help");
+        break;
+    case SP_PARSED_WRONG:
+        strcpy(outcome, status.message);
+        ck_assert_int_eq(status.code, SP_ERR_VALUE);
+        break;
+    }
+    ck_assert_str_eq(outcome, lines[_i].outcome);
+}
+END_TEST
+
+/* What was written to a file, as text. */
+static const char *contents(FILE *f)
+{
+    static char text[2048];
+    rewind(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    return text;
+}
+
+START_TEST(help)
+{
+    FILE *f = tmpfile();
+    defaults();
+    sp_options_help(&train, f);
+    ck_assert_str_eq(contents(f),
+                     "Usage: lm train [--option value ...]\n"
+                     "Trains.\n"
+                     "\n"
+                     "  --data FILE                 text (required)\n"
+                     "  --hidden N                  size [10]\n"
+                     "  --rate X                    of learning [0.25]\n"
+                     "  --cell rnn|lstm|g           kind [lstm]\n"
+                     "  --tied                      or not\n");
+    f = tmpfile();
+    sp_options_help(&score, f);
+    ck_assert_ptr_nonnull(strstr(contents(f), "Usage: lm score MODEL TEXT [--option value ...]\n"));
+}
+END_TEST
+
+/* ---- reports --------------------------------------------------------------------------------------------------- */
+
+START_TEST(report)
+{
+    FILE *f = tmpfile();
+    sp_report *r = sp_report_new();
+    sp_report_text(r, "text", "a \"b\"\n\xC3\xB6");
+    sp_report_text(r, "none", NULL);
+    sp_report_count(r, "count", -123456789012);
+    sp_report_number(r, "third", 1 / 3.0);
+    sp_report_number(r, "nan", NAN);
+    sp_report_number(r, "inf", -INFINITY);
+    sp_report_flag(r, "yes", true);
+    sp_report_flag(r, "no", false);
+    sp_report_count(r, "count", 7);             /* the last one counts */
+    ck_assert(sp_report_write(r, f));
+    ck_assert_str_eq(contents(f), "{\"text\": \"a \\\"b\\\"\\n\xC3\xB6\", \"none\": null, \"count\": 7, \"third\": 0.333333, "
+                     "\"nan\": null, \"inf\": null, \"yes\": true, \"no\": false}\n");
+    sp_report_free(r);
+}
+END_TEST
+
+/* What cannot be written is not passed over. */
+START_TEST(report_fails)
+{
+    FILE *f = tmpfile(), *full = fopen("/dev/full", "w");
+    sp_report *r = sp_report_new();
+    sp_report_count(r, "count", 1);
+    ck_assert(!full || !sp_report_write(r, full));
+    sp_report_text(r, "text", "\xFF");          /* no UTF-8 */
+    ck_assert(!sp_report_write(r, f));
+    ck_assert(!sp_report_write(NULL, f));
+    ck_assert_str_eq(contents(f), "");
+    sp_report_text(NULL, "text", "x");
+    sp_report_free(NULL);
+    sp_report_free(r);
+    if (full)
+        fclose(full);
+}
+END_TEST
+
+/* ---- progress -------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    long n;
+    const char *text;
+} thousands[] = {
+    { 0, "0" }, { 7, "7" }, { 999, "999" }, { 1000, "1,000" }, { 12345, "12,345" }, { 123456, "123,456" },
+    { 1234567, "1,234,567" }, { -1, "-1" }, { -999, "-999" }, { -1000, "-1,000" }, { -123456, "-123,456" },
+};
+
+START_TEST(commas)
+{
+    char text[32];
+    ck_assert_str_eq(sp_thousands(text, thousands[_i].n), thousands[_i].text);
+    ck_assert_int_le(strlen(sp_thousands(text, -9223372036854775807 - 1)), 31);
+}
+END_TEST
+
+/* Not on a terminal: nothing. */
+START_TEST(no_bar)
+{
+    sp_progress bar;
+    FILE *f = tmpfile();
+    sp_progress_begin(&bar, f);
+    sp_progress_show(&bar, "epoch", 0.5, 1, 100);
+    sp_progress_end(&bar);
+    ck_assert_str_eq(contents(f), "");
+    sp_progress_begin(&bar, NULL);
+    sp_progress_show(&bar, "epoch", 1, 1, 100);
+    sp_progress_end(&bar);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("options");
+    TCase *c = tcase_create("options");
+    tcase_add_loop_test(c, parsing, 0, sizeof lines / sizeof *lines);
+    tcase_add_test(c, help);
+    tcase_add_test(c, report);
+    tcase_add_test(c, report_fails);
+    tcase_add_loop_test(c, commas, 0, sizeof thousands / sizeof *thousands);
+    tcase_add_test(c, no_bar);
+    suite_add_tcase(all, c);
+    return all;
+}
