@@ -85,14 +85,6 @@ sp_arena_mark sp_arena_here(const sp_arena *a)
     return (sp_arena_mark){ .chunk = a->chunk, .used = a->used };
 }
 
-bool sp_arena_holds(const sp_arena *a, sp_arena_mark mark)
-{
-    const struct sp_chunk *c = a->chunk;
-    while (c && c != mark.chunk)
-        c = c->older;
-    return c == mark.chunk;
-}
-
 void sp_arena_rewind(sp_arena *a, sp_arena_mark mark)
 {
     while (a->chunk && a->chunk != mark.chunk) {

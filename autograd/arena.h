@@ -32,9 +32,6 @@ void *sp_arena_take(sp_arena *a, size_t bytes);
 
 sp_arena_mark sp_arena_here(const sp_arena *a);
 
-/* False if what lay there was given back to the system meanwhile. */
-bool sp_arena_holds(const sp_arena *a, sp_arena_mark mark);
-
 /* Takes back everything since the mark, which must hold. Its memory is kept for the next round. */
 void sp_arena_rewind(sp_arena *a, sp_arena_mark mark);
 

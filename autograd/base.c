@@ -18,8 +18,16 @@ bool sp_fail(sp_status *s, sp_code code, const char *format, ...)
         s->code = code;
         vsnprintf(s->message, sizeof s->message, format, args);
         va_end(args);
+        for (char *p = s->message; *p; p++)             /* names from files may hold anything */
+            if ((unsigned char)*p < ' ' || *p == 0x7F)
+                *p = '?';
     }
     return false;
+}
+
+bool sp_fail_with(sp_status *s, const sp_status *cause)
+{
+    return sp_fail(s, cause->code, "%s", cause->message);
 }
 
 sp_shape sp_shape_of(int rank, const long *dim)

@@ -23,9 +23,19 @@
 SP_BEGIN
 
 /* The number type of every tensor. libspindle is built with float, libspindle64 with double; a program defines
-   SP_FLOAT64 (pkg-config spindle64 does) to use the second. Mixing them up fails to link: see autograd/tape.h. */
+   SP_FLOAT64 (pkg-config spindle64 does) to use the second. The functions by which numbers enter and leave have other
+   names there, so a program that mixes the two up fails to link. */
 #ifdef SP_FLOAT64
 typedef double sp_real;
+#define sp_tape_new            sp_tape_new_float64
+#define sp_store_new           sp_store_new_float64
+#define sp_view_of             sp_view_of_float64
+#define sp_gemm                sp_gemm_float64
+#define sp_random_uniform      sp_random_uniform_float64
+#define sp_random_normal       sp_random_normal_float64
+#define sp_safetensors_open    sp_safetensors_open_float64
+#define sp_lm_load             sp_lm_load_float64
+#define sp_sample              sp_sample_float64
 #else
 typedef float sp_real;
 #endif
@@ -54,6 +64,9 @@ typedef struct sp_status {
 /* Records an error unless one is recorded already. Returns false, so that `return sp_fail(s, ...)` reads well.
    s may be NULL: nothing is recorded. */
 bool sp_fail(sp_status *s, sp_code code, const char *format, ...) SP_PRINTF(3, 4);
+
+/* Hands an error on: as sp_fail, with the code and message of another status, which may be of a tape or a store. */
+bool sp_fail_with(sp_status *s, const sp_status *cause);
 
 /* ---- shapes and views ------------------------------------------------------------------------------------------ */
 

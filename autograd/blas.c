@@ -71,6 +71,54 @@ static void init_once(void)
     pthread_once(&once, init);
 }
 
+/* What a product takes from the system: a packed block of A and a packed panel of B, for the largest of BLIS's types. */
+static size_t working_bytes(void)
+{
+    static const struct { num_t type; size_t bytes; } types[] = {
+        { BLIS_FLOAT, 4 }, { BLIS_DOUBLE, 8 }, { BLIS_SCOMPLEX, 8 }, { BLIS_DCOMPLEX, 16 }
+    };
+    cntx_t *c = (cntx_t *)(uintptr_t)bli_gks_query_cntx();
+    size_t a = 0, b = 0;
+    for (int i = 0; i < 4; i++) {
+        size_t depth = (size_t)bli_cntx_get_blksz_max_dt(types[i].type, BLIS_KC, c) * types[i].bytes;
+        size_t rows = (size_t)bli_cntx_get_blksz_max_dt(types[i].type, BLIS_MC, c) * depth;
+        size_t columns = (size_t)bli_cntx_get_blksz_max_dt(types[i].type, BLIS_NC, c) * depth;
+        a = rows > a ? rows : a;
+        b = columns > b ? columns : b;
+    }
+    return a + b + ((size_t)1 << 20);
+}
+
+/* One product that is large enough for BLIS's packing, if there is memory for it. */
+static bool warm_up(void)
+{
+    enum { N = 512 };
+    init_once();
+    sp_real *m = calloc(3 * N * N, sizeof *m);
+    void *room = malloc(working_bytes());
+    bool ok = m && room;
+    free(room);
+    if (ok) {
+        sp_view a = sp_view_of(m, SP_SHAPE(N, N)), b = sp_view_of(m + N * N, SP_SHAPE(N, N));
+        sp_view c = sp_view_of(m + 2 * N * N, SP_SHAPE(N, N));
+        sp_gemm(1, &a, &b, 0, &c);
+    }
+    free(m);
+    return ok;
+}
+
+bool sp_blas_ready(void)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool ready;
+    pthread_mutex_lock(&lock);
+    if (!ready)
+        ready = warm_up();
+    bool ok = ready;
+    pthread_mutex_unlock(&lock);
+    return ok;
+}
+
 const char *sp_blas_kernels(void)
 {
     init_once();

@@ -10,6 +10,11 @@ SP_BEGIN
    The shapes must fit: callers check (operations do in infer). C must not overlap A or B. */
 void sp_gemm(sp_real alpha, const sp_view *a, const sp_view *b, sp_real beta, const sp_view *c);
 
+/* False if BLIS cannot get the memory it works in. It ends the process where it gets none in a product, so a tape is made
+   only after this was true; one product was then computed, and BLIS keeps what it took. What remains: the first product on
+   several threads at once takes as much again for each. */
+bool sp_blas_ready(void);
+
 /* The transpose of a rank-2 view. */
 sp_view sp_transposed(const sp_view *v);
 

@@ -38,7 +38,8 @@ bool sp_file_end(sp_file *f, bool keep, sp_status *status)
 {
     bool ok = true, beside = strcmp(f->beside, f->path) != 0;
     if (keep) {
-        errno = 0;
+        if (!ferror(f->out))                            /* else errno says what went wrong while writing */
+            errno = 0;
         ok = !fflush(f->out) && !ferror(f->out) && (!fsync(fileno(f->out)) || errno == EINVAL || errno == EROFS);
         if (!ok)
             sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s; what was there before is unchanged", f->path,

@@ -17,8 +17,9 @@ SP_BEGIN
 typedef sp_tensor *(*sp_loss_fn)(sp_tape *t, void *context);
 
 typedef struct sp_gradcheck_report {
-    double error;               /* the largest |backward - numeric| / max(|backward|, |numeric|, scale / 10000), where
-                                   scale is the largest gradient (or directional derivative) met */
+    double error;               /* the largest |backward - numeric| / max(|backward|, |numeric|, floor); the floor is
+                                   the largest gradient / 10^4 or, where that is more, 10^7 times what rounding does
+                                   to the differences */
     double backward, numeric;   /* the two figures there */
     char where[160];            /* "cell.weight[17]", or "direction 3" */
     long checked;               /* derivatives compared */

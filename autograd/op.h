@@ -25,8 +25,9 @@ enum {
     SP_OP_RANDOM = 2            /* draws random numbers: the tape fills in the key */
 };
 
-/* How an operation is tested: leaves drawn uniformly from [low, high), and what is built on them. The gradient test
-   walks all operations and checks every probe. */
+/* How an operation is tested: leaves drawn uniformly from [low, high), and what is built on them. Without build it is the
+   operation on the leaves, and once more on leaves of rank 2 that are transposed views. The gradient test walks all
+   operations and checks every probe. */
 struct sp_probe {
     const char *name;
     struct { sp_shape shape; double low, high; } leaf[5];       /* ends at the first with rank 0 and low == high */
@@ -70,7 +71,7 @@ struct sp_scope {
     struct sp_scope *parent;
     const char *name;
     long id;                    /* numbered from 1; 0 is the tape itself */
-    struct { uint64_t place, draws; uint32_t time; } outer;     /* to be restored by pop */
+    struct { uint64_t place, draws; uint32_t time; bool timed; } outer;      /* to be restored by pop */
 };
 
 /* A recorded operation. */

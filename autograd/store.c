@@ -98,6 +98,8 @@ sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *format, ...)
                       atomic_load(&s->tapes));
     else if (size < 1)
         sp_store_fail(s, SP_ERR_SHAPE, "store: parameter '%s' has the shape %s", name, sp_shape_format(text, shape));
+    else if (!strncmp(name, "__", 2))
+        sp_store_fail(s, SP_ERR_VALUE, "store: parameter '%s': names that begin with __ are kept for files", name);
     else if (sp_store_find(s, name))
         sp_store_fail(s, SP_ERR_VALUE, "store: there are two parameters named '%s'", name);
     else

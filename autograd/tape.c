@@ -7,11 +7,24 @@
 #include <string.h>
 
 #include "autograd/arena.h"
+#include "autograd/blas.h"
 
 /* A parameter as a tensor; one for each, for as long as the tape lives. */
 struct leaf {
     sp_tensor tensor;
     struct sp_buffer buffer;
+};
+
+struct bookmark {
+    struct bookmark *older;
+    uint64_t serial;
+    sp_arena_mark arena;
+    struct sp_node *last;
+    struct sp_scope *scope;
+    long nodes, depth;
+    uint64_t draws;
+    uint32_t time;
+    bool timed, swept;
 };
 
 struct sp_tape {
@@ -26,7 +39,9 @@ struct sp_tape {
     uint64_t place, draws;      /* of the present scope: its hash, and the random operations in it so far */
     uint64_t seed;
     uint32_t step, time;
-    uint64_t era;               /* resets so far: a mark of an earlier era is stale */
+    bool timed;                 /* the present scope has set its time */
+    struct bookmark *bookmark;  /* the newest; only those that can be rewound to are in the list */
+    uint64_t serials;           /* marks made so far */
     bool paused, evaluating, swept;
     sp_tensor poison;
     struct sp_buffer nothing;   /* what poison is a view of */
@@ -55,7 +70,7 @@ static struct leaf *new_leaves(sp_tape *t)
 
 sp_tape *sp_tape_new(sp_store *store)
 {
-    sp_tape *t = calloc(1, sizeof *t);
+    sp_tape *t = sp_blas_ready() ? calloc(1, sizeof *t) : NULL;
     if (!t)
         return NULL;
     t->store = store;
@@ -88,6 +103,7 @@ static void forget_scopes(sp_tape *t)
     t->scopes = t->depth = 0;
     t->place = t->draws = 0;
     t->time = 0;
+    t->timed = false;
 }
 
 void sp_tape_reset(sp_tape *t)
@@ -100,63 +116,62 @@ void sp_tape_reset(sp_tape *t)
     forget_scopes(t);
     t->swept = false;
     t->step++;
-    t->era++;
+    t->bookmark = NULL;
 }
 
-sp_mark sp_tape_mark(const sp_tape *t)
+/* Writes down where the tape is, in the arena itself: a rewind to before it takes it away. */
+sp_mark sp_tape_mark(sp_tape *t)
 {
-    sp_mark m = { 0 };
-    if (t) {
-        sp_arena_mark here = sp_arena_here(&t->arena);
-        m = (sp_mark){ .era = t->era, .chunk = here.chunk, .used = here.used, .node = t->last, .nodes = t->nodes,
-                       .scope = t->scope, .depth = t->depth, .draws = t->draws, .time = t->time, .swept = t->swept };
-    }
-    return m;
+    struct bookmark *b = t ? sp_tape_take(t, sizeof *b) : NULL;
+    if (!b)
+        return (sp_mark){ 0 };
+    *b = (struct bookmark){ .older = t->bookmark, .serial = ++t->serials, .arena = sp_arena_here(&t->arena), .last = t->last,
+                            .nodes = t->nodes, .depth = t->depth, .scope = t->scope, .draws = t->draws, .time = t->time,
+                            .timed = t->timed, .swept = t->swept };
+    t->bookmark = b;
+    return (sp_mark){ .serial = b->serial };
 }
 
-/* False if a reset, a rewind to an earlier mark or a pop took away what the mark stands on. */
-static bool mark_holds(const sp_tape *t, const sp_mark *m)
+/* The scope that was open at a bookmark, or one that is no longer. */
+static bool scope_open(const sp_tape *t, const struct sp_scope *scope)
 {
-    const struct sp_node *node = t->last;
-    const struct sp_scope *scope = t->scope;
-    if (m->era != t->era || m->nodes > t->nodes || m->depth > t->depth)
-        return false;
-    for (long i = t->nodes; i > m->nodes; i--)
-        node = node->previous;
-    for (long i = t->depth; i > m->depth; i--)
-        scope = scope->parent;
-    return node == m->node && scope == m->scope
-           && sp_arena_holds(&t->arena, (sp_arena_mark){ .chunk = m->chunk, .used = m->used });
+    const struct sp_scope *s = t->scope;
+    while (s && s != scope)
+        s = s->parent;
+    return s == scope;
 }
 
 void sp_tape_rewind(sp_tape *t, sp_mark mark)
 {
-    if (!t)
-        return;
-    if (!mark_holds(t, &mark)) {
+    struct bookmark *b = t ? t->bookmark : NULL;
+    while (b && b->serial != mark.serial)
+        b = b->older;
+    if (!b || !scope_open(t, b->scope)) {
         sp_tape_fail(t, SP_ERR_STATE, "rewind: the mark is older than the last reset or rewind, or its scope was left");
         return;
     }
-    if (t->swept != mark.swept) {
+    if (t->swept != b->swept) {
         sp_tape_fail(t, SP_ERR_STATE, "rewind: backward ran since the mark; reset the tape instead");
         return;
     }
-    while (t->depth > mark.depth)
+    while (t->depth > b->depth)
         sp_scope_pop(t);
-    t->draws = mark.draws;
-    t->time = mark.time;
-    t->last = mark.node;
-    t->nodes = mark.nodes;
-    sp_arena_rewind(&t->arena, (sp_arena_mark){ .chunk = mark.chunk, .used = mark.used });
+    t->bookmark = b;
+    t->draws = b->draws;
+    t->time = b->time;
+    t->timed = b->timed;
+    t->last = b->last;
+    t->nodes = b->nodes;
+    sp_arena_rewind(&t->arena, b->arena);
 }
 
-void sp_tape_record(sp_tape *t, bool on)
+void sp_tape_set_recording(sp_tape *t, bool on)
 {
     if (t)
         t->paused = !on;
 }
 
-void sp_tape_train(sp_tape *t, bool on)
+void sp_tape_set_training(sp_tape *t, bool on)
 {
     if (t)
         t->evaluating = !on;
@@ -281,10 +296,12 @@ void sp_scope_push(sp_tape *t, const char *format, ...)
     s->outer.place = t->place;
     s->outer.draws = t->draws + 1;
     s->outer.time = t->time;
+    s->outer.timed = t->timed;
     t->scope = s;
     t->depth++;
     t->place = sp_hash(sp_hash_text(t->place, name), t->draws);
     t->draws = 0;
+    t->timed = false;
 }
 
 void sp_scope_pop(sp_tape *t)
@@ -295,16 +312,20 @@ void sp_scope_pop(sp_tape *t)
     t->place = s->outer.place;
     t->draws = s->outer.draws;
     t->time = s->outer.time;
+    t->timed = s->outer.timed;
     t->scope = s->parent;
     t->depth--;
 }
 
 void sp_scope_time(sp_tape *t, long time)
 {
-    if (t) {
-        t->time = (uint32_t)time;
-        t->draws = 0;
-    }
+    if (!t)
+        return;
+    if (!t->timed)                      /* a loop over time inside another's step: that step is part of the place */
+        t->place = sp_hash(t->place, t->time);
+    t->timed = true;
+    t->time = (uint32_t)time;
+    t->draws = 0;
 }
 
 /* ---- tensors from outside -------------------------------------------------------------------------------------- */
@@ -603,7 +624,7 @@ bool sp_backward(sp_tape *t, sp_tensor *loss)
         return false;
     t->swept = true;
     *sp_grad_view(loss).data += 1;
-    for (struct sp_node *n = loss->node; n; n = n->previous)
+    for (struct sp_node *n = t->last; n; n = n->previous)
         if (n->op->backward && n->output->buffer->wants_grad && n->output->buffer->grad && !sweep_node(t, n))
             return false;
     return true;

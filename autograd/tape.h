@@ -23,11 +23,6 @@
 
 #include "autograd/store.h"
 
-/* A program compiled for one precision and linked with the library of the other fails to link, here. */
-#ifdef SP_FLOAT64
-#define sp_tape_new sp_tape_new_float64
-#endif
-
 SP_BEGIN
 
 typedef struct sp_tape sp_tape;
@@ -48,29 +43,23 @@ void sp_tape_reset(sp_tape *t);
    step (a beam, an evaluation, a symbol of a long text). An error
    if sp_backward ran since the mark: tensors before it have gradients behind it. */
 typedef struct sp_mark {
-    uint64_t era;
-    void *chunk, *node, *scope;
-    size_t used;
-    long nodes, depth;
-    uint64_t draws;
-    uint32_t time;
-    bool swept;
+    uint64_t serial;
 } sp_mark;
-sp_mark sp_tape_mark(const sp_tape *t);
+sp_mark sp_tape_mark(sp_tape *t);
 void sp_tape_rewind(sp_tape *t, sp_mark mark);
 
 /* Recording (on at first). Off, operations compute and leave nothing behind for backward: for evaluation and sampling. */
-void sp_tape_record(sp_tape *t, bool on);
+void sp_tape_set_recording(sp_tape *t, bool on);
 
 /* Training (on at first). Off, dropout passes its input through. */
-void sp_tape_train(sp_tape *t, bool on);
+void sp_tape_set_training(sp_tape *t, bool on);
 bool sp_tape_training(const sp_tape *t);
 
 /* The seed of everything random on this tape (0 at first), and the number of the present step, which each reset
    increases by one. */
 void sp_tape_seed(sp_tape *t, uint64_t seed, uint32_t step);
 
-/* Operations recorded, and bytes held, since the last reset. */
+/* Operations recorded since the last reset, and bytes of memory held. */
 long sp_tape_length(const sp_tape *t);
 size_t sp_tape_bytes(const sp_tape *t);
 
@@ -95,7 +84,7 @@ void sp_scope_push(sp_tape *t, const char *name, ...) SP_PRINTF(2, 3);
 void sp_scope_pop(sp_tape *t);
 
 /* Within a scope: the time step of what follows. Random numbers are keyed by place and time, so a cell draws at time i
-   what it draws there however it is run. */
+   what it draws there however it is run. A scope is for one loop over time: push another for the next. */
 void sp_scope_time(sp_tape *t, long time);
 
 /* ---- tensors from outside -------------------------------------------------------------------------------------- */

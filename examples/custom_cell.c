@@ -71,7 +71,7 @@ static bool train(struct model *m, sp_store *store, sp_random *random, sp_status
         if (step % 100 == 0 || error < 0.01)
             printf("step %4d  error %.4f\n", step, error);
     }
-    bool ok = adam && (sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t)))
+    bool ok = adam && (sp_ok(t) || sp_fail_with(status, sp_tape_status(t)))
               && (error < 0.01 || sp_fail(status, SP_ERR_VALUE, "the error is still %.4f", error));
     sp_optimizer_free(adam);
     sp_tape_free(t);

@@ -187,7 +187,7 @@ static bool draw_graph(const sp_lm *m, const char *path, sp_status *status)
     const int x[6] = { 0 };
     sp_tape *t = sp_tape_new(m->store);
     sp_lm_loss(t, m, x, x, 3, 2, NULL);
-    bool ok = sp_ok(t) ? sp_dot_save(t, path, status) : sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t));
+    bool ok = sp_ok(t) ? sp_dot_save(t, path, status) : sp_fail_with(status, sp_tape_status(t));
     sp_tape_free(t);
     return ok;
 }

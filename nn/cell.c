@@ -70,7 +70,7 @@ static bool begin(sp_tape *t, const sp_cell *cell, long rows, sp_tensor **state)
         if (!sp_sound(state[i]))
             return false;
         if (!sp_shape_equal(sp_shape_get(state[i]), shape)) {
-            sp_tape_fail(t, SP_ERR_SHAPE, "unroll: state %d of cell '%s' is %s, not %s", i, cell->name,
+            sp_tape_fail(t, SP_ERR_SHAPE, "unroll: state %d of cell '%s' is %s, not %s", i, cell->name ? cell->name : "",
                          sp_shape_format(have, sp_shape_get(state[i])), sp_shape_format(want, shape));
             return false;
         }
@@ -88,20 +88,22 @@ sp_tensor *sp_unroll(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor *
                             cell->states);
     if (!sp_sound(xs))
         return sp_tape_fail(t, SP_ERR_VALUE, "unroll: no input");
-    if (shape.rank != 3 || shape.dim[0] < 1)
-        return sp_tape_fail(t, SP_ERR_SHAPE, "unroll: the input is %s, not [T,B,in] with T > 0", sp_shape_format(text, shape));
+    if (shape.rank != 3)
+        return sp_tape_fail(t, SP_ERR_SHAPE, "unroll: the input is %s, not [T,B,in]", sp_shape_format(text, shape));
     if (!state)
         state = own;
     const long steps = shape.dim[0];
     sp_tensor **ys = sp_tape_take(t, (size_t)steps * sizeof *ys);
     if (!ys || !begin(t, cell, shape.dim[1], state))
         return sp_tape_fail(t, SP_ERR_VALUE, "unroll: no state");
-    sp_scope_push(t, "%s", cell->name);
+    if (!steps)
+        return sp_full(t, 0, SP_SHAPE(0, shape.dim[1], cell->out ? cell->out : cell->width[0]));
+    sp_scope_push(t, "%s", cell->name ? cell->name : "cell");
     for (long i = 0; i < steps; i++) {
         sp_scope_time(t, i);
         ys[i] = cell->step(t, cell->self, sp_index(t, xs, 0, i), state);
     }
     sp_tensor *all = sp_concat(t, (int)steps, ys, 0);
     sp_scope_pop(t);
-    return sp_reshape(t, all, SP_SHAPE(steps, shape.dim[1], cell->width[0]));
+    return sp_reshape(t, all, SP_SHAPE(steps, shape.dim[1], sp_dim(all, 1)));
 }

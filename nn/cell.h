@@ -19,9 +19,10 @@ typedef struct sp_cell {
     const char *name;           /* the scope its operations stand in */
     const void *self;           /* passed to step; lives as long as the cell is used */
 
-    /* One time step: x [B,in] and states state[i] [B,width[i]] -> y [B,width[0]]. Replaces state[i] by the new states. */
+    /* One time step: x [B,in] and states state[i] [B,width[i]] -> y [B,out]. Replaces state[i] by the new states. */
     sp_tensor *(*step)(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **state);
 
+    long out;                   /* the width of y; 0: width[0] */
     int states;                 /* 1 to SP_MAX_STATES */
     long width[SP_MAX_STATES];  /* each begins as zeros */
 } sp_cell;
@@ -45,7 +46,7 @@ sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer
 const char *sp_cell_kind(int index);
 
 /* Sets the forget gate's bias of an LSTM cell. 1 makes it remember at first, which helps on long lags (Jozefowicz et al.,
-   ICML 2015); for text the uniform start that the cell is made with learns faster. */
+   ICML 2015); for text the uniform start that the cell is made with learns faster. A cell that is no LSTM is left alone. */
 void sp_lstm_forget_bias(const sp_cell *lstm, double value);
 
 /* For files of cells: the two linear maps of x and of h that most begin with, into `gates` parts of hidden numbers, in
@@ -57,7 +58,7 @@ struct sp_recurrent *sp_recurrent_make(sp_store *s, const char *scope, int layer
 
 /* ---- running one over time ------------------------------------------------------------------------------------- */
 
-/* Runs a cell over xs [T,B,in], one step after the other on the tape; gives all y, [T,B,width[0]]. T is at least 1.
+/* Runs a cell over xs [T,B,in], one step after the other on the tape; gives all y, [T,B,out].
    state[cell->states] holds the initial states [B,width[i]], where NULL stands for zeros, and gets the final ones.
    state itself may be NULL: zeros, and the final states are not wanted. */
 sp_tensor *sp_unroll(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state);

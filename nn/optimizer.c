@@ -46,8 +46,8 @@ bool sp_step(sp_optimizer *o, sp_tape *t)
 {
     if (!sp_ok(t))
         return false;
-    if (sp_tape_store(t) != o->store) {
-        sp_tape_fail(t, SP_ERR_VALUE, "optimizer: made for another store than the tape's");
+    if (!o || sp_tape_store(t) != o->store) {
+        sp_tape_fail(t, SP_ERR_VALUE, "optimizer: %s", o ? "made for another store than the tape's" : "NULL (could it be made?)");
         return false;
     }
     const sp_real *gradients = sp_gradients(t);
@@ -78,7 +78,9 @@ double sp_clip_norm(sp_tape *t, double most)
     if (!g)
         return NAN;
     double norm = sqrt(squared_norm(n, g));
-    if (!isfinite(norm))
+    if (!(most > 0))
+        sp_tape_fail(t, SP_ERR_VALUE, "clip: the greatest norm is %g, not over 0", most);
+    else if (!isfinite(norm))
         sp_tape_fail(t, SP_ERR_VALUE, "clip: the gradient has the norm %g", norm);
     else if (norm > most) {
         sp_real k = (sp_real)(most / norm);

@@ -45,7 +45,7 @@ void sp_optimizer_free(sp_optimizer *o);
 bool sp_step(sp_optimizer *o, sp_tape *t);
 
 /* Scales the gradients of the tape down to the Euclidean norm `most` if theirs is larger; returns the norm before. A norm
-   that is not finite is an error on the tape. */
+   that is not finite, or a limit that is not over 0, is an error on the tape. */
 double sp_clip_norm(sp_tape *t, double most);
 
 SP_END

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autograd/op.h"
 #include "ops/ops.h"
 
 sp_stack sp_stack_make(sp_store *s, const char *kind, const char *scope, long in, long hidden, int layers, double dropout)
@@ -36,9 +37,13 @@ sp_state *sp_state_new(const sp_stack *stack, long batch)
 {
     long size = 0;
     for (int l = 0; l < stack->layers; l++)
-        for (int i = 0; i < stack->cell[l].states; i++)
-            size += batch * stack->cell[l].width[i];
-    sp_state *s = batch > 0 ? calloc(1, sizeof *s + (size_t)size * sizeof *s->block) : NULL;
+        for (int i = 0; i < stack->cell[l].states; i++) {
+            long one = sp_shape_size(SP_SHAPE(batch, stack->cell[l].width[i]));
+            if (one < 1)
+                return NULL;
+            size += one;
+        }
+    sp_state *s = stack->layers ? calloc(1, sizeof *s + (size_t)size * sizeof *s->block) : NULL;
     if (!s)
         return NULL;
     s->batch = batch;
@@ -66,24 +71,38 @@ void sp_state_zero(sp_state *s)
     memset(s->block, 0, (size_t)s->size * sizeof *s->block);
 }
 
+/* True if a carried state is one of this stack's, for this batch. */
+static bool fits(const sp_state *carry, const sp_stack *stack, long batch)
+{
+    bool ok = carry->batch == batch && carry->layers == stack->layers;
+    for (int l = 0; ok && l < stack->layers; l++) {
+        ok = carry->layer[l].states == stack->cell[l].states;
+        for (int i = 0; ok && i < stack->cell[l].states; i++)
+            ok = carry->layer[l].shape[i].dim[1] == stack->cell[l].width[i];
+    }
+    return ok;
+}
+
 sp_tensor *sp_stack_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_state *carry)
 {
+    sp_tensor *state[SP_MAX_LAYERS][SP_MAX_STATES] = { { NULL } };
     if (stack->layers < 1)
         return sp_tape_fail(t, SP_ERR_VALUE, "stack: no layers (was it made?)");
-    if (carry && (carry->batch != sp_dim(xs, 1) || carry->layers != stack->layers))
-        return sp_tape_fail(t, SP_ERR_SHAPE, "stack: %d layers and a batch of %ld, but the carried state has %d and %ld",
-                            stack->layers, sp_dim(xs, 1), carry->layers, carry->batch);
+    if (carry && sp_sound(xs) && !fits(carry, stack, sp_dim(xs, 1)))
+        return sp_tape_fail(t, SP_ERR_SHAPE, "stack: the carried state, of %d layers and a batch of %ld, does not fit %d layers "
+                            "and a batch of %ld, or is of other cells", carry->layers, carry->batch, stack->layers,
+                            sp_dim(xs, 1));
     for (int l = 0; l < stack->layers; l++) {
-        sp_tensor *state[SP_MAX_STATES] = { NULL };
         sp_scope_push(t, "l%d", l);
         for (int i = 0; carry && i < carry->layer[l].states; i++)
-            state[i] = sp_feed(t, carry->layer[l].values[i], carry->layer[l].shape[i]);
+            state[l][i] = sp_feed(t, carry->layer[l].values[i], carry->layer[l].shape[i]);
         if (l)
             xs = sp_dropout(t, xs, stack->dropout);
-        xs = sp_unroll(t, &stack->cell[l], xs, state);
-        for (int i = 0; carry && sp_ok(t) && i < carry->layer[l].states; i++)
-            sp_read(state[i], carry->layer[l].values[i]);
+        xs = sp_unroll(t, &stack->cell[l], xs, state[l]);
         sp_scope_pop(t);
     }
+    for (int l = 0; carry && sp_ok(t) && l < stack->layers; l++)        /* all of them move on, or none */
+        for (int i = 0; i < carry->layer[l].states; i++)
+            sp_read(state[l][i], carry->layer[l].values[i]);
     return xs;
 }

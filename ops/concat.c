@@ -70,8 +70,8 @@ const sp_op sp_op_concat = { "concat", 0, infer, forward, backward, probes };
 
 sp_tensor *sp_concat(sp_tape *t, int n, sp_tensor *const *x, int axis)
 {
-    if (n < 1)
-        return sp_tape_fail(t, SP_ERR_VALUE, "concat: %d inputs", n);
+    if (n < 1 || !x)
+        return sp_tape_fail(t, SP_ERR_VALUE, "concat: %d inputs%s", n, x ? "" : ", and no list");
     axis = sp_axis_of(x[0], axis);
     return sp_record(t, &sp_op_concat, n, x, &axis, sizeof axis);
 }

@@ -1,4 +1,4 @@
-/* y = w (ln sum_j e^x_j - x_id) for each row of logits; 0 where the id is the ignored one.
+/* y = w (ln sum_j e^(x_j - m) - (x_id - m)), m = max x, for each row of logits; 0 where the id is the ignored one.
    dx_j += dy w (p_j - [j = id]), p = softmax(x).   Saves p, [rows, n]. */
 #include <string.h>
 
@@ -37,11 +37,11 @@ static void forward(const sp_call *c)
             c->y.data[i] = 0;
             continue;
         }
-        sp_real shift = sp_log_sum_exp(n, x, p);        /* leaves e^(x - max) in p */
+        sp_real m, log_sum = sp_log_sum(n, x, p, &m);   /* leaves e^(x - m) in p */
         sp_real inverse = 1 / sp_sum_run(n, p, 1);
         for (long j = 0; j < n; j++)
             p[j] *= inverse;
-        c->y.data[i] = (a->weight ? a->weight[i] : 1) * (shift - x[a->ids[i]]);
+        c->y.data[i] = (a->weight ? a->weight[i] : 1) * (log_sum - (x[a->ids[i]] - m));
     }
 }
 

@@ -42,7 +42,7 @@ sp_tensor *sp_like_rows(sp_tape *t, sp_tensor *y, const sp_tensor *x);
 
 /* ---- loops ----------------------------------------------------------------------------------------------------- */
 
-/* Walks several views together, broadcast to one shape, in runs along the longest inner axis they agree on. */
+/* Walks up to four views together, broadcast to one shape, in runs along the longest inner axis they agree on. */
 struct sp_walk {
     long n;                     /* elements of this run */
     sp_real *p[4];              /* where it begins in each view */
@@ -54,6 +54,10 @@ struct sp_walk {
 };
 void sp_walk_begin(struct sp_walk *w, sp_shape shape, int views, const sp_view *const *view);
 bool sp_walk_next(struct sp_walk *w);
+
+/* Takes an axis along which view 0 has stride 0 out of the walk, other than that of the runs: returns its size, 1 if there
+   is none; w->stride[v][1] are its strides. For sums over rows. */
+long sp_walk_rows(struct sp_walk *w);
 
 /* Does BODY for each element of SHAPE, with y, a, ... pointing to the element in the views Y, A, ...
        SP_EACH3(c->y.shape, y, c->y, a, c->x[0], b, c->x[1], *y = *a * *b);
@@ -113,6 +117,45 @@ bool sp_walk_next(struct sp_walk *w);
         }                                                                                                              \
     } while (0)
 
+/* Adds the number EXPRESSION to the element of X for each element of SHAPE, a, b, d pointing into A, B, D; X may be
+   broadcast. What is summed into one element is summed in double, a tile of elements at a time, and then rounded once. */
+#define SP_ADD_EACH(SHAPE, X, a, A, b, B, d, D, EXPRESSION)                                                            \
+    do {                                                                                                               \
+        struct sp_walk walk_;                                                                                          \
+        sp_walk_begin(&walk_, SHAPE, 4, (const sp_view *[]){ &(X), &(A), &(B), &(D) });                                \
+        const long rows_ = sp_walk_rows(&walk_), xs_ = walk_.step[0];                                                  \
+        const long as_ = walk_.step[1], bs_ = walk_.step[2], ds_ = walk_.step[3];                                      \
+        const long ar_ = walk_.stride[1][1], br_ = walk_.stride[2][1], dr_ = walk_.stride[3][1];                       \
+        while (sp_walk_next(&walk_)) {                                                                                 \
+            sp_real *restrict x_ = walk_.p[0], *a_ = walk_.p[1], *b_ = walk_.p[2], *d_ = walk_.p[3];                   \
+            const long n_ = walk_.n, tile_ = xs_ ? SP_TILE : 1, run_ = xs_ ? 1 : n_;                                   \
+            if (rows_ == 1 && walk_.unit)                                                                              \
+                for (long i_ = 0; i_ < n_; i_++) {                                                                     \
+                    const sp_real *a = a_ + i_, *b = b_ + i_, *d = d_ + i_;                                            \
+                    (void)a, (void)b, (void)d;                                                                         \
+                    x_[i_] += EXPRESSION;                                                                              \
+                }                                                                                                      \
+            else                                                                                                       \
+                for (long j_ = 0; j_ < (xs_ ? n_ : 1); j_ += tile_) {                                                  \
+                    double sum_[SP_TILE] = { 0 };                                                                      \
+                    const long most_ = (xs_ ? n_ : 1) - j_ < tile_ ? (xs_ ? n_ : 1) - j_ : tile_;                      \
+                    for (long r_ = 0; r_ < rows_; r_++)                                                                \
+                        for (long k_ = 0; k_ < most_; k_++)                                                            \
+                            for (long i_ = 0; i_ < run_; i_++) {                                                       \
+                                const long e_ = j_ + k_ + i_;                                                          \
+                                const sp_real *a = a_ + e_ * as_ + r_ * ar_, *b = b_ + e_ * bs_ + r_ * br_;            \
+                                const sp_real *d = d_ + e_ * ds_ + r_ * dr_;                                           \
+                                (void)a, (void)b, (void)d;                                                             \
+                                sum_[k_] += (double)(EXPRESSION);                                                      \
+                            }                                                                                          \
+                    for (long k_ = 0; k_ < most_; k_++)                                                                \
+                        x_[(j_ + k_) * xs_] += (sp_real)sum_[k_];                                                      \
+                }                                                                                                      \
+        }                                                                                                              \
+    } while (0)
+
+enum { SP_TILE = 64 };
+
 /* y = f(x) for a function over arrays (autograd/vmath.h); y contiguous, of x's shape. */
 void sp_apply(const sp_view *y, const sp_view *x, void (*f)(long n, const sp_real *x, sp_real *y));
 
@@ -125,8 +168,9 @@ void sp_add_sums(const sp_view *y, const sp_view *x);
 /* The largest of n numbers, NaN if one is; 0 of none. */
 sp_real sp_row_max(long n, const sp_real *x);
 
-/* ln sum e^x, which does not overflow; leaves e^(x - max) in y. */
-sp_real sp_log_sum_exp(long n, const sp_real *x, sp_real *y);
+/* m = max x, y = e^(x - m); returns ln sum y. So ln p of element i is (x_i - m) - ln sum y, which neither overflows nor
+   cancels. */
+sp_real sp_log_sum(long n, const sp_real *x, sp_real *y, sp_real *m);
 
 SP_END
 #endif

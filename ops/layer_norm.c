@@ -54,12 +54,18 @@ static void backward(const sp_call *c)
             for (long j = 0; j < n; j++)
                 dx[j] += r * (dy[j] * g[j * gs] - (sum_h + (x[j] - mean) * r * sum_hx) / (sp_real)n);
         }
+    }
+    for (long j = 0; j < n && (c->dx[1].data || c->dx[2].data); j++) {
+        double sum_g = 0, sum_b = 0;
+        for (long i = 0; i < c->y.shape.dim[0]; i++) {
+            const sp_real x = c->x[0].data[i * c->x[0].stride[0] + j], dy = c->dy.data[i * n + j];
+            sum_g += (double)dy * (double)(x - c->saved.data[2 * i]) * (double)c->saved.data[2 * i + 1];
+            sum_b += (double)dy;
+        }
         if (c->dx[1].data)
-            for (long j = 0; j < n; j++)
-                c->dx[1].data[j * gs] += dy[j] * (x[j] - mean) * r;
+            c->dx[1].data[j * gs] += (sp_real)sum_g;
         if (c->dx[2].data)
-            for (long j = 0; j < n; j++)
-                c->dx[2].data[j * bs] += dy[j];
+            c->dx[2].data[j * bs] += (sp_real)sum_b;
     }
 }
 

@@ -1,4 +1,4 @@
-/* y_i = x_i - m - ln sum_j e^(x_j - m), m = max x, along each row.   dx_i += dy_i - e^y_i sum_j dy_j */
+/* y_i = (x_i - m) - ln sum_j e^(x_j - m), m = max x, along each row.   dx_i += dy_i - e^y_i sum_j dy_j */
 #include <math.h>
 
 #include "ops/kernel.h"
@@ -9,9 +9,9 @@ static void forward(const sp_call *c)
     for (long i = 0; i < c->y.shape.dim[0]; i++) {
         const sp_real *x = c->x[0].data + i * c->x[0].stride[0];
         sp_real *y = c->y.data + i * n;
-        sp_real shift = sp_log_sum_exp(n, x, y);
+        sp_real m, log_sum = sp_log_sum(n, x, y, &m);
         for (long j = 0; j < n; j++)
-            y[j] = x[j] - shift;
+            y[j] = (x[j] - m) - log_sum;
     }
 }
 

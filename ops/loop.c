@@ -54,6 +54,24 @@ void sp_walk_begin(struct sp_walk *w, sp_shape shape, int views, const sp_view *
             w->n = 0;
 }
 
+long sp_walk_rows(struct sp_walk *w)
+{
+    long rows = 1;
+    for (int a = 1; a < w->axes && rows == 1; a++)
+        if (!w->stride[0][a] && w->size[a] > 1) {
+            /* Exchange it with axis 1, the innermost beside the run. */
+            for (int v = 0; v < w->views; v++) {
+                long s = w->stride[v][1];
+                w->stride[v][1] = w->stride[v][a];
+                w->stride[v][a] = s;
+            }
+            rows = w->size[a];
+            w->size[a] = w->size[1];
+            w->size[1] = 1;
+        }
+    return rows;
+}
+
 /* An odometer over the axes outside the run. */
 bool sp_walk_next(struct sp_walk *w)
 {
@@ -110,48 +128,30 @@ sp_real sp_sum_run(long n, const sp_real *x, long step)
     return lane[0];
 }
 
-/* y += column sums of a matrix with unit stride along its rows: by halves too, at most COLUMNS columns at a time. */
-enum { COLUMNS = 64 };
-
-static void add_column_sums(sp_real *restrict y, const sp_real *x, long rows, long stride, long columns)
-{
-    enum { LEAF = 32 };
-    sp_real half[2][COLUMNS] = { { 0 } };
-    if (rows <= LEAF) {
-        for (long i = 0; i < rows; i++)
-            for (long j = 0; j < columns; j++)
-                y[j] += x[i * stride + j];
-        return;
-    }
-    add_column_sums(half[0], x, rows / 2, stride, columns);
-    add_column_sums(half[1], x + rows / 2 * stride, rows - rows / 2, stride, columns);
-    for (long j = 0; j < columns; j++)
-        y[j] += half[0][j] + half[1][j];
-}
-
 void sp_add_sums(const sp_view *y, const sp_view *x)
 {
     struct sp_walk w;
     sp_walk_begin(&w, x->shape, 2, (const sp_view *[]){ y, x });
-    long rows = 1;
-    if (w.axes > 1 && w.unit && !w.stride[0][1]) {      /* the next axis is summed over too: take it as the rows of a matrix */
-        rows = w.size[1];
-        w.size[1] = 1;
-    }
+    long rows = sp_walk_rows(&w), stride = w.stride[1][1];
     while (sp_walk_next(&w)) {
         sp_real *restrict to = w.p[0];
         const sp_real *restrict from = w.p[1];
-        if (!w.step[0])
-            *to += sp_sum_run(w.n, from, w.step[1]);
-        else if (rows > 1)
-            for (long j = 0; j < w.n; j += COLUMNS)
-                add_column_sums(to + j, from + j, rows, w.stride[1][1], w.n - j < COLUMNS ? w.n - j : COLUMNS);
-        else if (w.unit)
-            for (long i = 0; i < w.n; i++)
-                to[i] += from[i];
-        else
-            for (long i = 0; i < w.n; i++)
-                to[i * w.step[0]] += from[i * w.step[1]];
+        if (!w.step[0]) {
+            double sum = 0;
+            for (long i = 0; i < rows; i++)
+                sum += (double)sp_sum_run(w.n, from + i * stride, w.step[1]);
+            *to += (sp_real)sum;
+        } else {
+            for (long j = 0; j < w.n; j += SP_TILE) {
+                double sum[SP_TILE] = { 0 };
+                long n = w.n - j < SP_TILE ? w.n - j : SP_TILE;
+                for (long i = 0; i < rows; i++)
+                    for (long k = 0; k < n; k++)
+                        sum[k] += (double)from[(j + k) * w.step[1] + i * stride];
+                for (long k = 0; k < n; k++)
+                    to[(j + k) * w.step[0]] += (sp_real)sum[k];
+            }
+        }
     }
 }
 
@@ -164,12 +164,11 @@ sp_real sp_row_max(long n, const sp_real *x)
     return largest;
 }
 
-/* With m = max x: m + ln sum e^(x - m). */
-sp_real sp_log_sum_exp(long n, const sp_real *x, sp_real *y)
+sp_real sp_log_sum(long n, const sp_real *x, sp_real *y, sp_real *m)
 {
-    sp_real largest = sp_row_max(n, x);
+    *m = sp_row_max(n, x);
     for (long i = 0; i < n; i++)
-        y[i] = x[i] - largest;
+        y[i] = x[i] - *m;
     sp_vexp(n, y, y);
-    return largest + (sp_real)log((double)sp_sum_run(n, y, 1));
+    return (sp_real)log((double)sp_sum_run(n, y, 1));
 }

@@ -15,9 +15,9 @@ static void forward(const sp_call *c)
 static void backward(const sp_call *c)
 {
     if (c->dx[0].data)
-        SP_EACH4(c->y.shape, da, c->dx[0], dy, c->dy, a, c->x[0], b, c->x[1], *da += *dy * share(*a, *b));
+        SP_ADD_EACH(c->y.shape, c->dx[0], dy, c->dy, a, c->x[0], b, c->x[1], *dy * share(*a, *b));
     if (c->dx[1].data)
-        SP_EACH4(c->y.shape, db, c->dx[1], dy, c->dy, a, c->x[0], b, c->x[1], *db += *dy * share(*b, *a));
+        SP_ADD_EACH(c->y.shape, c->dx[1], dy, c->dy, a, c->x[0], b, c->x[1], *dy * share(*b, *a));
 }
 
 /* Every second a is lifted over b, so that no probe is near a tie. */

@@ -12,19 +12,8 @@ static void backward(const sp_call *c)
     SP_EACH3(c->y.shape, dx, c->dx[0], dy, c->dy, y, c->y, *dx += *dy * *y * (1 - *y));
 }
 
-static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
-{
-    return sp_sigmoid(t, leaf[0]);
-}
-
-static sp_tensor *build_strided(sp_tape *t, sp_tensor **leaf)
-{
-    return sp_sigmoid(t, sp_transpose(t, sp_slice(t, leaf[0], 1, 1, 3), 0, 1));
-}
-
 static const struct sp_probe probes[] = {
-    { "plain", { { { 2, { 3, 5 } }, -3, 3 } }, build },
-    { "strided", { { { 2, { 3, 5 } }, -3, 3 } }, build_strided },
+    { "plain", { { { 2, { 3, 5 } }, -3, 3 } }, NULL },
     { 0 }
 };
 

@@ -9,9 +9,9 @@ static void forward(const sp_call *c)
 static void backward(const sp_call *c)
 {
     if (c->dx[1].data)
-        SP_EACH3(c->y.shape, da, c->dx[1], dy, c->dy, m, c->x[0], *da += *m != 0 ? *dy : 0);
+        SP_ADD_EACH(c->y.shape, c->dx[1], dy, c->dy, m, c->x[0], u, c->dy, *m != 0 ? *dy : 0);
     if (c->dx[2].data)
-        SP_EACH3(c->y.shape, db, c->dx[2], dy, c->dy, m, c->x[0], *db += *m != 0 ? 0 : *dy);
+        SP_ADD_EACH(c->y.shape, c->dx[2], dy, c->dy, m, c->x[0], u, c->dy, *m != 0 ? 0 : *dy);
 }
 
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)

@@ -128,9 +128,7 @@ static void *jansson_malloc(size_t size)
 /* BLIS takes what it needs at its first product. */
 static void begin(void)
 {
-    sp_real one[] = { 1, 2, 3, 4 }, two[4];
-    const sp_view a = sp_view_of(one, SP_SHAPE(2, 2)), b = sp_view_of(two, SP_SHAPE(2, 2));
-    sp_gemm(1, &a, &a, 0, &b);
+    sp_blas_ready();
     json_set_alloc_funcs(jansson_malloc, __wrap_free);
     memset(&memory, 0, sizeof memory);
 }
@@ -239,8 +237,8 @@ START_TEST(steady_state)
         one_window(t, m, adam, &s, i % s.windows, state);
     }
     taken[0] = memory.calls + memory.frees;
-    sp_tape_record(t, false);
-    sp_tape_train(t, false);
+    sp_tape_set_recording(t, false);
+    sp_tape_set_training(t, false);
     memory.calls = memory.frees = 0;
     for (int i = 0; i < 20; i++)
         one_window(t, m, NULL, &s, i % s.windows, state);
@@ -288,8 +286,9 @@ START_TEST(every_failure)
     snprintf(path, sizeof path, "%s/m", directory);
     snprintf(beside, sizeof beside, "%s/m.new", directory);
     FILE *out = fopen("/dev/null", "w");
+    bool ok = live(path, out, &right, &status);         /* whoever takes memory once takes it now */
     begin();
-    bool ok = live(path, out, &right, &status);
+    ok = ok && live(path, out, &right, &status);
     const long all = memory.calls, leak = memory.live;
     ck_assert_msg(ok && all > 100 && !leak, "%ld allocations, %ld leak: %s", all, leak, status.message);
     char *saved = sp_file_read(path, &size, NULL);

@@ -251,7 +251,7 @@ START_TEST(dropout_between_layers)
     without.dropout = 0;
     for (int i = 0; i < 3; i++) {
         sp_tape_reset(t);
-        sp_tape_train(t, i == 2);
+        sp_tape_set_training(t, i == 2);
         sp_read(sp_stack_on(t, i ? &with : &without, noise_on(t, 1, SP_SHAPE(T, B, IN)), NULL), y[i]);
     }
     ck_tape_ok(t);
@@ -435,7 +435,6 @@ static sp_tensor *zeros(long a, long b, long c) { return sp_full(t, 0, SP_SHAPE(
 
 static void wrong_width(void)   { sp_unroll(t, &lstm, zeros(T, B, IN + 2), NULL); }
 static void wrong_rank(void)    { sp_unroll(t, &lstm, sp_full(t, 0, SP_SHAPE(B, IN)), NULL); }
-static void no_time(void)       { sp_unroll(t, &lstm, zeros(0, B, IN), NULL); }
 static void no_sequence(void)   { sp_unroll(t, &lstm, NULL, NULL); }
 static void no_cell(void)       { sp_unroll(t, &(sp_cell){ .name = "x" }, zeros(T, B, IN), NULL); }
 static void no_stack(void)      { sp_stack_on(t, &(sp_stack){ .layers = 0 }, zeros(T, B, IN), NULL); }
@@ -458,18 +457,27 @@ static void wrong_batch(void)
     sp_state_free(carry);
 }
 
+/* The state of a stack of GRUs for a stack of LSTMs: one state too few. */
+static void wrong_cells(void)
+{
+    sp_state *carry = sp_state_new(&two, B);
+    sp_stack lstms = { .cell = { lstm, lstm }, .layers = 2 };
+    sp_stack_on(t, &lstms, zeros(T, B, IN), carry);
+    sp_state_free(carry);
+}
+
 static const struct {
     void (*use)(void);
     const char *error;
 } uses[] = {
     { wrong_width, "lstm: affine: [3,7] x [5,24]: inner 7 != 5" },
-    { wrong_rank, "unroll: the input is [3,5], not [T,B,in] with T > 0" },
-    { no_time, "unroll: the input is [0,3,5], not [T,B,in] with T > 0" },
+    { wrong_rank, "unroll: the input is [3,5], not [T,B,in]" },
     { no_sequence, "unroll: no input" },
     { no_cell, "unroll: the cell has no step and 0 states" },
     { wrong_state, "unroll: state 1 of cell 'lstm' is [3,7], not [3,6]" },
     { no_stack, "stack: no layers (was it made?)" },
-    { wrong_batch, "stack: 2 layers and a batch of 4, but the carried state has 2 and 3" },
+    { wrong_batch, "stack: the carried state, of 2 layers and a batch of 3, does not fit 2 layers and a batch of 4, or is of other cells" },
+    { wrong_cells, "stack: the carried state, of 2 layers and a batch of 3, does not fit 2 layers and a batch of 3, or is of other cells" },
     { stack_width, "l0.gru: affine: [3,7] x [5,18]: inner 7 != 5" },
     { linear_width, "affine: [12,7] x [5,6]: inner 7 != 5" },
     { linear_none, "parameter: NULL (was its layer made?)" },
@@ -484,6 +492,10 @@ START_TEST(bad_use)
     ck_assert_str_eq(sp_error(t), uses[_i].error);
     ck_assert_ptr_null(sp_unroll(NULL, &lstm, NULL, NULL));
     ck_assert(sp_state_new(&two, 0) == NULL);
+    ck_assert(sp_state_new(&two, 1L << 60) == NULL);
+    sp_tape_clear(t);
+    sp_tensor *nothing = sp_unroll(t, &lstm, zeros(0, B, IN), NULL);
+    ck_assert(sp_ok(t) && sp_shape_equal(sp_shape_get(nothing), SP_SHAPE(0, B, H)));
 }
 END_TEST
 

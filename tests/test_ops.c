@@ -10,16 +10,22 @@
 /* ---- gradients ------------------------------------------------------------------------------------------------- */
 
 struct probing {
+    const sp_op *op;
     const struct sp_probe *probe;
     sp_store *store;
+    bool transposed;            /* the leaves of rank 2 are transposed views */
 };
 
 static sp_tensor *build_probe(sp_tape *t, const struct probing *p)
 {
     sp_tensor *leaf[5] = { NULL };
-    for (int i = 0; i < sp_store_count(p->store); i++)
+    int n = sp_store_count(p->store);
+    for (int i = 0; i < n; i++) {
         leaf[i] = sp_param_on(t, sp_store_at(p->store, i));
-    return p->probe->build(t, leaf);
+        if (p->transposed && sp_shape_get(leaf[i]).rank == 2)
+            leaf[i] = sp_transpose(t, leaf[i], 0, 1);
+    }
+    return p->probe->build ? p->probe->build(t, leaf) : sp_record(t, p->op, n, leaf, NULL, 0);
 }
 
 /* sum of y times fixed weights, so that every element of y counts differently */
@@ -34,20 +40,23 @@ static sp_tensor *weighted_sum(sp_tape *t, void *context)
     return loss;
 }
 
-static sp_store *leaves_of(const struct sp_probe *probe)
+static sp_store *leaves_of(const struct sp_probe *probe, bool transposed)
 {
     sp_store *s = sp_store_new(11);
     for (int i = 0; i < 5 && (probe->leaf[i].shape.rank || probe->leaf[i].low < probe->leaf[i].high); i++) {
-        sp_param *p = sp_store_add(s, probe->leaf[i].shape, "leaf%d", i);
+        sp_shape shape = probe->leaf[i].shape;
+        if (transposed && shape.rank == 2)
+            shape = SP_SHAPE(shape.dim[1], shape.dim[0]);
+        sp_param *p = sp_store_add(s, shape, "leaf%d", i);
         sp_random_uniform(sp_param_key(p), sp_shape_size(p->shape), sp_param_values(p), probe->leaf[i].low,
                           probe->leaf[i].high);
     }
     return s;
 }
 
-static void check_gradient(const sp_op *op, const struct sp_probe *probe)
+static void check_gradient(const sp_op *op, const struct sp_probe *probe, bool transposed)
 {
-    struct probing p = { probe, leaves_of(probe) };
+    struct probing p = { op, probe, leaves_of(probe, transposed), transposed };
     sp_gradcheck_report r;
     sp_status status = { 0 };
     bool ran = sp_gradcheck(p.store, weighted_sum, &p, 0, &r, &status);
@@ -71,8 +80,11 @@ START_TEST(gradient)
 {
     const sp_op *op = sp_op_table[_i];
     ck_assert_msg(op->probes && op->probes[0].name, "%s has no probe", op->name);
-    for (const struct sp_probe *p = op->probes; p->name; p++)
-        check_gradient(op, p);
+    for (const struct sp_probe *p = op->probes; p->name; p++) {
+        check_gradient(op, p, false);
+        if (!p->build)
+            check_gradient(op, p, true);
+    }
 }
 END_TEST
 

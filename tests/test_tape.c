@@ -189,8 +189,8 @@ START_TEST(no_tape)
     sp_tape_free(NULL);
     sp_tape_reset(NULL);
     sp_tape_rewind(NULL, sp_tape_mark(NULL));
-    sp_tape_record(NULL, false);
-    sp_tape_train(NULL, false);
+    sp_tape_set_recording(NULL, false);
+    sp_tape_set_training(NULL, false);
     sp_tape_seed(NULL, 1, 1);
     sp_tape_clear(NULL);
     sp_scope_push(NULL, "scope");
@@ -239,7 +239,7 @@ static void backward_twice(void)
 
 static void backward_unrecorded(void)
 {
-    sp_tape_record(t, false);
+    sp_tape_set_recording(t, false);
     sp_backward(t, model(t, 0));
 }
 
@@ -293,11 +293,11 @@ START_TEST(recording_off)
     sp_real recorded = sp_item(model(t, 1));
     long length = sp_tape_length(t);
     ck_assert_int_gt(length, 3);
-    sp_tape_record(t, false);
+    sp_tape_set_recording(t, false);
     sp_tensor *constant = model(t, 1);
     ck_same(&recorded, &(sp_real){ sp_item(constant) }, 1);
     ck_assert_int_eq(sp_tape_length(t), length);
-    sp_tape_record(t, true);
+    sp_tape_set_recording(t, true);
     sp_tensor *x = sp_variable(t, REALS(3), SP_SCALAR);
     ck_assert(sp_backward(t, sp_mul(t, x, constant)));
     sp_read_grad(x, &recorded);
@@ -389,7 +389,7 @@ static void after_pop(void)
 
 static void after_memory_went(void)
 {
-    sp_tape_record(t, false);
+    sp_tape_set_recording(t, false);
     sp_full(t, 1, SP_SHAPE(1));
     sp_mark early = sp_tape_mark(t);
     sp_full(t, 1, SP_SHAPE(1 << 16));
@@ -610,12 +610,12 @@ START_TEST(dropout_keeps_the_mean)
     ck_assert_double_eq_tol(sp_item(sp_mean(t, y, SP_ALL)), 1, 5 * sqrt(p / (1 - p) / n));
     ck_assert_double_eq(sp_item(sp_max(t, y, SP_ALL)), (sp_real)(1 / (1 - p)));
     ck_assert(sp_tape_training(t));
-    sp_tape_train(t, false);
+    sp_tape_set_training(t, false);
     ck_assert(!sp_tape_training(t));
     ck_assert_ptr_eq(sp_dropout(t, x, p), x);
-    sp_tape_train(t, true);
+    sp_tape_set_training(t, true);
     ck_assert_ptr_eq(sp_dropout(t, x, 0), x);
-    sp_tape_train(t, false);
+    sp_tape_set_training(t, false);
     sp_dropout(t, x, NAN);
     ck_assert_msg(!sp_ok(t), "a bad rate passes when not training");
 }

@@ -22,8 +22,9 @@ static struct plan {
 
 static struct {
     sp_param *w;
-    int epoch, validations, saves, trained, in_training_mode;
+    int epoch, validations, saves, trained;
     sp_real saved;              /* w as it was saved last */
+    sp_real drawn[EPOCHS * BATCHES];    /* what dropout made of 24 ones in each step, as one number */
 } seen;
 
 static volatile sig_atomic_t stop;
@@ -52,7 +53,11 @@ static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, long *
         *count = batch ? 3 : 1;         /* a mean over symbols: 1/4 and 3/4 */
         return sp_full(t, (sp_real)(plan.valid[seen.epoch - 1] * (batch ? 4 / 3.0 : 0)), SP_SCALAR);
     }
-    seen.trained++;
+    sp_real ones[24], bits = 0;
+    sp_read(sp_dropout(t, sp_full(t, 1, SP_SHAPE(24)), 0.5), ones);
+    for (int i = 0; i < 24; i++)
+        bits = 2 * bits + (ones[i] > 0);
+    seen.drawn[seen.trained++] = bits;
     if (batch == 1 && odd(STOP))
         stop = 1;
     if (batch == 1 && odd(WRONG_SHAPE))
@@ -268,6 +273,26 @@ START_TEST(clipping)
 }
 END_TEST
 
+/* Every step draws its own random numbers, the same for the same seed. */
+START_TEST(seeds)
+{
+    sp_training x;
+    sp_real first[EPOCHS * BATCHES];
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        sp_trainer_config config = config_of();
+        config.seed = seed / 2;                         /* 0, 1, 1 */
+        seen.trained = seen.epoch = 0;
+        memcpy(first, seen.drawn, sizeof first);
+        ck_assert(train(&runs[0].plan, &config, &x, NULL));
+        for (int i = 0; i < EPOCHS * BATCHES; i++) {
+            ck_assert((first[i] == seen.drawn[i]) == (seed == 3));
+            for (int j = 0; j < i; j++)
+                ck_assert(seen.drawn[i] != seen.drawn[j]);
+        }
+    }
+}
+END_TEST
+
 /* On a stream that is no terminal: one line an epoch, no bar. */
 START_TEST(progress)
 {
@@ -301,6 +326,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, failing, 0, sizeof failures / sizeof *failures);
     tcase_add_test(c, bad_config);
     tcase_add_test(c, clipping);
+    tcase_add_test(c, seeds);
     tcase_add_test(c, progress);
     suite_add_tcase(all, c);
     return all;

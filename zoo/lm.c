@@ -42,7 +42,7 @@ sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t
         m->config.cell = m->stack.cell[0].name;         /* the caller's text may be gone later */
         return m;
     }
-    sp_fail(status, sp_store_status(s)->code, "%s", sp_store_status(s)->message);
+    sp_fail_with(status, sp_store_status(s));
     sp_lm_free(m);
     return NULL;
 }
@@ -163,8 +163,8 @@ static bool open_session(const sp_lm *m, long batch, sp_tape **t, sp_state **sta
 {
     *t = sp_tape_new(m->store);
     *state = sp_state_new(&m->stack, batch);
-    sp_tape_record(*t, false);
-    sp_tape_train(*t, false);
+    sp_tape_set_recording(*t, false);
+    sp_tape_set_training(*t, false);
     return (*t && *state) || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for a batch of %ld", batch);
 }
 
@@ -173,7 +173,7 @@ static bool close_session(sp_tape *t, sp_state *state, sp_status *status)
 {
     bool ok = sp_ok(t);
     if (!ok)
-        sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t));
+        sp_fail_with(status, sp_tape_status(t));
     sp_tape_free(t);
     sp_state_free(state);
     return ok;

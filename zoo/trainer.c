@@ -28,7 +28,7 @@ static bool stopped(const struct trainer *r)
 /* Hands the tape's error on. */
 static bool failed(struct trainer *r)
 {
-    return sp_fail(r->status, sp_tape_status(r->tape)->code, "%s", sp_error(r->tape));
+    return sp_fail_with(r->status, sp_tape_status(r->tape));
 }
 
 /* One step. Its mean loss and over how many symbols it is taken. */
@@ -53,7 +53,7 @@ static bool train_epoch(struct trainer *r)
     char title[64];
     double sum = 0, recent = NAN, loss;
     sp_progress bar;
-    long count, n = r->task->begin(r->task->self, true);
+    long count = 0, n = r->task->begin(r->task->self, true);
     snprintf(title, sizeof title, "epoch %ld/%ld", r->result->epochs + 1, r->config->epochs);
     r->tokens = 0;
     sp_progress_begin(&bar, r->config->progress);
@@ -77,16 +77,18 @@ static bool validate(struct trainer *r)
 {
     sp_tape *t = r->tape;
     double sum = 0;
-    long all = 0, count, n = r->task->begin(r->task->self, false);
-    sp_tape_record(t, false);
-    sp_tape_train(t, false);
+    long all = 0, n = r->task->begin(r->task->self, false);
+    sp_tape_set_recording(t, false);
+    sp_tape_set_training(t, false);
     for (long i = 0; i < n && sp_ok(t); i++) {
         sp_tape_reset(t);
-        sum += (double)sp_item(r->task->loss(t, r->task->self, false, i, &count)) * (double)count;
+        long count = 0;
+        sp_tensor *loss = r->task->loss(t, r->task->self, false, i, &count);
+        sum += (double)sp_item(loss) * (double)count;
         all += count;
     }
-    sp_tape_record(t, true);
-    sp_tape_train(t, true);
+    sp_tape_set_recording(t, true);
+    sp_tape_set_training(t, true);
     r->result->valid_loss = sum / (double)all;
     if (!isfinite(sum))
         sp_tape_fail(t, SP_ERR_VALUE, "training: the validation loss became %g in step %lu", sum, (unsigned long)r->steps);
@@ -97,7 +99,7 @@ static bool validate(struct trainer *r)
 static bool keep_best(struct trainer *r)
 {
     sp_training *x = r->result;
-    if (x->saved && !(x->valid_loss < x->best_loss))
+    if (x->saved && !(x->valid_loss < x->best_loss || isnan(x->best_loss)))
         return true;
     x->best_loss = x->valid_loss;
     x->best_epoch = x->interrupted ? 0 : x->epochs;
