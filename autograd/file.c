@@ -1,58 +1,72 @@
 #include "autograd/file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char suffix[] = ".new";
-
-/* A pipe or a device is written to as it is (root would replace /dev/null by a file); a directory then fails at once. */
-static bool replaceable(const char *path)
+/* A new file beside path, under a name that no other file has. */
+static FILE *open_beside(const char *path, char *beside, size_t room)
 {
-    struct stat s;
-    return stat(path, &s) || S_ISREG(s.st_mode);
+    FILE *out = NULL;
+    for (int i = 0; i < 100 && !out; i++) {
+        snprintf(beside, room, "%s.%ld-%d.new", path, (long)getpid(), i);
+        out = fopen(beside, "wbx");
+        if (!out && errno != EEXIST)
+            break;
+    }
+    return out;
 }
 
 bool sp_file_begin(sp_file *f, const char *path, sp_status *status)
 {
-    size_t n = strlen(path);
-    *f = (sp_file){ .path = malloc(n + 1), .beside = malloc(n + sizeof suffix) };
+    struct stat old;
+    bool exists = !stat(path, &old);
+    char real[PATH_MAX];
+    const char *target = exists && realpath(path, real) ? real : path;          /* a link stays, what it points to is replaced */
+    size_t n = strlen(target), room = n + 48;
+    *f = (sp_file){ .path = malloc(n + 1), .beside = malloc(room) };
     if (!f->path || !f->beside) {
         sp_fail(status, SP_ERR_MEMORY, "%s: out of memory", path);
     } else {
-        strcpy(f->path, path);
-        strcat(strcpy(f->beside, path), replaceable(path) ? suffix : "");
-        f->out = fopen(f->beside, "wb");
-        if (f->out)
-            return true;
-        sp_fail(status, SP_ERR_FILE, "%s: cannot be written: %s", path, strerror(errno));
+        strcpy(f->path, target);
+        *f->beside = '\0';
+        /* A pipe or a device is written to as it is; a directory fails here. */
+        f->out = exists && !S_ISREG(old.st_mode) ? fopen(target, "wb") : open_beside(target, f->beside, room);
+        if (!f->out)
+            sp_fail(status, SP_ERR_FILE, "%s: cannot be written: %s", path, strerror(errno));
+        else if (exists && *f->beside)
+            fchmod(fileno(f->out), old.st_mode & 07777);
     }
+    if (f->out)
+        return true;
     free(f->path);
     free(f->beside);
+    *f = (sp_file){ 0 };
     return false;
 }
 
 bool sp_file_end(sp_file *f, bool keep, sp_status *status)
 {
-    bool ok = true, beside = strcmp(f->beside, f->path) != 0;
-    if (keep) {
-        if (!ferror(f->out))                            /* else errno says what went wrong while writing */
-            errno = 0;
-        ok = !fflush(f->out) && !ferror(f->out) && (!fsync(fileno(f->out)) || errno == EINVAL || errno == EROFS);
-        if (!ok)
-            sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s; what was there before is unchanged", f->path,
-                    strerror(errno ? errno : EIO));
-    }
+    bool ok = true;
+    if (!f->out)
+        return false;
+    if (!ferror(f->out))                /* else errno says what went wrong while writing */
+        errno = 0;
+    if (keep && (fflush(f->out) || ferror(f->out) || (fsync(fileno(f->out)) && errno != EINVAL && errno != EROFS)))
+        ok = sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s; what was there before is unchanged", f->path,
+                     strerror(errno ? errno : EIO));
     if (fclose(f->out) && keep && ok)
         ok = sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s", f->path, strerror(errno));
-    if (keep && ok && beside && rename(f->beside, f->path))
+    if (keep && ok && *f->beside && rename(f->beside, f->path))
         ok = sp_fail(status, SP_ERR_FILE, "%s: cannot be replaced: %s", f->path, strerror(errno));
-    if ((!keep || !ok) && beside)
+    if ((!keep || !ok) && *f->beside)
         remove(f->beside);
     free(f->path);
     free(f->beside);
+    *f = (sp_file){ 0 };
     return ok;
 }
 

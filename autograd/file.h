@@ -12,14 +12,14 @@ SP_BEGIN
 
 typedef struct sp_file {
     FILE *out;                  /* write here */
-    char *path, *beside;
+    char *path, *beside;        /* what is replaced; where it is written, "" if directly */
 } sp_file;
 
 /* Begins to replace path. False if the file beside it cannot be made. */
 bool sp_file_begin(sp_file *f, const char *path, sp_status *status);
 
 /* Ends it: with keep, the new file takes the place of the old; without, or if anything failed to be written, it is
-   removed. False if the new file did not take its place though it should have. Call it once after every begin. */
+   removed. False if the new file did not take its place though it should have. Call it once after every begin that was true. */
 bool sp_file_end(sp_file *f, bool keep, sp_status *status);
 
 /* All bytes of a file, with a 0 behind them; to be freed. NULL if it cannot be read. */

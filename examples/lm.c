@@ -137,6 +137,27 @@ static bool check_writable(const char *path, sp_status *status)
     return sp_file_begin(&f, path, status) && sp_file_end(&f, false, status);
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (!a || !b)
+        return false;
+    return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+/* No file that is written may be one that is read, or another that is written. */
+static bool check_files(const struct settings *s, sp_status *status)
+{
+    const struct { const char *name, *path; } files[] = {
+        { "data", s->data }, { "valid", s->valid }, { "out", s->out }, { "log", s->log }, { "graph", s->graph }
+    };
+    for (int i = 2; i < 5; i++)
+        for (int k = 0; k < i; k++)
+            if (same_file(files[i].path, files[k].path))
+                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of --%s", files[i].name, files[i].path, files[k].name);
+    return true;
+}
+
 /* Cuts the last tenth of a text's symbols off. */
 static size_t first_part(const char *text, size_t size, sp_level level)
 {
@@ -278,7 +299,7 @@ static int train(int argc, char **argv)
         report_error(&status);
     if (parsed != SP_PARSED)
         return parsed == SP_PARSED_WRONG ? 2 : 0;
-    char *text = sp_text_read(s.data, &size, &status);
+    char *text = check_files(&s, &status) ? sp_text_read(s.data, &size, &status) : NULL;
     char *valid = s.valid && text ? sp_text_read(s.valid, &valid_size, &status) : NULL;
     bool ok = text && (valid || !s.valid) && open_run(&r, text, size, valid, valid_size, &status)
               && check_writable(s.out, &status) && (!s.log || check_writable(s.log, &status)) && train_run(&r, &result, &status);

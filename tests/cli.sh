@@ -191,7 +191,7 @@ full()
     [ "$(grep -c '^lm: ' "$work/err")" -eq 1 ] || { fail "$name: not one line of error:"; cat "$work/err"; }
     grep -q "^lm: $model: writing failed: .*what was there before is unchanged" "$work/err" || fail "$name: $(cat "$work/err")"
     cmp -s "$model" "$work/first" || fail "$name: the old model is damaged"
-    [ ! -e "$model.new" ] || fail "$name: half a model is left"
+    for left in "$model".*.new; do [ ! -e "$left" ] || fail "$name: half a model is left: $left"; done
 }
 full 'a full disk' train --data "$text" --out "$model" --batch 5 --bptt 20 --epochs 1 --hidden 30 --embed 8 --layers 1
 if [ -c /dev/full ]; then

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "nn/init.h"
 #include "nn/safetensors.h"
 #include "ops/ops.h"
@@ -39,7 +41,9 @@ sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t
         m->out = sp_linear_make(s, "out", config->hidden, symbols);
     }
     if (sp_store_ok(s)) {
-        m->config.cell = m->stack.cell[0].name;         /* the caller's text may be gone later */
+        for (int i = 0; sp_cell_kind(i); i++)           /* the caller's text may be gone later */
+            if (!strcmp(sp_cell_kind(i), config->cell))
+                m->config.cell = sp_cell_kind(i);
         return m;
     }
     sp_fail_with(status, sp_store_status(s));
@@ -84,14 +88,19 @@ sp_tensor *sp_lm_loss(sp_tape *t, const sp_lm *m, const int *x, const int *y, lo
 
 bool sp_lm_save(const sp_lm *m, const char *path, sp_status *status)
 {
-    char embed[24], hidden[24], layers[24], dropout[32];
+    char embed[24], hidden[24], layers[24], dropout[32] = "";
     char *vocabulary = sp_vocabulary_write(m->vocabulary);
-    if (!vocabulary)
-        return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the vocabulary", path);
+    json_t *real = json_real(m->config.dropout);
+    /* Jansson writes and reads a decimal point in any locale. */
+    if (!vocabulary || !json_dumpb(real, dropout, sizeof dropout - 1, JSON_ENCODE_ANY)) {
+        json_decref(real);
+        free(vocabulary);
+        return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the configuration", path);
+    }
+    json_decref(real);
     snprintf(embed, sizeof embed, "%ld", m->config.embed);
     snprintf(hidden, sizeof hidden, "%ld", m->config.hidden);
     snprintf(layers, sizeof layers, "%d", m->config.layers);
-    snprintf(dropout, sizeof dropout, "%.17g", m->config.dropout);
     const sp_metadata metadata[] = {
         { "kind", kind }, { "cell", m->config.cell }, { "embed", embed }, { "hidden", hidden }, { "layers", layers },
         { "dropout", dropout }, { "tied", m->config.tied ? "1" : "0" }, { "vocabulary", vocabulary },
@@ -104,7 +113,10 @@ bool sp_lm_save(const sp_lm *m, const char *path, sp_status *status)
 static double number(const sp_safetensors *f, const char *key)
 {
     const char *text = sp_safetensors_get(f, key);
-    return text ? strtod(text, NULL) : -1;
+    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    double x = json_is_number(value) ? json_number_value(value) : -1;
+    json_decref(value);
+    return x;
 }
 
 /* A size from a file that may say anything. */
@@ -202,7 +214,8 @@ double sp_lm_evaluate(const sp_lm *m, const int *id, long n, long batch, sp_stat
         sum += (double)sp_item(loss) * (double)counted;
         count += (double)counted;
     }
-    ok = close_session(t, state, status) && ok;
+    ok = close_session(t, state, status) && ok
+         && (isfinite(sum) || sp_fail(status, SP_ERR_VALUE, "model: its loss is not finite"));
     free(x);
     return ok ? sum / count : NAN;
 }
@@ -238,10 +251,11 @@ bool sp_lm_sample(const sp_lm *m, const int *prime, long n, const sp_sampling *h
     for (long i = 0; ok && i < n; i++)
         ok = step(t, m, prime[i], state, logits);
     for (long i = 0; ok && i < length; i++) {
-        double one;
+        double one = 0;
         out[i] = sp_sample(how, symbols, logits, SP_UNKNOWN, &random, room, &one);
         sum += one;
-        ok = i + 1 == length || step(t, m, out[i], state, logits);
+        ok = (out[i] >= 0 || sp_fail(status, SP_ERR_VALUE, "model: it has no symbols, or its logits are not finite"))
+             && (i + 1 == length || step(t, m, out[i], state, logits));
     }
     if (log_p)
         *log_p = sum;

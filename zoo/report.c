@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <jansson.h>
 
@@ -33,9 +34,23 @@ static void put(sp_report *r, const char *key, json_t *value)
         r->failed = true;
 }
 
+/* A text as JSON; bytes over 127 become '?' where they are not UTF-8. */
+static json_t *any_text(const char *text)
+{
+    json_t *value = json_string(text);
+    char *copy = value ? NULL : strdup(text);
+    for (char *p = copy; p && *p; p++)
+        if ((unsigned char)*p > 127)
+            *p = '?';
+    if (copy)
+        value = json_string(copy);
+    free(copy);
+    return value;
+}
+
 void sp_report_text(sp_report *r, const char *key, const char *value)
 {
-    put(r, key, value ? json_string(value) : json_null());
+    put(r, key, value ? any_text(value) : json_null());
 }
 
 void sp_report_count(sp_report *r, const char *key, long value)

@@ -21,12 +21,14 @@ int sp_sample(const sp_sampling *how, long n, const sp_real *logits, int banned,
     for (long i = 0; i < n; i++)
         if (i != banned)
             room[m++] = (struct sp_choice){ (double)logits[i] - largest, (int)i };
+    if (!m || !isfinite(all))
+        return -1;
     qsort(room, (size_t)m, sizeof *room, likeliest_first);
     if (how->temperature <= 0)
-        m = m ? 1 : 0;
+        m = 1;
     if (how->top_k > 0 && how->top_k < m)
         m = how->top_k;
-    const double top = m ? room[0].p : 0, temperature = how->temperature > 0 ? how->temperature : 1;
+    const double top = room[0].p, temperature = how->temperature > 0 ? how->temperature : 1;
     for (long i = 0; i < m; i++)
         kept += room[i].p = exp((room[i].p - top) / temperature);
     if (how->top_p < 1) {
@@ -34,7 +36,7 @@ int sp_sample(const sp_sampling *how, long n, const sp_real *logits, int banned,
         long enough = 0;
         while (enough < m && sum < how->top_p * kept)
             sum += room[enough++].p;
-        m = enough ? enough : 1;
+        m = enough;
         kept = sum;
     }
     double at = sp_random_next(random) * kept;

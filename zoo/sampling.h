@@ -20,7 +20,7 @@ struct sp_choice {
 };
 
 /* Draws one of n symbols by the rules of `how`, but never `banned` (-1: none). room holds n choices of scratch memory.
-   *log_p becomes its ln p at temperature 1 among all n. */
+   *log_p becomes its ln p at temperature 1 among all n. -1 if there is nothing to choose from, or a logit is not finite. */
 int sp_sample(const sp_sampling *how, long n, const sp_real *logits, int banned, sp_random *random, struct sp_choice *room,
               double *log_p);
 

@@ -10,8 +10,9 @@ static long begin_of(const sp_stream *s, long b)
 
 sp_stream sp_stream_of(const int *id, long n, long batch, long most)
 {
-    sp_stream s = { .id = id, .n = n, .batch = batch };
-    for (long b = 0; b < batch; b++) {
+    sp_stream s = { .id = id, .n = n > 1 ? n : 1, .batch = batch > 1 ? batch : 1 };
+    most = most > 1 ? most : 1;
+    for (long b = 0; b < s.batch; b++) {
         long steps = begin_of(&s, b + 1) - begin_of(&s, b);
         s.steps = steps > s.steps ? steps : s.steps;
     }
@@ -22,7 +23,7 @@ sp_stream sp_stream_of(const int *id, long n, long batch, long most)
 /* steps = windows * q + r: the first r windows have q + 1 steps, the others q. */
 long sp_stream_length(const sp_stream *s, long window)
 {
-    return s->steps / s->windows + (window < s->steps % s->windows);
+    return s->windows ? s->steps / s->windows + (window < s->steps % s->windows) : 0;
 }
 
 static long window_begin(const sp_stream *s, long window)

@@ -15,7 +15,8 @@ typedef struct sp_stream {
     long windows;
 } sp_stream;
 
-/* n ids (at least batch + 1) as `batch` streams, in windows of nearly equal length, at most `most` time steps each. */
+/* n ids as `batch` streams, in windows of nearly equal length, at most `most` time steps each. Sizes below 1 count as 1;
+   fewer than 2 ids make no window. */
 sp_stream sp_stream_of(const int *id, long n, long batch, long most);
 
 /* The length T of a window; windows are numbered from 0, and none is longer than the first. */
