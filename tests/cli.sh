@@ -85,7 +85,8 @@ json command='"train"' epochs=2 interrupted=false train_loss valid_loss best_val
 [ "$(wc -l <"$work/log")" -eq 2 ] || fail 'the log has not one line an epoch'
 grep -q '^digraph' "$work/graph.dot" || fail 'no graph'
 [ "$(grep -c '^epoch [12]/2: ' "$work/err")" -eq 2 ] || fail 'not one line an epoch on standard error'
-[ ! -e "$model.new" ] || fail 'a half-written model is left'
+[ "$(ls "$work"/model* "$work"/log*)" = "$work/log
+$model" ] || fail 'more than the model and the log is left'
 
 run 0 sample "$model" --prime 'the grün' --length 50 --seed 3
 json command='"sample"' symbols=50 seed=3 log_probability
@@ -211,6 +212,12 @@ until [ -s "$work/log" ] || [ $waited = 200 ]; do
     waited=$((waited + 1))
 done
 kill -INT $child
+waited=0
+while kill -0 $child 2>/dev/null; do
+    waited=$((waited + 1))
+    [ $waited -le 200 ] || kill -9 $child
+    sleep 0.1
+done
 wait $child
 status=$?
 child=''
