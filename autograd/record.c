@@ -1,0 +1,172 @@
+/* Recording operations, and sweeping back over them. */
+#include <string.h>
+
+#include "autograd/tape_inside.h"
+
+/* ---- recording ------------------------------------------------------------------------------------------------- */
+
+/* The inputs as views, and whether any wants a gradient. False if one cannot be used. */
+static bool gather_inputs(sp_tape *t, const sp_op *op, struct sp_node *n, sp_tensor *const *input, bool *wants_grad)
+{
+    sp_call *c = &n->call;
+    size_t k = (size_t)c->inputs;
+    c->x = sp_tape_take(t, k * (2 * sizeof *c->x + sizeof *n->input));
+    if (!c->x)
+        return false;
+    c->dx = c->x + k;
+    n->input = (sp_tensor **)(c->dx + k);
+    *wants_grad = false;
+    for (size_t i = 0; i < k; i++) {
+        sp_tensor *x = input[i];
+        if (!sp_sound(x) || x->tape != t) {
+            sp_tape_fail(t, SP_ERR_VALUE, "%s: input %zu %s", op->name, i + 1,
+                         !x ? "is NULL" : x->tape != t ? "belongs to another tape" : "is of a call that failed");
+            return false;
+        }
+        n->input[i] = x;
+        c->x[i] = x->view;
+        c->dx[i] = x->view;
+        c->dx[i].data = NULL;
+        *wants_grad |= x->buffer->wants_grad;
+    }
+    return true;
+}
+
+/* The shapes of the output and of what is saved, or an error with the operation's name in front. */
+static bool infer_shapes(sp_tape *t, const sp_op *op, sp_call *c)
+{
+    sp_status s = { 0 };
+    char text[SP_SHAPE_TEXT];
+    if (!op->infer(c, &s))
+        sp_tape_fail(t, s.code, "%s: %s", op->name, s.message);
+    else if (sp_shape_size(c->y.shape) < 0 || sp_shape_size(c->saved.shape) < 0)
+        sp_tape_fail(t, SP_ERR_SHAPE, "%s: the result %s is too large", op->name, sp_shape_format(text, c->y.shape));
+    else
+        return true;
+    return false;
+}
+
+static sp_tensor *new_output(sp_tape *t, const sp_op *op, struct sp_node *n, bool wants_grad)
+{
+    sp_call *c = &n->call;
+    sp_tensor *y;
+    if (op->flags & SP_OP_VIEW) {
+        y = sp_tape_take(t, sizeof *y);
+        if (y)
+            *y = (sp_tensor){ .tape = t, .view = c->y, .buffer = n->input[0]->buffer, .id = ++t->tensors };
+        return y;
+    }
+    y = sp_tensor_take(t, c->y.shape);
+    if (!y)
+        return NULL;
+    y->buffer->wants_grad = wants_grad && !t->paused && op->backward;
+    c->y = y->view;
+    if (c->saved.shape.rank) {
+        sp_real *saved = sp_tape_take(t, (size_t)sp_shape_size(c->saved.shape) * sizeof *saved);
+        if (!saved)
+            return NULL;
+        c->saved = sp_view_of(saved, c->saved.shape);
+    }
+    return y;
+}
+
+sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr, size_t bytes)
+{
+    bool wants_grad;
+    if (!t)
+        return NULL;
+    if (!sp_ok(t))
+        return &t->poison;
+    struct sp_node *n = sp_tape_take(t, sizeof *n);
+    if (!n)
+        return &t->poison;
+    *n = (struct sp_node){ .op = op, .scope = t->scope, .call.inputs = inputs };
+    if (bytes && !(n->call.attr = sp_tape_copy(t, attr, bytes)))
+        return &t->poison;
+    if (!gather_inputs(t, op, n, input, &wants_grad) || !infer_shapes(t, op, &n->call))
+        return &t->poison;
+    sp_tensor *y = new_output(t, op, n, wants_grad);
+    if (!y)
+        return &t->poison;
+    if (op->flags & SP_OP_RANDOM)
+        n->call.key = (sp_key){ t->seed, sp_hash(t->place, t->draws++), t->step, t->time };
+    if (op->forward)
+        op->forward(&n->call);
+    if (!t->paused) {
+        n->output = y;
+        y->node = n;
+        n->previous = t->last;
+        t->last = n;
+        t->nodes++;
+    }
+    return y;
+}
+
+/* ---- backward -------------------------------------------------------------------------------------------------- */
+
+sp_real *sp_gradients(sp_tape *t)
+{
+    if (!t || t->gradients)
+        return t ? t->gradients : NULL;
+    t->gradients = sp_aligned_calloc((size_t)sp_store_size(t->store) * sizeof *t->gradients);
+    if (!t->gradients)
+        sp_tape_fail(t, SP_ERR_MEMORY, "backward: out of memory for %ld gradients", sp_store_size(t->store));
+    else
+        for (int i = 0; i < sp_store_count(t->store); i++)
+            t->leaf[i].buffer.grad = t->gradients + sp_store_at(t->store, i)->offset;
+    return t->gradients;
+}
+
+void sp_zero_grad(sp_tape *t)
+{
+    if (t && t->gradients)
+        memset(t->gradients, 0, (size_t)sp_store_size(t->store) * sizeof *t->gradients);
+}
+
+static bool need_grad(sp_tape *t, struct sp_buffer *b)
+{
+    size_t bytes = (size_t)b->size * sizeof *b->grad;
+    if (!b->grad && (b->grad = sp_tape_take(t, bytes)))
+        memset(b->grad, 0, bytes);
+    return b->grad;
+}
+
+static bool sweep_node(sp_tape *t, struct sp_node *n)
+{
+    sp_call *c = &n->call;
+    for (int i = 0; i < c->inputs; i++) {
+        sp_tensor *x = n->input[i];
+        if (x->buffer->wants_grad) {
+            if (!need_grad(t, x->buffer))
+                return false;
+            c->dx[i] = sp_grad_view(x);
+        }
+    }
+    c->dy = sp_grad_view(n->output);
+    n->op->backward(c);
+    return true;
+}
+
+bool sp_backward(sp_tape *t, sp_tensor *loss)
+{
+    char text[SP_SHAPE_TEXT];
+    if (!sp_ok(t))
+        return false;
+    if (!loss || loss->tape != t)
+        sp_tape_fail(t, SP_ERR_VALUE, "backward: the loss %s", loss ? "belongs to another tape" : "is NULL");
+    else if (sp_shape_size(loss->view.shape) != 1)
+        sp_tape_fail(t, SP_ERR_SHAPE, "backward: the loss has the shape %s, not one element",
+                     sp_shape_format(text, loss->view.shape));
+    else if (t->swept)
+        sp_tape_fail(t, SP_ERR_STATE, "backward: ran already on this recording; reset the tape first");
+    else if (!loss->buffer->wants_grad)
+        sp_tape_fail(t, SP_ERR_STATE, "backward: the loss depends on no parameter or variable, or recording was off");
+    if (!sp_ok(t) || !sp_gradients(t) || !need_grad(t, loss->buffer))
+        return false;
+    t->swept = true;
+    *sp_grad_view(loss).data += 1;
+    for (struct sp_node *n = t->last; n; n = n->previous)
+        if (n->op->backward && n->output->buffer->wants_grad && n->output->buffer->grad && !sweep_node(t, n))
+            return false;
+    return true;
+}

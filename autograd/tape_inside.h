@@ -1,0 +1,51 @@
+/* What a tape is made of. For the files of autograd/ that share it, and nobody else. */
+#ifndef SP_AUTOGRAD_TAPE_INSIDE_H
+#define SP_AUTOGRAD_TAPE_INSIDE_H
+
+#include "autograd/arena.h"
+#include "autograd/op.h"
+
+/* A parameter as a tensor; one for each, for as long as the tape lives. */
+struct leaf {
+    sp_tensor tensor;
+    struct sp_buffer buffer;
+};
+
+/* Where the tape was at a mark. It lies in the arena, so a rewind to before it takes it away. */
+struct bookmark {
+    struct bookmark *older;
+    uint64_t serial;
+    sp_arena_mark arena;
+    struct sp_node *last;
+    struct sp_scope *scope;
+    long nodes, depth;
+    uint64_t draws;
+    uint32_t time;
+    bool timed, swept;
+};
+
+struct sp_tape {
+    sp_arena arena;
+    sp_store *store;
+    struct leaf *leaf;          /* [sp_store_count] */
+    sp_real *gradients;         /* [sp_store_size], once a backward sweep asked for them */
+    struct sp_node *last;
+    long nodes, tensors;        /* how many so far */
+    struct sp_scope *scope;
+    long scopes, depth;
+    uint64_t place, draws;      /* of the present scope: its hash, and the random operations in it so far */
+    uint64_t seed;
+    uint32_t step, time;
+    bool timed;                 /* the present scope has set its time */
+    struct bookmark *bookmark;  /* the newest; only those that can be rewound to are in the list */
+    uint64_t serials;           /* marks made so far */
+    bool paused, evaluating, swept;
+    sp_tensor poison;
+    struct sp_buffer nothing;   /* what poison is a view of */
+    sp_status status;
+};
+
+/* A tensor with a buffer of its own, its values not set; NULL without memory: the tape then has the error. */
+sp_tensor *sp_tensor_take(sp_tape *t, sp_shape shape);
+
+#endif
