@@ -3,6 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Under the address sanitizer, memory that is not handed out may not be touched: it finds tensors kept over a reset. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(SANITIZED)
+#include <sanitizer/asan_interface.h>
+#define CLOSE(from, bytes) ASAN_POISON_MEMORY_REGION(from, bytes)
+#define OPEN(from, bytes) ASAN_UNPOISON_MEMORY_REGION(from, bytes)
+#else
+#define CLOSE(from, bytes) ((void)(from), (void)(bytes))
+#define OPEN(from, bytes) ((void)(from), (void)(bytes))
+#endif
+
 struct sp_chunk {
     struct sp_chunk *older;
     size_t size;                /* bytes after the header */
@@ -30,6 +45,7 @@ static struct sp_chunk *new_chunk(sp_arena *a, size_t size)
         return NULL;
     c->size = size;
     a->total += size;
+    CLOSE(body(c), size);
     return c;
 }
 
@@ -64,6 +80,7 @@ static void free_chunks(struct sp_chunk *c)
 {
     for (struct sp_chunk *older; c; c = older) {
         older = c->older;
+        OPEN(body(c), c->size);
         free(c);
     }
 }
@@ -76,6 +93,7 @@ void *sp_arena_take(sp_arena *a, size_t bytes)
     if ((!a->chunk || a->chunk->size - a->used < bytes) && !add_chunk(a, bytes))
         return NULL;
     void *p = body(a->chunk) + a->used;
+    OPEN(p, bytes);
     a->used += bytes;
     return p;
 }
@@ -92,8 +110,11 @@ void sp_arena_rewind(sp_arena *a, sp_arena_mark mark)
         a->chunk = c->older;
         c->older = a->spare;
         a->spare = c;
+        CLOSE(body(c), c->size);
     }
     a->used = a->chunk ? mark.used : 0;
+    if (a->chunk)
+        CLOSE(body(a->chunk) + a->used, a->chunk->size - a->used);
 }
 
 void sp_arena_reset(sp_arena *a)
@@ -106,6 +127,8 @@ void sp_arena_reset(sp_arena *a)
             a->chunk->older = NULL;
     }
     a->used = 0;
+    if (a->chunk)
+        CLOSE(body(a->chunk), a->chunk->size);
 }
 
 void sp_arena_free(sp_arena *a)

@@ -43,6 +43,8 @@ typedef float sp_real;
 /* The release, "0.1.0". */
 const char *sp_version(void);
 
+/* A NULL where an object, a path or a list is needed is an error like any other; a NULL where freeing is fine. */
+
 /* ---- errors ---------------------------------------------------------------------------------------------------- */
 
 typedef enum sp_code {

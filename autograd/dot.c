@@ -5,8 +5,8 @@
 
 static const char *node_name(const sp_tensor *x, char text[32])
 {
-    if (x->param)
-        snprintf(text, 32, "p%d", x->param->index);
+    if (!x->id)
+        snprintf(text, 32, "p%d", x->buffer->param->index);
     else
         snprintf(text, 32, "t%ld", x->id);
     return text;
@@ -37,10 +37,11 @@ static int open_scopes(FILE *out, const struct sp_scope *s)
 static void write_leaf(FILE *out, const sp_tensor *x)
 {
     char name[32], shape[SP_SHAPE_TEXT];
+    const sp_param *p = x->buffer->param;
     fprintf(out, "  %s [label=\"", node_name(x, name));
-    write_quoted(out, x->param ? x->param->name : "input");
+    write_quoted(out, p ? p->name : "input");
     fprintf(out, "\\n%s\", shape=ellipse, style=filled, fillcolor=\"%s\"];\n",
-            sp_shape_format(shape, x->param ? x->param->shape : x->view.shape), x->param ? "#ffd9a0" : "#d8e8f8");
+            sp_shape_format(shape, x->view.shape), p ? "#ffd9a0" : "#d8e8f8");
 }
 
 static void write_node(FILE *out, const struct sp_node *n)
@@ -76,6 +77,8 @@ bool sp_dot_write(const sp_tape *t, FILE *out)
 bool sp_dot_save(const sp_tape *t, const char *path, sp_status *status)
 {
     sp_file f;
+    if (!t || !path)
+        return sp_fail(status, SP_ERR_VALUE, "dot: the %s is NULL", t ? "path" : "tape");
     if (!sp_file_begin(&f, path, status))
         return false;
     sp_dot_write(t, f.out);

@@ -128,6 +128,8 @@ bool sp_gradcheck(sp_store *store, sp_loss_fn loss, void *context, int direction
     size_t bytes = (size_t)c.size * sizeof *c.values;
     bool ok = false;
     *report = (sp_gradcheck_report){ 0 };
+    if (!loss)
+        return sp_fail(status, SP_ERR_VALUE, "gradcheck: the loss is NULL");
     if (!c.size)
         return sp_fail(status, SP_ERR_VALUE, "gradcheck: the store has no parameters");
     if (directions < 0)

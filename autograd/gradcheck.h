@@ -4,8 +4,8 @@
        if (!sp_gradcheck(store, my_loss, &my_model, 0, &r, &status)) ...   the check could not run: status says why
        printf("largest relative error %.1e at %s\n", r.error, r.where);
 
-   Compile with SP_FLOAT64 (pkg-config spindle64): a right gradient then has an error around 1e-9. In float32 rounding
-   limits the differences to about 1e-3. */
+   Compile with SP_FLOAT64 (pkg-config spindle64): a right gradient then has an error below 1e-6, a wrong one is far above.
+   In float32 rounding spoils the differences: a right gradient may show 0.6. */
 #ifndef SP_AUTOGRAD_GRADCHECK_H
 #define SP_AUTOGRAD_GRADCHECK_H
 

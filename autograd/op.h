@@ -54,6 +54,7 @@ struct sp_buffer {
     sp_real *data, *grad;       /* [size]; grad is NULL until the backward sweep reaches it */
     long size;
     bool wants_grad;
+    const sp_param *param;      /* the parameter whose values they are, or NULL */
 };
 
 struct sp_node;
@@ -63,7 +64,6 @@ struct sp_tensor {
     sp_view view;
     struct sp_buffer *buffer;   /* what it is a view of */
     struct sp_node *node;       /* what computed it; NULL for a leaf */
-    const sp_param *param;      /* the parameter that it is, or NULL */
     long id;                    /* numbered from 1 since the last reset; 0 for a parameter */
 };
 

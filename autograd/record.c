@@ -1,4 +1,5 @@
 /* Recording operations, and sweeping back over them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "autograd/tape_inside.h"
@@ -32,13 +33,29 @@ static bool gather_inputs(sp_tape *t, const sp_op *op, struct sp_node *n, sp_ten
     return true;
 }
 
-/* The shapes of the output and of what is saved, or an error with the operation's name in front. */
-static bool infer_shapes(sp_tape *t, const sp_op *op, sp_call *c)
+/* " (out.weight, out.bias)": the parameters among the inputs; "" if there are none. */
+static const char *name_parameters(const struct sp_node *n, char *text, size_t room)
 {
+    *text = '\0';
+    for (int i = 0; i < n->call.inputs; i++) {
+        const sp_param *p = n->input[i]->buffer->param;
+        size_t at = strlen(text);
+        if (p)
+            snprintf(text + at, room - at, "%s%s", at ? ", " : " (", p->name);
+    }
+    if (*text && strlen(text) + 1 < room)
+        strcat(text, ")");
+    return text;
+}
+
+/* The shapes of the output and of what is saved, or an error with the operation's name in front. */
+static bool infer_shapes(sp_tape *t, const sp_op *op, struct sp_node *n)
+{
+    sp_call *c = &n->call;
     sp_status s = { 0 };
-    char text[SP_SHAPE_TEXT];
+    char text[SP_SHAPE_TEXT], names[160];
     if (!op->infer(c, &s))
-        sp_tape_fail(t, s.code, "%s: %s", op->name, s.message);
+        sp_tape_fail(t, s.code, "%s: %s%s", op->name, s.message, name_parameters(n, names, sizeof names));
     else if (sp_shape_size(c->y.shape) < 0 || sp_shape_size(c->saved.shape) < 0)
         sp_tape_fail(t, SP_ERR_SHAPE, "%s: the result %s is too large", op->name, sp_shape_format(text, c->y.shape));
     else
@@ -83,7 +100,7 @@ sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *
     *n = (struct sp_node){ .op = op, .scope = t->scope, .call.inputs = inputs };
     if (bytes && !(n->call.attr = sp_tape_copy(t, attr, bytes)))
         return &t->poison;
-    if (!gather_inputs(t, op, n, input, &wants_grad) || !infer_shapes(t, op, &n->call))
+    if (!gather_inputs(t, op, n, input, &wants_grad) || !infer_shapes(t, op, n))
         return &t->poison;
     sp_tensor *y = new_output(t, op, n, wants_grad);
     if (!y)

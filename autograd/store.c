@@ -18,6 +18,7 @@ struct sp_store {
     uint64_t seed;
     sp_arena arena;             /* parameters with their names, layers */
     atomic_int tapes;
+    atomic_bool abandoned;      /* freed while tapes lived */
     sp_status status;
 };
 
@@ -39,15 +40,22 @@ sp_store *sp_store_new(uint64_t seed)
     return s;
 }
 
-void sp_store_free(sp_store *s)
+static void free_now(sp_store *s)
 {
-    if (!s)
-        return;
     sp_map_free(s->by_name);
     sp_arena_free(&s->arena);
     free(s->by_index);
     free(s->values);
     free(s);
+}
+
+void sp_store_free(sp_store *s)
+{
+    if (!s)
+        return;
+    atomic_store(&s->abandoned, true);
+    if (!atomic_load(&s->tapes))
+        free_now(s);
 }
 
 static bool grow_values(sp_store *s, long size)
@@ -187,6 +195,6 @@ bool sp_store_fail(sp_store *s, sp_code code, const char *format, ...)
 
 void sp_store_attach(sp_store *s, int tapes)
 {
-    if (s)
-        atomic_fetch_add(&s->tapes, tapes);
+    if (s && atomic_fetch_add(&s->tapes, tapes) + tapes == 0 && atomic_load(&s->abandoned))
+        free_now(s);
 }

@@ -18,10 +18,10 @@ static struct leaf *new_leaves(sp_tape *t)
     for (int i = 0; leaf && i < n; i++) {
         const sp_param *p = sp_store_at(t->store, i);
         leaf[i].buffer = (struct sp_buffer){
-            .data = sp_param_values(p), .size = sp_shape_size(p->shape), .wants_grad = true
+            .data = sp_param_values(p), .size = sp_shape_size(p->shape), .wants_grad = true, .param = p
         };
         leaf[i].tensor = (sp_tensor){
-            .tape = t, .view = sp_view_of(sp_param_values(p), p->shape), .buffer = &leaf[i].buffer, .param = p
+            .tape = t, .view = sp_view_of(sp_param_values(p), p->shape), .buffer = &leaf[i].buffer
         };
     }
     return leaf;
@@ -201,8 +201,10 @@ const sp_status *sp_tape_status(const sp_tape *t)
 
 void sp_tape_clear(sp_tape *t)
 {
-    if (t)
-        t->status = (sp_status){ 0 };
+    if (!t)
+        return;
+    t->status = (sp_status){ 0 };
+    sp_zero_grad(t);
 }
 
 /* Writes "encoder.l0: " in front of a message. */

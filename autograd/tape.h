@@ -48,7 +48,8 @@ typedef struct sp_mark {
 sp_mark sp_tape_mark(sp_tape *t);
 void sp_tape_rewind(sp_tape *t, sp_mark mark);
 
-/* Recording (on at first). Off, operations compute and leave nothing behind for backward: for evaluation and sampling. */
+/* Recording (on at first). Off, operations compute and leave nothing behind for backward. For evaluation and sampling
+   switch training off too. */
 void sp_tape_set_recording(sp_tape *t, bool on);
 
 /* Training (on at first). Off, dropout passes its input through. */
@@ -71,7 +72,7 @@ sp_store *sp_tape_store(const sp_tape *t);
 bool sp_ok(const sp_tape *t);
 const char *sp_error(const sp_tape *t);                 /* "" while all is well */
 const sp_status *sp_tape_status(const sp_tape *t);
-void sp_tape_clear(sp_tape *t);                         /* forgets the error; reset the tape too */
+void sp_tape_clear(sp_tape *t);                         /* forgets the error, and all gradients; then reset the tape */
 
 /* Records an error of the caller's own, the scope in front; returns the poison tensor. */
 sp_tensor *sp_tape_fail(sp_tape *t, sp_code code, const char *format, ...) SP_PRINTF(3, 4);

@@ -27,7 +27,7 @@ static sp_tensor *new_checked(sp_tape *t, const char *who, sp_shape shape)
     if (!sp_ok(t))
         return &t->poison;
     if (sp_shape_size(shape) < 0)
-        return sp_tape_fail(t, SP_ERR_SHAPE, "%s: %s is not a shape", who, sp_shape_format(text, shape));
+        return sp_tape_fail(t, SP_ERR_SHAPE, "%s: %s is not a shape (at most 4 axes, none negative, at most 2^40 elements)", who, sp_shape_format(text, shape));
     sp_tensor *x = sp_tensor_take(t, shape);
     return x ? x : &t->poison;
 }
@@ -111,7 +111,7 @@ static void read_view(sp_view v, sp_real *out)
 
 bool sp_read(const sp_tensor *x, sp_real *out)
 {
-    if (!sp_sound(x))
+    if (!sp_sound(x) || !out)
         return false;
     read_view(x->view, out);
     return true;
@@ -119,7 +119,7 @@ bool sp_read(const sp_tensor *x, sp_real *out)
 
 bool sp_read_grad(const sp_tensor *x, sp_real *out)
 {
-    if (!sp_sound(x))
+    if (!sp_sound(x) || !out)
         return false;
     sp_view g = sp_grad_view(x);
     if (g.data)

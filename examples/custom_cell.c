@@ -52,7 +52,7 @@ static sp_tensor *loss(sp_tape *t, void *model)
 {
     struct model *m = model;
     sp_tensor *ys = sp_unroll(t, &m->cell, sp_feed(t, m->x, SP_SHAPE(T, B, 2)), NULL);
-    return sp_mse(t, sp_linear_on(t, &m->out, sp_index(t, ys, 0, T - 1)), sp_feed(t, m->y, SP_SHAPE(B, 1)));
+    return sp_mse(t, sp_linear_on(t, &m->out, sp_index(t, ys, 0, -1)), sp_feed(t, m->y, SP_SHAPE(B, 1)));
 }
 
 static bool train(struct model *m, sp_store *store, sp_random *random, sp_status *status)

@@ -86,7 +86,7 @@ static bool learn(void)
     for (int step = 0; adam && sp_ok(t) && !done; step++) {
         sp_tape_reset(t);
         sp_tensor *scores = logits(t, &m);
-        sp_tensor *loss = sp_mean(t, sp_cross_entropy(t, scores, y, SP_IGNORE, NULL), SP_ALL);
+        sp_tensor *loss = sp_cross_entropy_mean(t, scores, y, SP_IGNORE);
         sp_backward(t, loss);
         sp_step(adam, t);
         done = sp_read(scores, score);

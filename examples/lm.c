@@ -191,7 +191,7 @@ static bool open_run(struct run *r, const char *text, size_t size, const char *v
         return false;
     if (r->train.n <= s->batch * s->bptt)
         return sp_fail(status, SP_ERR_VALUE, "%s: %ld symbols to train on, but one window of --batch %ld streams of --bptt "
-                       "%ld steps needs %ld", s->data, r->train.n, s->batch, s->bptt, s->batch * s->bptt + 1);
+                       "%ld steps needs %ld; lower them", s->data, r->train.n, s->batch, s->bptt, s->batch * s->bptt + 1);
     if (r->valid.n <= s->batch)
         return sp_fail(status, SP_ERR_VALUE, "%s: %ld symbols to validate on, but --batch %ld streams need %ld",
                        s->valid ? s->valid : s->data, r->valid.n, s->batch, s->batch + 1);
@@ -278,7 +278,8 @@ static sp_parsed parse_train(struct settings *s, int argc, char **argv, sp_statu
         { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
         { 0 }
     };
-    const sp_command command = { "lm train", "Trains a language model on a text.", options, NULL };
+    const sp_command command = { "lm train", "Trains a language model on a text. Ctrl-C ends it and saves.\n"
+                                 "The last line on standard output is a JSON object of the results, here as in all commands.", options, NULL };
     sp_parsed parsed = sp_options_parse(&command, argc, argv, NULL, status);
     if (parsed == SP_PARSED_HELP)
         sp_options_help(&command, stdout);
@@ -480,10 +481,12 @@ static int score(int argc, char **argv)
         if (!score_line(m, line, (size_t)n, &log_p, &unknown, &status))
             break;
         if (unknown)
-            fprintf(stderr, "line %ld: %ld symbols that the model has never seen\n", lines + 1, unknown);
+            fprintf(stderr, "lm: line %ld: %ld symbol(s) that the model has never seen\n", lines + 1, unknown);
         printf("%.3f\t%.*s\n", log_p, (int)n, line);
         sum += log_p;
     }
+    if (m && ferror(stdin))
+        sp_fail(&status, SP_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
     free(line);
     sp_lm_free(m);
     if (status.code != SP_OK)

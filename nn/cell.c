@@ -28,11 +28,11 @@ sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer
 {
     char known[128] = "";
     for (int i = 0; i < KINDS; i++) {
-        if (!strcmp(kinds[i].kind, kind))
+        if (kind && !strcmp(kinds[i].kind, kind))
             return kinds[i].make(s, scope, layer, in, hidden);
         snprintf(known + strlen(known), sizeof known - strlen(known), " %s", kinds[i].kind);
     }
-    sp_store_fail(s, SP_ERR_VALUE, "cell '%s' is none of:%s", kind, known);
+    sp_store_fail(s, SP_ERR_VALUE, "cell '%s' is none of:%s", kind ? kind : "NULL", known);
     return (sp_cell){ 0 };
 }
 
@@ -78,14 +78,29 @@ static bool begin(sp_tape *t, const sp_cell *cell, long rows, sp_tensor **state)
     return true;
 }
 
+/* What a step has given must be y [B,out] and the states it was asked for. */
+static bool check_step(sp_tape *t, const sp_cell *cell, long rows, const sp_tensor *y, sp_tensor *const *state)
+{
+    char have[SP_SHAPE_TEXT], want[SP_SHAPE_TEXT];
+    long out = cell->out ? cell->out : cell->width[0];
+    for (int i = -1; sp_ok(t) && i < cell->states; i++) {
+        sp_shape shape = SP_SHAPE(rows, i < 0 ? out : cell->width[i]), given = sp_shape_get(i < 0 ? y : state[i]);
+        if (!sp_shape_equal(given, shape))
+            sp_tape_fail(t, SP_ERR_SHAPE, "step: %s is %s, not %s", i < 0 ? "y" : "a new state",
+                         sp_shape_format(have, given), sp_shape_format(want, shape));
+    }
+    return sp_ok(t);
+}
+
 sp_tensor *sp_unroll(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state)
 {
     sp_tensor *own[SP_MAX_STATES] = { NULL };
     char text[SP_SHAPE_TEXT];
     sp_shape shape = sp_shape_get(xs);
-    if (!cell->step || cell->states < 1 || cell->states > SP_MAX_STATES)
-        return sp_tape_fail(t, SP_ERR_VALUE, "unroll: the cell has %s and %d states", cell->step ? "a step" : "no step",
-                            cell->states);
+    if (!cell || !cell->step)
+        return sp_tape_fail(t, SP_ERR_VALUE, "unroll: the cell %s", cell ? "has no step (was it made?)" : "is NULL");
+    if (cell->states < 1 || cell->states > SP_MAX_STATES)
+        return sp_tape_fail(t, SP_ERR_VALUE, "unroll: the cell has %d states, not 1 to %d", cell->states, SP_MAX_STATES);
     if (!sp_sound(xs))
         return sp_tape_fail(t, SP_ERR_VALUE, "unroll: no input");
     if (shape.rank != 3)
@@ -102,6 +117,8 @@ sp_tensor *sp_unroll(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor *
     for (long i = 0; i < steps; i++) {
         sp_scope_time(t, i);
         ys[i] = cell->step(t, cell->self, sp_index(t, xs, 0, i), state);
+        if (!check_step(t, cell, shape.dim[1], ys[i], state))
+            break;
     }
     sp_tensor *all = sp_concat(t, (int)steps, ys, 0);
     sp_scope_pop(t);

@@ -60,7 +60,8 @@ struct sp_recurrent *sp_recurrent_make(sp_store *s, const char *scope, int layer
 
 /* Runs a cell over xs [T,B,in], one step after the other on the tape; gives all y, [T,B,out].
    state[cell->states] holds the initial states [B,width[i]], where NULL stands for zeros, and gets the final ones.
-   state itself may be NULL: zeros, and the final states are not wanted. */
+   state itself may be NULL: zeros, and the final states are not wanted. Final states are tensors and end with the tape's
+   step; to carry them to the next see sp_state in nn/stack.h. */
 sp_tensor *sp_unroll(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state);
 
 SP_END

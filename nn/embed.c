@@ -12,5 +12,7 @@ sp_embed sp_embed_make(sp_store *s, const char *name, long ids, long width)
 
 sp_tensor *sp_embed_on(sp_tape *t, const sp_embed *e, const int *ids, long n)
 {
+    if (!e)
+        return sp_tape_fail(t, SP_ERR_VALUE, "embed: the layer is NULL");
     return sp_embedding(t, sp_param_on(t, e->weight), ids, n);
 }

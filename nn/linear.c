@@ -17,6 +17,8 @@ sp_linear sp_linear_make(sp_store *s, const char *name, long in, long out)
 
 sp_tensor *sp_linear_on(sp_tape *t, const sp_linear *l, sp_tensor *x)
 {
+    if (!l)
+        return sp_tape_fail(t, SP_ERR_VALUE, "linear: the layer is NULL");
     sp_tensor *w = sp_transpose(t, sp_param_on(t, l->weight), 0, 1);
     return l->bias ? sp_affine(t, x, w, sp_param_on(t, l->bias)) : sp_matmul(t, x, w);
 }

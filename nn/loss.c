@@ -2,6 +2,15 @@
 
 #include "ops/ops.h"
 
+sp_tensor *sp_cross_entropy_mean(sp_tape *t, sp_tensor *logits, const int *ids, int ignore)
+{
+    sp_tensor *rows = sp_cross_entropy(t, logits, ids, ignore, NULL);
+    long count = 0;
+    for (long i = 0, n = sp_sound(rows) ? sp_shape_size(sp_shape_get(rows)) : 0; i < n; i++)
+        count += ids[i] != ignore;
+    return sp_scale(t, sp_sum(t, rows, SP_ALL), 1.0 / (double)(count ? count : 1));
+}
+
 sp_tensor *sp_mse(sp_tape *t, sp_tensor *a, sp_tensor *b)
 {
     sp_tensor *d = sp_sub(t, a, b);

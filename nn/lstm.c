@@ -22,8 +22,10 @@ SP_CELL_MAKER(sp_lstm_make)
 
 void sp_lstm_forget_bias(const sp_cell *lstm, double value)
 {
+    if (!lstm || lstm->step != step)
+        return;
     const struct sp_recurrent *m = lstm->self;
-    for (long i = lstm->width[0]; lstm->step == step && i < 2 * lstm->width[0]; i++) {
+    for (long i = lstm->width[0]; i < 2 * lstm->width[0]; i++) {
         sp_param_values(m->x.bias)[i] = (sp_real)value;
         sp_param_values(m->h.bias)[i] = 0;
     }

@@ -14,16 +14,18 @@ sp_optimizer *sp_optimizer_new(sp_store *store, const char *kind, double lr, sp_
 {
     const struct sp_rule *rule = NULL;
     for (int i = 0; i < RULES; i++)
-        if (!strcmp(rules[i]->name, kind))
+        if (kind && !strcmp(rules[i]->name, kind))
             rule = rules[i];
-    if (!rule) {
-        sp_fail(status, SP_ERR_VALUE, "optimizer '%s' is none of: sgd adam", kind);
+    if (!rule || !store) {
+        sp_fail(status, SP_ERR_VALUE, store ? "optimizer '%s' is none of: sgd adam" : "optimizer '%s': the store is NULL",
+                kind ? kind : "NULL");
         return NULL;
     }
     sp_optimizer *o = calloc(1, sizeof *o);
     bool ok = o;
     if (o)
-        *o = (sp_optimizer){ .lr = lr, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .store = store, .rule = rule };
+        *o = (sp_optimizer){ .lr = lr, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .store = store, .rule = rule,
+                             .size = sp_store_size(store) };
     for (int i = 0; ok && i < rule->slots; i++)
         ok = (o->slot[i] = sp_aligned_calloc((size_t)sp_store_size(store) * sizeof *o->slot[i])) != NULL;
     if (ok)
@@ -48,6 +50,15 @@ bool sp_step(sp_optimizer *o, sp_tape *t)
         return false;
     if (!o || sp_tape_store(t) != o->store) {
         sp_tape_fail(t, SP_ERR_VALUE, "optimizer: %s", o ? "made for another store than the tape's" : "NULL (could it be made?)");
+        return false;
+    }
+    if (sp_store_size(o->store) != o->size) {
+        sp_tape_fail(t, SP_ERR_STATE, "optimizer: made for %ld numbers, the store now has %ld", o->size,
+                     sp_store_size(o->store));
+        return false;
+    }
+    if (!(o->lr >= 0 && isfinite(o->lr))) {
+        sp_tape_fail(t, SP_ERR_VALUE, "optimizer: the learning rate is %g", o->lr);
         return false;
     }
     const sp_real *gradients = sp_gradients(t);

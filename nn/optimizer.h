@@ -1,6 +1,6 @@
 /* Optimizers. Each is one rule over the whole block of parameters.
 
-       sp_optimizer *adam = sp_optimizer_new(store, "adam", 2e-3);
+       sp_optimizer *adam = sp_optimizer_new(store, "adam", 2e-3, &status);
        ...
        sp_clip_norm(t, 5);
        sp_step(adam, t);
@@ -23,6 +23,7 @@ typedef struct sp_optimizer {
     /* private */
     sp_store *store;
     const struct sp_rule *rule;
+    long size;                          /* of the store when the optimizer was made */
     long steps;                         /* taken so far */
     sp_real *slot[2];                   /* what the rule remembers, in the layout of the parameters; NULL if not used */
 } sp_optimizer;
@@ -36,12 +37,13 @@ struct sp_rule {
 };
 extern const struct sp_rule sp_rule_sgd, sp_rule_adam;
 
-/* "sgd" or "adam". NULL without memory or for another name: status says which. */
+/* "sgd" or "adam", for the parameters that the store has now. NULL without memory or for another name: status says which. */
 sp_optimizer *sp_optimizer_new(sp_store *store, const char *kind, double lr, sp_status *status);
 void sp_optimizer_free(sp_optimizer *o);
 
 /* Changes the parameters by the gradients of the tape, then zeroes these. Does nothing, and returns false, if there is an
-   error on the tape, so a failed step changes no parameter. */
+   error on the tape, so a failed step changes no parameter. A parameter declared after the optimizer was made, and a
+   learning rate that is negative or not finite, are errors. */
 bool sp_step(sp_optimizer *o, sp_tape *t);
 
 /* Scales the gradients of the tape down to the Euclidean norm `most` if theirs is larger; returns the norm before. A norm

@@ -110,6 +110,8 @@ static void write_numbers(FILE *out, const sp_real *x, long n)
 bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status)
 {
     sp_file f;
+    if (!s || !path || (n > 0 && !metadata))
+        return sp_fail(status, SP_ERR_VALUE, "save: the %s is NULL", !s ? "store" : !path ? "path" : "metadata");
     char *header = header_text(s, n, metadata);
     if (!header)
         return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the header, or its metadata is not UTF-8", path);
@@ -256,11 +258,13 @@ static bool parse(sp_safetensors *f, size_t size, sp_status *status)
 sp_safetensors *sp_safetensors_open(const char *path, sp_status *status)
 {
     size_t size;
-    sp_safetensors *f = calloc(1, sizeof *f);
+    sp_safetensors *f = path ? calloc(1, sizeof *f) : NULL;
+    if (!path)
+        sp_fail(status, SP_ERR_VALUE, "open: the path is NULL");
     if (f)
         f->path = malloc(strlen(path) + 1);
     if (!f || !f->path) {
-        sp_fail(status, SP_ERR_MEMORY, "%s: out of memory", path);
+        sp_fail(status, SP_ERR_MEMORY, "%s: out of memory", path ? path : "");
     } else {
         strcpy(f->path, path);
         f->bytes = sp_file_read(path, &size, status);
@@ -283,7 +287,7 @@ void sp_safetensors_free(sp_safetensors *f)
 
 const char *sp_safetensors_get(const sp_safetensors *f, const char *key)
 {
-    return json_string_value(json_object_get(json_object_get(f->header, METADATA), key));
+    return f ? json_string_value(json_object_get(json_object_get(f->header, METADATA), key)) : NULL;
 }
 
 uint64_t sp_safetensors_bytes(const sp_safetensors *f)
@@ -325,6 +329,8 @@ bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status)
     struct tensor t;
     const char *name;
     json_t *entry;
+    if (!s || !f)
+        return sp_fail(status, SP_ERR_VALUE, "load: the %s is NULL", s ? "file" : "store");
     for (int i = 0; i < sp_store_count(s); i++)
         if (!match(f, sp_store_at(s, i), &t, status))
             return false;

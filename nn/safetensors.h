@@ -31,7 +31,8 @@ const char *sp_safetensors_get(const sp_safetensors *f, const char *key);
 uint64_t sp_safetensors_bytes(const sp_safetensors *f);
 
 /* Copies the file's tensors into the parameters of the same names. The file must hold exactly the parameters of the store,
-   with their shapes, as F32 or F64. Otherwise the store is unchanged and status says which tensor is wrong and how. */
+   with their shapes, as F32 or F64. Otherwise the store is unchanged and status says which tensor is wrong and how. A NULL file is the
+   error that sp_safetensors_open has put into status, so the two calls nest. */
 bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status);
 
 SP_END

@@ -36,14 +36,14 @@ struct sp_state {
 sp_state *sp_state_new(const sp_stack *stack, long batch)
 {
     long size = 0;
-    for (int l = 0; l < stack->layers; l++)
+    for (int l = 0; stack && l < stack->layers; l++)
         for (int i = 0; i < stack->cell[l].states; i++) {
             long one = sp_shape_size(SP_SHAPE(batch, stack->cell[l].width[i]));
             if (one < 1)
                 return NULL;
             size += one;
         }
-    sp_state *s = stack->layers ? calloc(1, sizeof *s + (size_t)size * sizeof *s->block) : NULL;
+    sp_state *s = size ? calloc(1, sizeof *s + (size_t)size * sizeof *s->block) : NULL;
     if (!s)
         return NULL;
     s->batch = batch;
@@ -86,7 +86,7 @@ static bool fits(const sp_state *carry, const sp_stack *stack, long batch)
 sp_tensor *sp_stack_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_state *carry)
 {
     sp_tensor *state[SP_MAX_LAYERS][SP_MAX_STATES] = { { NULL } };
-    if (stack->layers < 1)
+    if (!stack || stack->layers < 1)
         return sp_tape_fail(t, SP_ERR_VALUE, "stack: no layers (was it made?)");
     if (carry && sp_sound(xs) && !fits(carry, stack, sp_dim(xs, 1)))
         return sp_tape_fail(t, SP_ERR_SHAPE, "stack: the carried state, of %d layers and a batch of %ld, does not fit %d layers "

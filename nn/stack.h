@@ -14,6 +14,8 @@ typedef struct sp_stack {
     double dropout;                     /* between the layers, while training */
 } sp_stack;
 
+/* A stack of your own cells is made by hand: sp_stack mine = { .cell = { a, b }, .layers = 2 }. */
+
 /* Cells of one kind named as PyTorch names the layers of an nn.LSTM: "<scope>.weight_ih_l0", ... */
 sp_stack sp_stack_make(sp_store *s, const char *kind, const char *scope, long in, long hidden, int layers, double dropout);
 

@@ -22,7 +22,7 @@ static bool infer(sp_call *c, sp_status *s)
 
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
-    return sp_mul(t, sp_index(t, leaf[0], 1, 2), sp_index(t, leaf[0], -2, 0));
+    return sp_mul(t, sp_index(t, leaf[0], 1, 2), sp_index(t, leaf[0], -2, -3));
 }
 
 static const struct sp_probe probes[] = {
@@ -34,6 +34,7 @@ const sp_op sp_op_index = { "index", SP_OP_VIEW, infer, NULL, NULL, probes };
 
 sp_tensor *sp_index(sp_tape *t, sp_tensor *x, int axis, long at)
 {
-    struct attr a = { sp_axis_of(x, axis), at };
+    axis = sp_axis_of(x, axis);
+    struct attr a = { axis, at < 0 && at + sp_dim(x, axis) >= 0 ? at + sp_dim(x, axis) : at };
     return sp_record(t, &sp_op_index, 1, &x, &a, sizeof a);
 }

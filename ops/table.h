@@ -39,7 +39,7 @@ SP_OP(max,           sp_tensor *sp_max(sp_tape *t, sp_tensor *x, int axis))     
 
 /* ---- memory: the first four are views and cost nothing ---- */
 SP_OP(slice,         sp_tensor *sp_slice(sp_tape *t, sp_tensor *x, int axis, long from, long to))   /* indices from <= i < to of an axis */
-SP_OP(index,         sp_tensor *sp_index(sp_tape *t, sp_tensor *x, int axis, long at))               /* one index of an axis, which disappears */
+SP_OP(index,         sp_tensor *sp_index(sp_tape *t, sp_tensor *x, int axis, long at))               /* one index of an axis, which disappears; -1 is the last */
 SP_OP(transpose,     sp_tensor *sp_transpose(sp_tape *t, sp_tensor *x, int a, int b))               /* axes a and b change places */
 SP_OP(reshape,       sp_tensor *sp_reshape(sp_tape *t, sp_tensor *x, sp_shape shape))               /* the same elements, row-major; one size may be -1. A copy only where strides cannot do it */
 SP_OP(copy,          sp_tensor *sp_copy(sp_tape *t, sp_tensor *x))                                  /* x without gaps */

@@ -102,7 +102,7 @@ json command='"eval"' symbols="$(LC_ALL=C tr -d '\200-\277' <"$text" | wc -c | t
 printf 'the wheel\n\nwool Ж\n' | "$lm" score "$model" >"$work/out" 2>"$work/err" || fail 'score fails'
 json command='"score"' lines=3 log_probability
 [ "$(grep -c '^-[0-9.]*	' "$work/out")" -eq 3 ] || fail 'score does not print each line'
-[ "$(cat "$work/err")" = 'line 3: 1 symbols that the model has never seen' ] || fail 'score is silent about what it does not know'
+[ "$(cat "$work/err")" = 'lm: line 3: 1 symbol(s) that the model has never seen' ] || fail 'score is silent about what it does not know'
 
 # Words, ties, dropout, a text to validate on that has words of its own; also bytes that are not UTF-8.
 { cat "$text"; printf 'caf\351 caf\351\n'; } >"$work/latin"
@@ -170,6 +170,10 @@ printf '\002\0\0\0\0\0\0\0{}' >"$work/other"
 wrong 1 "$work/other: is a model of the kind 'unknown', not 'spindle.lm 1'" sample "$work/other"
 wrong 1 "--prime: the model has never seen 'Ж'" sample "$model" --prime 'the Ж'
 wrong 1 "$work/one/below: cannot be read: Not a directory" eval "$model" --data "$work/one/below"
+cp "$text" "$work/copy"
+wrong 1 "--log $work/copy is the file of --data" train --data "$work/copy" --log "$work/copy"
+wrong 1 "--out $work/./copy is the file of --data" train --data "$work/copy" --out "$work/./copy"
+cmp -s "$text" "$work/copy" || fail 'a text was overwritten'
 wrong 1 'evaluation needs 2 symbols or more, there are 1' eval "$model" --data "$work/one"
 
 # ---- places where nothing can be written: said before training begins --------

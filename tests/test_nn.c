@@ -466,22 +466,88 @@ static void wrong_cells(void)
     sp_state_free(carry);
 }
 
+#ifdef SP_FLOAT64
+#define WIDE_TEXT "16 numbers, the store now has 120"      /* each parameter rounded up to 64 bytes */
+#else
+#define WIDE_TEXT "32 numbers, the store now has 144"
+#endif
+
+static void null_layers(void)   { sp_linear_on(t, NULL, zeros(T, B, IN)); }
+static void null_cell(void)     { sp_unroll(t, NULL, zeros(T, B, IN), NULL); }
+static void null_stack(void)    { sp_stack_on(t, NULL, zeros(T, B, IN), NULL); }
+
+/* A step that gives y of another width than it says, and one that forgets its new state's width. */
+static sp_tensor *wide_step(sp_tape *tape, const void *self, sp_tensor *x, sp_tensor **state)
+{
+    (void)self;
+    return sp_concat(tape, 2, (sp_tensor *[]){ state[0], x }, 1);
+}
+
+static sp_tensor *drifting_step(sp_tape *tape, const void *self, sp_tensor *x, sp_tensor **state)
+{
+    (void)tape, (void)self;
+    sp_tensor *y = state[0];
+    state[0] = x;
+    return y;
+}
+
+static void wide_cell(void)
+{
+    sp_unroll(t, &(sp_cell){ .name = "wide", .step = wide_step, .states = 1, .width = { H } }, zeros(T, B, IN), NULL);
+}
+
+static void drifting_cell(void)
+{
+    sp_unroll(t, &(sp_cell){ .name = "drift", .step = drifting_step, .states = 1, .width = { H } }, zeros(T, B, IN), NULL);
+}
+
+static void late_parameter(void)
+{
+    sp_status status = { 0 };
+    sp_store *own = sp_store_new(1);
+    sp_linear_make(own, "first", 2, 2);
+    sp_optimizer *o = sp_optimizer_new(own, "adam", 0.1, &status);
+    sp_linear_make(own, "second", 9, 9);
+    sp_tape_free(t);
+    t = sp_tape_new(own);
+    sp_store_free(own);                 /* lives on until the tape goes */
+    sp_step(o, t);
+    sp_optimizer_free(o);
+}
+
+static void bad_rate(void)
+{
+    sp_optimizer *o = sp_optimizer_new(s, "sgd", NAN, NULL);
+    sp_step(o, t);
+    sp_optimizer_free(o);
+}
+
+static void no_optimizer(void)  { sp_step(NULL, t); }
+
 static const struct {
     void (*use)(void);
     const char *error;
 } uses[] = {
-    { wrong_width, "lstm: affine: [3,7] x [5,24]: inner 7 != 5" },
+    { wrong_width, "lstm: affine: [3,7] x [5,24]: inner 7 != 5 (lstm.weight_ih_l0, lstm.bias_ih_l0)" },
     { wrong_rank, "unroll: the input is [3,5], not [T,B,in]" },
     { no_sequence, "unroll: no input" },
-    { no_cell, "unroll: the cell has no step and 0 states" },
+    { no_cell, "unroll: the cell has no step (was it made?)" },
     { wrong_state, "unroll: state 1 of cell 'lstm' is [3,7], not [3,6]" },
     { no_stack, "stack: no layers (was it made?)" },
+    { null_layers, "linear: the layer is NULL" },
+    { null_cell, "unroll: the cell is NULL" },
+    { null_stack, "stack: no layers (was it made?)" },
+    { wide_cell, "wide: step: y is [3,11], not [3,6]" },
+    { drifting_cell, "drift: step: a new state is [3,5], not [3,6]" },
+    { late_parameter, "optimizer: made for " WIDE_TEXT },
+    { bad_rate, "optimizer: the learning rate is nan" },
+    { no_optimizer, "optimizer: NULL (could it be made?)" },
     { wrong_batch, "stack: the carried state, of 2 layers and a batch of 3, does not fit 2 layers and a batch of 4, or is of other cells" },
     { wrong_cells, "stack: the carried state, of 2 layers and a batch of 3, does not fit 2 layers and a batch of 3, or is of other cells" },
-    { stack_width, "l0.gru: affine: [3,7] x [5,18]: inner 7 != 5" },
-    { linear_width, "affine: [12,7] x [5,6]: inner 7 != 5" },
+    { stack_width, "l0.gru: affine: [3,7] x [5,18]: inner 7 != 5 (two.weight_ih_l0, two.bias_ih_l0)" },
+    { linear_width, "affine: [12,7] x [5,6]: inner 7 != 5 (linear.weight, linear.bias)" },
     { linear_none, "parameter: NULL (was its layer made?)" },
-    { embed_id, "embedding: id 4 at position 1 is not in 0..3" },
+    { embed_id, "embedding: id 4 at position 1 is not in 0..3 (embed.weight)" },
     { mse_shapes, "sub: [2,3,4] and [2,3,5] do not broadcast: 4 != 5" },
 };
 

@@ -459,6 +459,20 @@ START_TEST(device)
 }
 END_TEST
 
+/* NULLs are errors; a file that could not be opened may be handed on. */
+START_TEST(nulls)
+{
+    sp_status status = { 0 }, second = { 0 }, third = { 0 };
+    sp_store *s = blank_store(0);
+    ck_assert(!sp_store_load(s, sp_safetensors_open("/no/such/file", &status), &status));
+    ck_assert(strstr(status.message, "/no/such/file: cannot be read"));
+    ck_assert(!sp_store_save(NULL, path, 0, NULL, &second) && !strcmp(second.message, "save: the store is NULL"));
+    ck_assert(!sp_safetensors_open(NULL, &third) && !strcmp(third.message, "open: the path is NULL"));
+    ck_assert_ptr_null(sp_safetensors_get(NULL, "kind"));
+    sp_store_free(s);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("safetensors");
@@ -482,6 +496,7 @@ Suite *suite(void)
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_loop_test(c, bad_place, 0, sizeof places / sizeof *places);
     tcase_add_test(c, full_disk);
+    tcase_add_test(c, nulls);
     tcase_add_test(c, device);
     suite_add_tcase(all, c);
     return all;

@@ -66,17 +66,19 @@ START_TEST(feed_and_read)
 }
 END_TEST
 
+#define LIMITS " (at most 4 axes, none negative, at most 2^40 elements)"
+
 static const struct {
     sp_shape shape;
     const char *error;
 } bad_shapes[] = {
-    { { 1, { -1 } }, "feed: [-1] is not a shape" },
-    { { 2, { 0, -3 } }, "feed: [0,-3] is not a shape" },
-    { { 5, { 1, 1, 1, 1 } }, "feed: [1,1,1,1,...] is not a shape" },
-    { { -1, { 0 } }, "feed: [] is not a shape" },
-    { { 2, { 1L << 21, 1L << 20 } }, "feed: [2097152,1048576] is not a shape" },
+    { { 1, { -1 } }, "feed: [-1] is not a shape" LIMITS },
+    { { 2, { 0, -3 } }, "feed: [0,-3] is not a shape" LIMITS },
+    { { 5, { 1, 1, 1, 1 } }, "feed: [1,1,1,1,...] is not a shape" LIMITS },
+    { { -1, { 0 } }, "feed: [] is not a shape" LIMITS },
+    { { 2, { 1L << 21, 1L << 20 } }, "feed: [2097152,1048576] is not a shape" LIMITS },
     { { 4, { 1L << 62, 1L << 62, 1L << 62, 1L << 62 } },
-      "feed: [4611686018427387904,4611686018427387904,4611686018427387904,4611686018427387904] is not a shape" },
+      "feed: [4611686018427387904,4611686018427387904,4611686018427387904,4611686018427387904] is not a shape" LIMITS },
 };
 
 START_TEST(bad_shape)

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "nn/init.h"
+#include "nn/loss.h"
 #include "nn/safetensors.h"
 #include "ops/ops.h"
 #include "zoo/sampling.h"
@@ -77,11 +78,7 @@ sp_tensor *sp_lm_on(sp_tape *t, const sp_lm *m, const int *x, long steps, long b
 
 sp_tensor *sp_lm_loss(sp_tape *t, const sp_lm *m, const int *x, const int *y, long steps, long batch, sp_state *carry)
 {
-    long count = 0;
-    for (long i = 0; i < steps * batch; i++)
-        count += y[i] != SP_IGNORE;
-    sp_tensor *rows = sp_cross_entropy(t, sp_lm_on(t, m, x, steps, batch, carry), y, SP_IGNORE, NULL);
-    return sp_scale(t, sp_sum(t, rows, SP_ALL), 1.0 / (double)(count ? count : 1));
+    return sp_cross_entropy_mean(t, sp_lm_on(t, m, x, steps, batch, carry), y, SP_IGNORE);
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------------- */
@@ -140,7 +137,7 @@ sp_lm *sp_lm_load(const char *path, sp_status *status)
 {
     sp_status inner = { 0 };
     sp_safetensors *f = sp_safetensors_open(path, status);
-    const char *found = f ? sp_safetensors_get(f, "kind") : NULL;
+    const char *found = sp_safetensors_get(f, "kind");
     sp_lm *m = NULL;
     if (f && (!found || strcmp(found, kind))) {
         sp_fail(status, SP_ERR_FORMAT, "%s: is a model of the kind '%s', not '%s'", path, found ? found : "unknown", kind);

@@ -1,5 +1,6 @@
 #include "zoo/progress.h"
 
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,10 +30,17 @@ void sp_progress_begin(sp_progress *p, FILE *out)
     *p = (sp_progress){ .out = out, .terminal = out && isatty(fileno(out)), .began = sp_seconds() };
 }
 
+/* The width of a terminal: a longer line would wrap, and could not be drawn over. */
+static int columns(FILE *out)
+{
+    struct winsize size;
+    return ioctl(fileno(out), TIOCGWINSZ, &size) || !size.ws_col ? 80 : size.ws_col;
+}
+
 void sp_progress_show(sp_progress *p, const char *title, double part, double loss, long units)
 {
     enum { WIDTH = 20 };
-    char bar[WIDTH + 1], rate[32];
+    char bar[WIDTH + 1], rate[32], line[160];
     double now = sp_seconds(), spent = now - p->began;
     if (!p->terminal || (now - p->drawn < 0.1 && part < 1))
         return;
@@ -41,8 +49,9 @@ void sp_progress_show(sp_progress *p, const char *title, double part, double los
         bar[i] = i < (int)(part * WIDTH) ? '=' : i == (int)(part * WIDTH) ? '>' : ' ';
     bar[WIDTH] = '\0';
     long left = part > 0 ? (long)(spent / part - spent + 0.5) : 0;
-    fprintf(p->out, "\r\033[K%s [%s] %3.0f %%  loss %.3f  %s symbols/s  %ld:%02ld left", title, bar, 100 * part, loss,
-            sp_thousands(rate, spent > 0 ? (long)((double)units / spent) : 0), left / 60, left % 60);
+    snprintf(line, sizeof line, "%s [%s] %3.0f %%  loss %.3f  %s symbols/s  %ld:%02ld left", title, bar, 100 * part, loss,
+             sp_thousands(rate, spent > 0 ? (long)((double)units / spent) : 0), left / 60, left % 60);
+    fprintf(p->out, "\r\033[K%.*s", columns(p->out) - 1, line);
     fflush(p->out);
 }
 
