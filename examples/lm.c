@@ -44,6 +44,19 @@ static int report_error(const sp_status *status)
     return EXIT_FAILURE;
 }
 
+/* Reads the options. False if the program is to end now, with *code: after --help, or a mistake. */
+static bool parse(const sp_command *command, int argc, char **argv, const char **argument, int *code)
+{
+    sp_status status = { 0 };
+    sp_parsed parsed = sp_options_parse(command, argc, argv, argument, &status);
+    if (parsed == SP_PARSED_HELP)
+        sp_options_help(command, stdout);
+    if (parsed == SP_PARSED_WRONG)
+        report_error(&status);
+    *code = parsed == SP_PARSED_WRONG ? 2 : EXIT_SUCCESS;
+    return parsed == SP_PARSED;
+}
+
 /* The last line on standard output. */
 static int finish(sp_report *r)
 {
@@ -251,7 +264,7 @@ static void report_training(sp_report *j, const sp_training *x, const struct set
     sp_report_flag(j, "interrupted", x->interrupted);
 }
 
-static sp_parsed parse_train(struct settings *s, int argc, char **argv, sp_status *status)
+static bool parse_train(struct settings *s, int argc, char **argv, int *code)
 {
     char cells[64] = "";
     for (int i = 0; sp_cell_kind(i); i++)
@@ -280,12 +293,10 @@ static sp_parsed parse_train(struct settings *s, int argc, char **argv, sp_statu
     };
     const sp_command command = { "lm train", "Trains a language model on a text. Ctrl-C ends it and saves.\n"
                                  "The last line on standard output is a JSON object of the results, here as in all commands.", options, NULL };
-    sp_parsed parsed = sp_options_parse(&command, argc, argv, NULL, status);
-    if (parsed == SP_PARSED_HELP)
-        sp_options_help(&command, stdout);
+    bool ok = parse(&command, argc, argv, NULL, code);
     s->trainer.seed = (uint64_t)s->seed;
     s->trainer.log = s->log;
-    return parsed;
+    return ok;
 }
 
 static int train(int argc, char **argv)
@@ -295,11 +306,9 @@ static int train(int argc, char **argv)
     sp_status status = { 0 };
     sp_training result;
     size_t size, valid_size = 0;
-    sp_parsed parsed = parse_train(&s, argc, argv, &status);
-    if (parsed == SP_PARSED_WRONG)
-        report_error(&status);
-    if (parsed != SP_PARSED)
-        return parsed == SP_PARSED_WRONG ? 2 : 0;
+    int code;
+    if (!parse_train(&s, argc, argv, &code))
+        return code;
     char *text = check_files(&s, &status) ? sp_text_read(s.data, &size, &status) : NULL;
     char *valid = s.valid && text ? sp_text_read(s.valid, &valid_size, &status) : NULL;
     bool ok = text && (valid || !s.valid) && open_run(&r, text, size, valid, valid_size, &status)
@@ -367,6 +376,7 @@ static int sample(int argc, char **argv)
     long length = 400, seed = 1;
     double log_p;
     sp_sampling how = { .temperature = 0.8, .top_p = 1 };
+    int code;
     sp_status status = { 0 };
     const sp_option options[] = {
         { "prime", SP_OPTION_TEXT, &prime, .argument = "TEXT", .help = "what to go on from; else a new line" },
@@ -378,11 +388,8 @@ static int sample(int argc, char **argv)
         { 0 }
     };
     const sp_command command = { "lm sample", "Lets a model write.", options, "MODEL" };
-    sp_parsed parsed = sp_options_parse(&command, argc, argv, &model, &status);
-    if (parsed == SP_PARSED_HELP)
-        sp_options_help(&command, stdout);
-    if (parsed != SP_PARSED)
-        return parsed == SP_PARSED_WRONG ? report_error(&status), 2 : 0;
+    if (!parse(&command, argc, argv, &model, &code))
+        return code;
     how.seed = (uint64_t)seed;
     sp_lm *m = sp_lm_load(model, &status);
     bool ok = m && write_sample(m, prime, &how, length, &log_p, &status);
@@ -403,6 +410,7 @@ static int eval(int argc, char **argv)
 {
     const char *model, *data = NULL;
     long batch = 20;
+    int code;
     sp_status status = { 0 };
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .required = true, .help = "text to measure" },
@@ -410,11 +418,8 @@ static int eval(int argc, char **argv)
         { 0 }
     };
     const sp_command command = { "lm eval", "Measures how well a model predicts a text.", options, "MODEL" };
-    sp_parsed parsed = sp_options_parse(&command, argc, argv, &model, &status);
-    if (parsed == SP_PARSED_HELP)
-        sp_options_help(&command, stdout);
-    if (parsed != SP_PARSED)
-        return parsed == SP_PARSED_WRONG ? report_error(&status), 2 : 0;
+    if (!parse(&command, argc, argv, &model, &code))
+        return code;
     size_t size;
     sp_ids ids = { 0 };
     double nats = NAN;
@@ -466,15 +471,13 @@ static int score(int argc, char **argv)
     size_t room = 0;
     long lines = 0, unknown;
     double log_p, sum = 0;
+    int code;
     sp_status status = { 0 };
     const sp_option options[] = { { 0 } };
     const sp_command command = { "lm score", "Reads lines from standard input and prints before each its log-probability "
                                  "(nats) as a whole line.", options, "MODEL" };
-    sp_parsed parsed = sp_options_parse(&command, argc, argv, &model, &status);
-    if (parsed == SP_PARSED_HELP)
-        sp_options_help(&command, stdout);
-    if (parsed != SP_PARSED)
-        return parsed == SP_PARSED_WRONG ? report_error(&status), 2 : 0;
+    if (!parse(&command, argc, argv, &model, &code))
+        return code;
     sp_lm *m = sp_lm_load(model, &status);
     for (ssize_t n; m && (n = getline(&line, &room, stdin)) >= 0; lines++) {
         n -= n && line[n - 1] == '\n';
@@ -554,6 +557,7 @@ static int demo(int argc, char **argv)
     const char *directory = "demo";
     struct settings s = defaults();
     struct run r = { .settings = &s };
+    int code;
     sp_status status = { 0 };
     s.trainer.epochs = 12;
     const sp_option options[] = {
@@ -563,11 +567,8 @@ static int demo(int argc, char **argv)
     };
     const sp_command command = { "lm demo", "Trains on Spindle's own source for about a minute, and shows what it learned.",
                                  options, NULL };
-    sp_parsed parsed = sp_options_parse(&command, argc, argv, NULL, &status);
-    if (parsed == SP_PARSED_HELP)
-        sp_options_help(&command, stdout);
-    if (parsed != SP_PARSED)
-        return parsed == SP_PARSED_WRONG ? report_error(&status), 2 : 0;
+    if (!parse(&command, argc, argv, NULL, &code))
+        return code;
     char *model = join(directory, "lm.safetensors"), *log = join(directory, "log.jsonl");
     char *graph = join(directory, "graph.dot"), *svg = join(directory, "graph.svg");
     bool ok = model && log && graph && svg;

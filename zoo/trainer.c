@@ -99,7 +99,7 @@ static bool validate(struct trainer *r)
 static bool keep_best(struct trainer *r)
 {
     sp_training *x = r->result;
-    if (x->saved && !(x->valid_loss < x->best_loss || isnan(x->best_loss)))
+    if (x->saved && !(x->valid_loss < x->best_loss))
         return true;
     x->best_loss = x->valid_loss;
     x->best_epoch = x->interrupted ? 0 : x->epochs;
