@@ -17,6 +17,7 @@
 #include "nn/linear.h"
 #include "nn/embed.h"
 #include "nn/cell.h"
+#include "nn/scan.h"
 #include "nn/stack.h"
 #include "nn/loss.h"
 #include "nn/optimizer.h"

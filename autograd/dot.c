@@ -7,6 +7,8 @@ static const char *node_name(const sp_tensor *x, char text[32])
 {
     if (!x->id)
         snprintf(text, 32, "p%d", x->buffer->param->index);
+    else if (x->node)
+        snprintf(text, 32, "t%ld", x->node->output->id);
     else
         snprintf(text, 32, "t%ld", x->id);
     return text;

@@ -21,8 +21,12 @@ typedef struct sp_call {
 } sp_call;
 
 enum {
-    SP_OP_VIEW   = 1,           /* y is x[0]'s memory seen otherwise: infer sets all of y; no forward, no backward */
-    SP_OP_RANDOM = 2            /* draws random numbers: the tape fills in the key */
+    SP_OP_VIEW     = 1,         /* y is x[0]'s memory seen otherwise: infer sets all of y; no forward, no backward */
+    SP_OP_RANDOM   = 2,         /* draws random numbers: the tape fills in the key */
+    SP_OP_ROWS     = 4,         /* row i (of the leading axis) of y and saved is made of row i of the inputs alone */
+    SP_OP_ELEMENTS = 8,         /* and broadcasts: inputs of lower rank, or with a leading 1, are shared by all rows */
+    SP_OP_AXIS     = 16,        /* only if the axis that attr begins with, an int, is not the leading one */
+    SP_OP_SHARED   = 32         /* SP_OP_SHARED << i: a matrix or vector as input i is shared by all rows (a weight) */
 };
 
 /* How an operation is tested: leaves drawn uniformly from [low, high), and what is built on them. Without build it is the
@@ -55,6 +59,7 @@ struct sp_buffer {
     long size;
     bool wants_grad;
     const sp_param *param;      /* the parameter whose values they are, or NULL */
+    long row;                   /* of a traced value: numbers from row to row; else 0 */
 };
 
 struct sp_node;
@@ -81,8 +86,35 @@ struct sp_node {
     sp_tensor *output;
     sp_tensor **input;          /* [call.inputs] */
     const struct sp_scope *scope;
+    int mark;                   /* for whoever walks over nodes */
     sp_call call;
+
+    /* A node that stands for many (nn/scan.c) has its own way back, and the operations it stands for. */
+    bool (*sweep)(sp_tape *t, struct sp_node *n);
+    const struct sp_node *program;
 };
+
+/* A step function that is being traced: operations on placeholders are noted down instead of run. Placeholders, and what
+   depends on them, have rows; their memory is for all time steps at once. */
+struct sp_trace {
+    long rows;                  /* of a placeholder: the leading axis */
+    long all;                   /* rows of all time steps together */
+    long before, behind;        /* room for more rows, in front of and behind those */
+    struct sp_node *last;       /* what was noted down, newest first */
+    int nodes;
+};
+
+/* Begins (NULL: ends) a trace. Reading a traced value is an error of the tape. */
+void sp_tape_trace(sp_tape *t, struct sp_trace *trace);
+
+/* Puts a node of the caller's on the tape, with one output or more that point to it. */
+void sp_tape_append(sp_tape *t, struct sp_node *n);
+
+/* The gradient of a buffer, made and cleared at the first call. False without memory. */
+bool sp_need_grad(sp_tape *t, struct sp_buffer *b);
+
+/* True while operations are recorded. */
+bool sp_tape_recording(const sp_tape *t);
 
 /* Runs an operation on inputs and records it; attr is copied. The way every constructor ends. */
 sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr, size_t bytes);

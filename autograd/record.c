@@ -87,6 +87,90 @@ static sp_tensor *new_output(sp_tape *t, const sp_op *op, struct sp_node *n, boo
     return y;
 }
 
+/* ---- tracing --------------------------------------------------------------------------------------------------- */
+
+static bool is_traced(const struct sp_node *n)
+{
+    for (int i = 0; i < n->call.inputs; i++)
+        if (n->input[i]->buffer->row)
+            return true;
+    return false;
+}
+
+/* Does a view have rows that follow each other as those of its buffer do, perhaps each cut into several? */
+static bool has_rows(const sp_view *v, long rows, long row)
+{
+    long leading = v->shape.rank ? v->shape.dim[0] : 0;
+    return rows > 0 && leading >= rows && leading % rows == 0 && v->stride[0] * (leading / rows) == row;
+}
+
+/* May it be run on any rows by themselves, on one time step as well as on all? */
+static bool acts_on_rows(const struct sp_node *n)
+{
+    const sp_op *op = n->op;
+    const sp_call *c = &n->call;
+    if (!(op->flags & SP_OP_ROWS) || ((op->flags & SP_OP_AXIS) && *(const int *)c->attr == 0))
+        return false;
+    for (int i = 0; i < c->inputs; i++) {
+        if (!n->input[i]->buffer->row)
+            continue;
+        if ((op->flags & SP_OP_SHARED << i) && c->x[i].shape.rank <= 2)
+            return false;
+        if ((op->flags & SP_OP_ELEMENTS) && c->x[i].shape.rank != c->y.shape.rank)
+            return false;
+    }
+    return true;
+}
+
+/* Takes the memory of a traced operation's results for all time, and notes the operation down. */
+static sp_tensor *note_down(sp_tape *t, struct sp_node *n, bool wants_grad)
+{
+    struct sp_trace *trace = t->trace;
+    sp_call *c = &n->call;
+    const bool view = n->op->flags & SP_OP_VIEW;
+    const long width = sp_shape_size(c->y.shape) / (trace->rows ? trace->rows : 1);
+    const long saved = sp_shape_size(c->saved.shape) / (trace->rows ? trace->rows : 1);
+    sp_view y = view ? c->y : sp_view_of(NULL, c->y.shape);
+    if ((!view && !acts_on_rows(n)) || !has_rows(&y, trace->rows, view ? n->input[0]->buffer->row : width))
+        return sp_tape_fail(t, SP_ERR_STATE, "scan: '%s' does not act on each row alone; use sp_unroll", n->op->name);
+    sp_tensor *out = sp_tensor_take(t, view ? SP_SHAPE(0) : SP_SHAPE(trace->before + trace->all + trace->behind, width));
+    if (!out)
+        return &t->poison;
+    if (view) {
+        out->buffer = n->input[0]->buffer;
+        out->view = y;
+    } else {
+        out->buffer->row = width;
+        out->buffer->wants_grad = wants_grad && !t->paused && n->op->backward;
+        out->view = sp_view_of(out->buffer->data + trace->before * width, c->y.shape);
+        c->y = out->view;
+    }
+    if (c->saved.shape.rank) {
+        sp_real *room = sp_tape_take(t, (size_t)(trace->all * saved) * sizeof *room);
+        if (!room)
+            return &t->poison;
+        c->saved = sp_view_of(room, c->saved.shape);
+    }
+    if (n->op->flags & SP_OP_RANDOM)
+        c->key = (sp_key){ t->seed, sp_hash(t->place, t->draws++), t->step, t->time };
+    n->output = out;
+    out->node = n;
+    n->previous = trace->last;
+    trace->last = n;
+    trace->nodes++;
+    return out;
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+void sp_tape_append(sp_tape *t, struct sp_node *n)
+{
+    n->scope = t->scope;
+    n->previous = t->last;
+    t->last = n;
+    t->nodes++;
+}
+
 sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr, size_t bytes)
 {
     bool wants_grad;
@@ -102,6 +186,8 @@ sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *
         return &t->poison;
     if (!gather_inputs(t, op, n, input, &wants_grad) || !infer_shapes(t, op, n))
         return &t->poison;
+    if (t->trace && is_traced(n))
+        return note_down(t, n, wants_grad);
     sp_tensor *y = new_output(t, op, n, wants_grad);
     if (!y)
         return &t->poison;
@@ -112,9 +198,7 @@ sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *
     if (!t->paused) {
         n->output = y;
         y->node = n;
-        n->previous = t->last;
-        t->last = n;
-        t->nodes++;
+        sp_tape_append(t, n);
     }
     return y;
 }
@@ -140,7 +224,7 @@ void sp_zero_grad(sp_tape *t)
         memset(t->gradients, 0, (size_t)sp_store_size(t->store) * sizeof *t->gradients);
 }
 
-static bool need_grad(sp_tape *t, struct sp_buffer *b)
+bool sp_need_grad(sp_tape *t, struct sp_buffer *b)
 {
     size_t bytes = (size_t)b->size * sizeof *b->grad;
     if (!b->grad && (b->grad = sp_tape_take(t, bytes)))
@@ -151,10 +235,14 @@ static bool need_grad(sp_tape *t, struct sp_buffer *b)
 static bool sweep_node(sp_tape *t, struct sp_node *n)
 {
     sp_call *c = &n->call;
+    if (n->sweep)
+        return n->sweep(t, n);
+    if (!n->op->backward || !n->output->buffer->wants_grad || !n->output->buffer->grad)
+        return true;
     for (int i = 0; i < c->inputs; i++) {
         sp_tensor *x = n->input[i];
         if (x->buffer->wants_grad) {
-            if (!need_grad(t, x->buffer))
+            if (!sp_need_grad(t, x->buffer))
                 return false;
             c->dx[i] = sp_grad_view(x);
         }
@@ -178,12 +266,12 @@ bool sp_backward(sp_tape *t, sp_tensor *loss)
         sp_tape_fail(t, SP_ERR_STATE, "backward: ran already on this recording; reset the tape first");
     else if (!loss->buffer->wants_grad)
         sp_tape_fail(t, SP_ERR_STATE, "backward: the loss depends on no parameter or variable, or recording was off");
-    if (!sp_ok(t) || !sp_gradients(t) || !need_grad(t, loss->buffer))
+    if (!sp_ok(t) || !sp_gradients(t) || !sp_need_grad(t, loss->buffer))
         return false;
     t->swept = true;
     *sp_grad_view(loss).data += 1;
     for (struct sp_node *n = t->last; n; n = n->previous)
-        if (n->op->backward && n->output->buffer->wants_grad && n->output->buffer->grad && !sweep_node(t, n))
+        if (!sweep_node(t, n))
             return false;
     return true;
 }

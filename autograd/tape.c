@@ -135,6 +135,11 @@ void sp_tape_set_training(sp_tape *t, bool on)
         t->evaluating = !on;
 }
 
+bool sp_tape_recording(const sp_tape *t)
+{
+    return t && !t->paused;
+}
+
 bool sp_tape_training(const sp_tape *t)
 {
     return t && !t->evaluating;
@@ -161,6 +166,11 @@ size_t sp_tape_bytes(const sp_tape *t)
 sp_store *sp_tape_store(const sp_tape *t)
 {
     return t ? t->store : NULL;
+}
+
+void sp_tape_trace(sp_tape *t, struct sp_trace *trace)
+{
+    t->trace = trace;
 }
 
 const struct sp_node *sp_tape_last(const sp_tape *t)

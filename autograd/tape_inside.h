@@ -43,6 +43,7 @@ struct sp_tape {
     sp_tensor poison;
     struct sp_buffer nothing;   /* what poison is a view of */
     sp_status status;
+    struct sp_trace *trace;     /* while a step function is traced */
 };
 
 /* A tensor with a buffer of its own, its values not set; NULL without memory: the tape then has the error. */

@@ -86,9 +86,21 @@ long sp_dim(const sp_tensor *x, int axis)
     return axis >= 0 && axis < s.rank ? s.dim[axis] : 0;
 }
 
+/* A value that is not there: its operation was noted down, not run. */
+static bool has_value(const sp_tensor *x)
+{
+    if (!sp_sound(x))
+        return false;
+    if (x->buffer->row && x->tape->trace) {
+        sp_tape_fail(x->tape, SP_ERR_STATE, "scan: the step reads a value, which is not known while it is traced; use sp_unroll");
+        return false;
+    }
+    return true;
+}
+
 sp_real sp_item(const sp_tensor *x)
 {
-    return sp_sound(x) && sp_shape_size(x->view.shape) == 1 ? *x->view.data : (sp_real)NAN;
+    return has_value(x) && sp_shape_size(x->view.shape) == 1 ? *x->view.data : (sp_real)NAN;
 }
 
 /* Copies a view row-major into out. */
@@ -111,7 +123,7 @@ static void read_view(sp_view v, sp_real *out)
 
 bool sp_read(const sp_tensor *x, sp_real *out)
 {
-    if (!sp_sound(x) || !out)
+    if (!has_value(x) || !out)
         return false;
     read_view(x->view, out);
     return true;

@@ -1,5 +1,7 @@
 #include "nn/stack.h"
 
+#include "nn/scan.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +100,7 @@ sp_tensor *sp_stack_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_stat
             state[l][i] = sp_feed(t, carry->layer[l].values[i], carry->layer[l].shape[i]);
         if (l)
             xs = sp_dropout(t, xs, stack->dropout);
-        xs = sp_unroll(t, &stack->cell[l], xs, state[l]);
+        xs = sp_scan(t, &stack->cell[l], xs, state[l]);
         sp_scope_pop(t);
     }
     for (int l = 0; carry && sp_ok(t) && l < stack->layers; l++)        /* all of them move on, or none */

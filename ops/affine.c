@@ -56,7 +56,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_affine = { "affine", 0, infer, forward, backward, probes };
+const sp_op sp_op_affine = { "affine", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_SHARED << 2, infer, forward, backward, probes };
 
 sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *b)
 {

@@ -66,7 +66,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_concat = { "concat", 0, infer, forward, backward, probes };
+const sp_op sp_op_concat = { "concat", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, probes };
 
 sp_tensor *sp_concat(sp_tape *t, int n, sp_tensor *const *x, int axis)
 {

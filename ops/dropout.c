@@ -47,7 +47,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_dropout = { "dropout", SP_OP_RANDOM, infer, forward, backward, probes };
+const sp_op sp_op_dropout = { "dropout", SP_OP_RANDOM | SP_OP_ROWS, infer, forward, backward, probes };
 
 sp_tensor *sp_dropout(sp_tape *t, sp_tensor *x, double p)
 {

@@ -72,7 +72,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_gru_gates = { "gru_gates", 0, infer, forward, backward, probes };
+const sp_op sp_op_gru_gates = { "gru_gates", SP_OP_ROWS, infer, forward, backward, probes };
 
 sp_tensor *sp_gru_gates(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *h)
 {

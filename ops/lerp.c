@@ -22,7 +22,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_lerp = { "lerp", 0, sp_infer_broadcast, forward, backward, probes };
+const sp_op sp_op_lerp = { "lerp", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, probes };
 
 sp_tensor *sp_lerp(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *w)
 {

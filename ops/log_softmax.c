@@ -44,7 +44,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_log_softmax = { "log_softmax", 0, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_log_softmax = { "log_softmax", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
 
 sp_tensor *sp_log_softmax(sp_tape *t, sp_tensor *x)
 {

@@ -68,7 +68,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_max = { "max", 0, infer, forward, backward, probes };
+const sp_op sp_op_max = { "max", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, probes };
 
 sp_tensor *sp_max(sp_tape *t, sp_tensor *x, int axis)
 {

@@ -43,7 +43,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_maximum = { "maximum", 0, sp_infer_broadcast, forward, backward, probes };
+const sp_op sp_op_maximum = { "maximum", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, probes };
 
 sp_tensor *sp_maximum(sp_tape *t, sp_tensor *a, sp_tensor *b)
 {

@@ -56,7 +56,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_mean = { "mean", 0, infer, forward, backward, probes };
+const sp_op sp_op_mean = { "mean", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, probes };
 
 sp_tensor *sp_mean(sp_tape *t, sp_tensor *x, int axis)
 {

@@ -16,7 +16,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_relu = { "relu", 0, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_relu = { "relu", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
 
 sp_tensor *sp_relu(sp_tape *t, sp_tensor *x)
 {

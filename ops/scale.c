@@ -28,7 +28,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_scale = { "scale", 0, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_scale = { "scale", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
 
 sp_tensor *sp_scale(sp_tape *t, sp_tensor *x, double k)
 {

@@ -17,7 +17,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_sigmoid = { "sigmoid", 0, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_sigmoid = { "sigmoid", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
 
 sp_tensor *sp_sigmoid(sp_tape *t, sp_tensor *x)
 {

@@ -21,7 +21,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_sub = { "sub", 0, sp_infer_broadcast, forward, backward, probes };
+const sp_op sp_op_sub = { "sub", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, probes };
 
 sp_tensor *sp_sub(sp_tape *t, sp_tensor *a, sp_tensor *b)
 {

@@ -43,7 +43,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_sum = { "sum", 0, infer, forward, backward, probes };
+const sp_op sp_op_sum = { "sum", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, probes };
 
 sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis)
 {

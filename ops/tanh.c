@@ -17,7 +17,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_tanh = { "tanh", 0, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_tanh = { "tanh", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
 
 sp_tensor *sp_tanh(sp_tape *t, sp_tensor *x)
 {

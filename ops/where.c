@@ -26,7 +26,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_where = { "where", 0, sp_infer_broadcast, forward, backward, probes };
+const sp_op sp_op_where = { "where", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, probes };
 
 sp_tensor *sp_where(sp_tape *t, sp_tensor *mask, sp_tensor *a, sp_tensor *b)
 {

@@ -1,0 +1,315 @@
+/* sp_scan against its slow twin sp_unroll: the same outputs, final states and gradients, for every cell. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/linear.h"
+#include "nn/scan.h"
+#include "ops/ops.h"
+#include "tests/suite.h"
+
+enum { IN = 5, H = 6, MOST = 40 };
+
+static sp_store *s;
+
+/* ---- cells of a user's ----------------------------------------------------------------------------------------- */
+
+static struct mine {
+    sp_linear a, b, c, d;
+    sp_param *gain;
+    long batch;
+} mine;
+
+/* An LSTM from plain operations. */
+static sp_tensor *plain_lstm(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **state)
+{
+    const struct mine *m = self;
+    sp_tensor *g[4], *sum = sp_add(t, sp_linear_on(t, &m->a, x), sp_linear_on(t, &m->b, state[0]));
+    sp_split(t, sum, -1, 4, g);
+    state[1] = sp_add(t, sp_mul(t, sp_sigmoid(t, g[1]), state[1]), sp_mul(t, sp_sigmoid(t, g[0]), sp_tanh(t, g[2])));
+    return state[0] = sp_mul(t, sp_sigmoid(t, g[3]), sp_tanh(t, state[1]));
+}
+
+/* The minimal gated unit: the state goes through a product before a product. */
+static sp_tensor *mgu(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    sp_tensor *f = sp_sigmoid(t, sp_add(t, sp_linear_on(t, &m->c, x), sp_linear_on(t, &m->d, *h)));
+    sp_tensor *c = sp_tanh(t, sp_add(t, sp_linear_on(t, &m->c, x), sp_linear_on(t, &m->d, sp_mul(t, f, *h))));
+    return *h = sp_lerp(t, *h, c, f);
+}
+
+/* What y needs and the state does not: an output of another width behind the loop, from the old state and the new. */
+static sp_tensor *projecting(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    sp_tensor *old = *h;
+    *h = sp_tanh(t, sp_add(t, sp_linear_on(t, &m->c, x), sp_mul(t, old, sp_param_on(t, m->gain))));
+    return sp_softmax(t, sp_linear_on(t, &m->b, sp_sub(t, *h, old)));
+}
+
+/* Random numbers before the loop, in it, and behind it. */
+static sp_tensor *dropping(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    sp_tensor *in = sp_linear_on(t, &m->c, sp_dropout(t, x, 0.3));
+    *h = sp_tanh(t, sp_add(t, in, sp_linear_on(t, &m->d, sp_dropout(t, *h, 0.5))));
+    return sp_dropout(t, *h, 0.25);
+}
+
+/* A constant with a row for each of the batch. */
+static sp_tensor *row_constants(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    sp_real rows[MOST * H];
+    for (int i = 0; i < MOST * H; i++)
+        rows[i] = (sp_real)(i % 7) / 7;
+    sp_tensor *c = sp_mul(t, sp_feed(t, rows, SP_SHAPE(m->batch, H)), sp_param_on(t, m->gain));
+    sp_tensor *in = sp_concat(t, 2, (sp_tensor *[]){ sp_slice(t, sp_linear_on(t, &m->c, x), 1, 0, 2), sp_slice(t, c, 1, 2, H) }, 1);
+    return *h = sp_tanh(t, sp_add(t, sp_mul(t, c, *h), in));
+}
+
+/* States that are not columns of something computed: the input itself, the other state, the same thing twice. */
+static sp_tensor *odd_states(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **state)
+{
+    const struct mine *m = self;
+    sp_tensor *h = sp_tanh(t, sp_add(t, sp_linear_on(t, &m->c, x), sp_linear_on(t, &m->d, state[1])));
+    sp_tensor *input = x;
+    state[0] = sp_slice(t, state[3], 1, 0, IN);
+    state[1] = h;
+    state[2] = h;
+    state[3] = sp_concat(t, 2, (sp_tensor *[]){ input, sp_slice(t, state[2], 1, 0, 1) }, 1);
+    return state[0];
+}
+
+/* Rows cut into several and put together again; reductions and normalisation along them. */
+static sp_tensor *folding(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    sp_tensor *parts = sp_softmax(t, sp_reshape(t, sp_linear_on(t, &m->d, *h), SP_SHAPE(m->batch, 2, H / 2)));
+    sp_tensor *sum = sp_sum(t, sp_transpose(t, parts, 1, 2), 2), *mean = sp_mean(t, x, 1);
+    sp_tensor *wide = sp_concat(t, 2, (sp_tensor *[]){ sum, sp_max(t, parts, 1) }, 1);
+    return *h = sp_tanh(t, sp_mul(t, wide, sp_add(t, sp_linear_on(t, &m->c, x), sp_reshape(t, mean, SP_SHAPE(m->batch, 1)))));
+}
+
+/* Products of rows with rows, as attention has them. */
+static sp_tensor *outer(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    sp_tensor *column = sp_reshape(t, *h, SP_SHAPE(m->batch, H, 1)), *row = sp_reshape(t, sp_linear_on(t, &m->c, x), SP_SHAPE(m->batch, 1, H));
+    sp_tensor *product = sp_matmul(t, sp_matmul(t, column, row), sp_reshape(t, sp_linear_on(t, &m->d, *h), SP_SHAPE(m->batch, H, 1)));
+    return *h = sp_tanh(t, sp_add(t, sp_linear_on(t, &m->c, x), sp_reshape(t, product, SP_SHAPE(m->batch, H))));
+}
+
+static sp_cell cell_of(int i)
+{
+    static const struct sp_cell own[] = {
+        { .name = "plain_lstm", .step = plain_lstm, .states = 2, .width = { H, H } },
+        { .name = "mgu", .step = mgu, .states = 1, .width = { H } },
+        { .name = "projecting", .step = projecting, .out = 4 * H, .states = 1, .width = { H } },
+        { .name = "dropping", .step = dropping, .states = 1, .width = { H } },
+        { .name = "row_constants", .step = row_constants, .states = 1, .width = { H } },
+        { .name = "odd_states", .step = odd_states, .out = IN, .states = 4, .width = { IN, H, H, H } },
+        { .name = "folding", .step = folding, .states = 1, .width = { H } },
+        { .name = "outer", .step = outer, .states = 1, .width = { H } },
+    };
+    if (sp_cell_kind(i))
+        return sp_cell_make(s, sp_cell_kind(i), "cell", 0, IN, H);
+    for (int k = 0; sp_cell_kind(k); k++)
+        i--;
+    sp_cell cell = i < (int)(sizeof own / sizeof *own) ? own[i] : (sp_cell){ 0 };
+    cell.self = &mine;
+    return cell;
+}
+
+static int cells(void)
+{
+    int n = 0;
+    s = sp_store_new(1);
+    while (cell_of(n).name) {
+        n++;
+        sp_store_free(s);
+        s = sp_store_new(1);
+    }
+    sp_store_free(s);
+    return n;
+}
+
+/* ---- both ways ------------------------------------------------------------------------------------------------- */
+
+typedef sp_tensor *runner(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state);
+
+/* Outputs, final states and all gradients, one after the other. */
+struct result {
+    sp_real *value;
+    long n;
+    long length;                /* of the tape */
+};
+
+static void add_tensor(struct result *r, const sp_tensor *x, bool grad)
+{
+    long n = sp_shape_size(sp_shape_get(x));
+    r->value = realloc(r->value, (size_t)(r->n + n + 1) * sizeof *r->value);
+    ck_assert(grad ? sp_read_grad(x, r->value + r->n) : sp_read(x, r->value + r->n));
+    r->n += n;
+}
+
+static struct result run(runner *way, const sp_cell *cell, long T, long B, const sp_param *xs, sp_param *const *initial)
+{
+    struct result r = { 0 };
+    sp_tensor *state[SP_MAX_STATES];
+    sp_tape *t = sp_tape_new(s);
+    sp_tape_seed(t, 3, 1);
+    for (int i = 0; i < cell->states; i++)
+        state[i] = sp_param_on(t, initial[i]);
+    sp_tensor *ys = way(t, cell, sp_reshape(t, sp_param_on(t, xs), SP_SHAPE(T, B, IN)), state);
+    r.length = sp_tape_length(t);
+    /* a loss that feels every output differently, and the final states, and one output twice */
+    long n = sp_shape_size(sp_shape_get(ys));
+    sp_real *weight = malloc((size_t)n * sizeof *weight);
+    sp_random_uniform((sp_key){ .place = 5 }, n, weight, -1, 1);
+    sp_tensor *loss = sp_sum(t, sp_mul(t, ys, sp_feed(t, weight, sp_shape_get(ys))), SP_ALL);
+    for (int i = 0; i < cell->states; i++)
+        loss = sp_add(t, loss, sp_sum(t, sp_mul(t, state[i], state[i]), SP_ALL));
+    loss = sp_add(t, loss, sp_sum(t, sp_index(t, ys, 0, -1), SP_ALL));
+    sp_backward(t, loss);
+    ck_assert_msg(sp_ok(t), "%s: %s", cell->name, sp_error(t));
+    add_tensor(&r, ys, false);
+    for (int i = 0; i < cell->states; i++)
+        add_tensor(&r, state[i], false);
+    for (int i = 0; i < sp_store_count(s); i++)
+        add_tensor(&r, sp_param_on(t, sp_store_at(s, i)), true);
+    free(weight);
+    sp_tape_free(t);
+    return r;
+}
+
+static void compare(int which, long T, long B)
+{
+    sp_param *initial[SP_MAX_STATES], *xs;
+    s = sp_store_new(7);
+    sp_cell cell = cell_of(which);
+    mine = (struct mine){ sp_linear_make(s, "a", IN, 4 * H), sp_linear_make(s, "b", H, 4 * H), sp_linear_make(s, "c", IN, H),
+                          sp_linear_make(s, "d", H, H), sp_store_add(s, SP_SHAPE(H), "gain"), B };
+    xs = sp_store_add(s, SP_SHAPE(T * B * IN), "xs");
+    for (int i = 0; i < cell.states; i++)
+        initial[i] = sp_store_add(s, SP_SHAPE(B, cell.width[i]), "initial%d", i);
+    for (int i = 0; i < sp_store_count(s); i++) {
+        sp_param *p = sp_store_at(s, i);
+        sp_random_uniform(sp_param_key(p), sp_shape_size(p->shape), sp_param_values(p), -0.7, 0.7);
+    }
+    struct result slow = run(sp_unroll, &cell, T, B, xs, initial), fast = run(sp_scan, &cell, T, B, xs, initial);
+    double worst = 0, largest = 0;
+    ck_assert_int_eq(slow.n, fast.n);
+    for (long i = 0; i < slow.n; i++) {
+        largest = fmax(largest, fabs((double)slow.value[i]));
+        worst = fmax(worst, fabs((double)slow.value[i] - (double)fast.value[i]));
+    }
+    /* the same products in another order of summation: rounding only */
+    ck_assert_msg(worst <= WIDE(1e-10, 1e-5) * largest, "%s, T = %ld, B = %ld: %.2e of %.2e", cell.name, T, B, worst, largest);
+    free(slow.value);
+    free(fast.value);
+    sp_store_free(s);
+}
+
+START_TEST(twins)
+{
+    const long T[] = { 1, 2, 37 }, B[] = { 1, 2, 5, 6 };
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 4; k++)
+            compare(_i, T[i], B[k]);
+}
+END_TEST
+
+/* ---- the tape -------------------------------------------------------------------------------------------------- */
+
+START_TEST(entries_do_not_depend_on_time)
+{
+    long length[2];
+    for (int i = 0; i < 2; i++) {
+        s = sp_store_new(1);
+        sp_cell lstm = sp_lstm_make(s, "lstm", 0, 2, 3);
+        sp_tape *t = sp_tape_new(s);
+        sp_scan(t, &lstm, sp_full(t, 1, SP_SHAPE(i ? 10000 : 10, 2, 2)), NULL);
+        ck_assert_msg(sp_ok(t), "%s", sp_error(t));
+        length[i] = sp_tape_length(t);
+        sp_tape_free(t);
+        sp_store_free(s);
+    }
+    ck_assert_int_eq(length[0], length[1]);
+    ck_assert_int_lt(length[0], 20);
+}
+END_TEST
+
+START_TEST(no_time)
+{
+    s = sp_store_new(1);
+    sp_cell lstm = sp_lstm_make(s, "lstm", 0, 2, 3);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *ys = sp_scan(t, &lstm, sp_full(t, 1, SP_SHAPE(0, 4, 2)), NULL);
+    ck_assert(sp_ok(t) && sp_shape_equal(sp_shape_get(ys), SP_SHAPE(0, 4, 3)));
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+static sp_tensor *reads(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self;
+    return *h = sp_item(sp_sum(t, x, 1)) > 0 ? sp_neg(t, *h) : sp_tanh(t, *h);
+}
+
+static sp_tensor *mixes(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self, (void)x;
+    return *h = sp_sub(t, *h, sp_mean(t, *h, 0));
+}
+
+static sp_tensor *transposes(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self, (void)x;
+    return *h = sp_add(t, *h, sp_transpose(t, *h, 0, 1));
+}
+
+static sp_tensor *forgets(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self, (void)x;
+    return *h = sp_full(t, 1, SP_SHAPE(3, 3));
+}
+
+static const struct {
+    const char *name;
+    sp_tensor *(*step)(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h);
+    const char *error;
+} cannot[] = {
+    { "reads", reads, "reads: scan: the step reads a value, which is not known while it is traced; use sp_unroll" },
+    { "mixes", mixes, "mixes: scan: 'mean' does not act on each row alone; use sp_unroll" },
+    { "transposes", transposes, "transposes: scan: 'transpose' does not act on each row alone; use sp_unroll" },
+    { "forgets", forgets, "forgets: scan: y does not depend on the sequence; use sp_unroll" },
+};
+
+START_TEST(cannot_be_traced)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_cell cell = { .name = cannot[_i].name, .step = cannot[_i].step, .states = 1, .width = { 3 } };
+    sp_tensor *ys = sp_scan(t, &cell, sp_full(t, 1, SP_SHAPE(4, 3, 1)), NULL);
+    ck_assert(!sp_sound(ys));
+    ck_assert_str_eq(sp_error(t), cannot[_i].error);
+    sp_tape_free(t);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("scan");
+    TCase *c = tcase_create("twins");
+    tcase_set_timeout(c, 120);
+    tcase_add_loop_test(c, twins, 0, cells());
+    suite_add_tcase(all, c);
+    c = tcase_create("tape");
+    tcase_add_test(c, entries_do_not_depend_on_time);
+    tcase_add_test(c, no_time);
+    tcase_add_loop_test(c, cannot_be_traced, 0, sizeof cannot / sizeof *cannot);
+    suite_add_tcase(all, c);
+    return all;
+}
