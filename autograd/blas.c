@@ -1,13 +1,23 @@
 #include "autograd/blas.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "autograd/arena.h"
+#include "autograd/store.h"
 
 #include "config.h"
 
+#include "autograd/clones_inside.h"
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <cpuid.h>
+#endif
+#ifdef __SSE__
+#include <xmmintrin.h>
 #endif
 
 #include SP_BLIS_HEADER
@@ -51,6 +61,42 @@ static int better_arch(void)
 static int better_arch(void) { return -1; }
 #endif
 
+/* ---- its micro-kernel ------------------------------------------------------------------------------------------ */
+
+/* The kernel multiplies a panel of some rows of A by a panel of some columns of B, both stored depth by depth. It likes the
+   tile of C contiguous one way; where it is not ours (C row-major), it computes the transpose, and the panels trade places. */
+typedef void run_kernel(dim_t m, dim_t n, dim_t k, const void *alpha, const void *a, const void *b, const void *beta, void *c,
+                        inc_t rs, inc_t cs, auxinfo_t *aux, const cntx_t *context);
+
+static struct kernel {
+    run_kernel *run;            /* NULL where it cannot be had */
+    const cntx_t *context;
+    bool row_major;             /* it likes C row-major */
+    long rows, columns;         /* of a tile of C as we see it, row-major */
+    long row_panel, column_panel;       /* their places in a panel */
+    long depth;                 /* of a panel */
+} kernel;
+
+static void find_kernel(void)
+{
+#ifdef SP_BLIS_UKR
+    const num_t type = sizeof(sp_real) == sizeof(double) ? BLIS_DOUBLE : BLIS_FLOAT;
+    cntx_t *c = (cntx_t *)(uintptr_t)bli_gks_query_cntx();
+    kernel.context = c;
+    kernel.row_major = SP_BLIS_ROWS(type, c);
+    const bszid_t rows = kernel.row_major ? BLIS_MR : BLIS_NR, columns = kernel.row_major ? BLIS_NR : BLIS_MR;
+    kernel.rows = bli_cntx_get_blksz_def_dt(type, rows, c);
+    kernel.columns = bli_cntx_get_blksz_def_dt(type, columns, c);
+    kernel.row_panel = bli_cntx_get_blksz_max_dt(type, rows, c);
+    kernel.column_panel = bli_cntx_get_blksz_max_dt(type, columns, c);
+    kernel.depth = bli_cntx_get_blksz_def_dt(type, BLIS_KC, c);
+    void *address = SP_BLIS_UKR(type, c);
+    memcpy(&kernel.run, &address, sizeof kernel.run);   /* ISO C has no conversion to a function */
+#endif
+}
+
+/* ---- initialising ---------------------------------------------------------------------------------------------- */
+
 /* BLIS reads the variable once, when it initialises, and offers no other way in. */
 static void init(void)
 {
@@ -63,6 +109,7 @@ static void init(void)
     bli_init();
     if (arch >= 0)
         unsetenv("BLIS_ARCH_TYPE");
+    find_kernel();
 }
 
 static void init_once(void)
@@ -173,4 +220,203 @@ void sp_gemm(sp_real alpha, const sp_view *a, const sp_view *b, sp_real beta, co
     plain_strides(c, &rsc, &csc);
     GEMM(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &alpha, a->data, rsa, csa, b->data, rsb, csb, &beta,
          c->data, rsc, csc, NULL, &one_thread);
+}
+
+/* ---- packed products ------------------------------------------------------------------------------------------- */
+
+#if defined(__SSE__) && !defined(SP_FLOAT64)
+/* Four vectors that each lie in one piece, as many at a time as are left: transposed in registers. Returns how many. */
+static long pack_fours(sp_real *to, long room, long width, long depth, const sp_real *from, long step)
+{
+    long i = 0;
+    for (; i + 4 <= width; i += 4) {
+        const float *a = from + i * step, *b = a + step, *c = b + step, *d = c + step;
+        long p = 0;
+        for (; p + 4 <= depth; p += 4) {
+            __m128 w = _mm_loadu_ps(a + p), x = _mm_loadu_ps(b + p), y = _mm_loadu_ps(c + p), z = _mm_loadu_ps(d + p);
+            _MM_TRANSPOSE4_PS(w, x, y, z);
+            _mm_storeu_ps(to + p * room + i, w);
+            _mm_storeu_ps(to + (p + 1) * room + i, x);
+            _mm_storeu_ps(to + (p + 2) * room + i, y);
+            _mm_storeu_ps(to + (p + 3) * room + i, z);
+        }
+        for (; p < depth; p++) {
+            to[p * room + i] = a[p];
+            to[p * room + i + 1] = b[p];
+            to[p * room + i + 2] = c[p];
+            to[p * room + i + 3] = d[p];
+        }
+    }
+    return i;
+}
+#else
+static long pack_fours(sp_real *to, long room, long width, long depth, const sp_real *from, long step)
+{
+    (void)to, (void)room, (void)width, (void)depth, (void)from, (void)step;
+    return 0;
+}
+#endif
+
+/* Up to `width` vectors of `depth` numbers, side by side, depth by depth; the panel has room for `room`, the rest is 0.
+   Element p of vector i lies at from[i * step + p * down]. */
+SP_CLONES static void pack_panel(sp_real *restrict to, long room, long width, long depth, const sp_real *restrict from, long step,
+                                 long down)
+{
+    long done = down == 1 ? pack_fours(to, room, width, depth, from, step) : 0;
+    if (step == 1 && width == room) {
+        for (long p = 0; p < depth; p++)
+            for (long i = 0; i < room; i++)
+                to[p * room + i] = from[i + p * down];
+        return;
+    }
+    for (long p = 0; p < depth; p++) {
+        for (long i = done; i < width; i++)
+            to[p * room + i] = from[i * step + p * down];
+        for (long i = width; i < room; i++)
+            to[p * room + i] = 0;
+    }
+}
+
+/* Memory for packing, one piece per thread, freed with the thread. */
+static pthread_key_t scratch_key;
+static bool scratch_usable;
+
+static void make_scratch_key(void)
+{
+    scratch_usable = !pthread_key_create(&scratch_key, free);
+}
+
+static void *scratch(size_t bytes)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_scratch_key);
+    size_t *have = scratch_usable ? pthread_getspecific(scratch_key) : NULL;
+    if (scratch_usable && (!have || *have < bytes)) {
+        free(have);
+        have = sp_aligned_calloc(SP_ALIGN + bytes);
+        pthread_setspecific(scratch_key, have);
+        if (have)
+            *have = bytes;
+    }
+    return have ? (char *)have + SP_ALIGN : NULL;
+}
+
+static long panels_of(long n, long width)
+{
+    return (n + width - 1) / width;
+}
+
+/* C = alpha A B + beta C, B as packed column panels: for each stretch of depth all panels, one after the other. The rows of
+   A are packed some at a time, few enough to stay in the second-level cache. */
+static bool multiply_panels(sp_real alpha, const sp_view *a, const sp_real *panels, sp_real beta, const sp_view *c)
+{
+    const struct kernel *u = &kernel;
+    const long m = c->shape.dim[0], n = c->shape.dim[1], k = a->shape.dim[1], line = c->stride[0];
+    const long block = (160 + u->rows - 1) / u->rows * u->rows, width = panels_of(n, u->columns) * u->column_panel;
+    const sp_real one = 1;
+    auxinfo_t aux;
+    memset(&aux, 0, sizeof aux);
+    sp_real *packed = scratch((size_t)(panels_of(block, u->rows) * u->row_panel * u->depth) * sizeof *packed);
+    if (!packed)
+        return false;
+    for (long p = 0; p < k; p += u->depth) {
+        const long depth = k - p < u->depth ? k - p : u->depth;
+        const sp_real *scale = p ? &one : &beta;
+        for (long i = 0; i < m; i += block) {
+            const long rows = m - i < block ? m - i : block;
+            for (long r = 0; r < rows; r += u->rows)
+                pack_panel(packed + r / u->rows * u->row_panel * depth, u->row_panel, rows - r < u->rows ? rows - r : u->rows,
+                           depth, a->data + (i + r) * a->stride[0] + p * a->stride[1], a->stride[0], a->stride[1]);
+            for (long j = 0; j < n; j += u->columns) {
+                const sp_real *right = panels + p * width + j / u->columns * u->column_panel * depth;
+                const long columns = n - j < u->columns ? n - j : u->columns;
+                for (long r = 0; r < rows; r += u->rows) {
+                    const sp_real *left = packed + r / u->rows * u->row_panel * depth;
+                    const long some = rows - r < u->rows ? rows - r : u->rows;
+                    sp_real *tile = c->data + (i + r) * line + j;
+                    if (u->row_major)
+                        u->run(some, columns, depth, &alpha, left, right, scale, tile, line, 1, &aux, u->context);
+                    else
+                        u->run(columns, some, depth, &alpha, right, left, scale, tile, 1, line, &aux, u->context);
+                }
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- packed parameters ----------------------------------------------------------------------------------------- */
+
+struct sp_packing {
+    struct {
+        atomic_ulong version;   /* of the store when it was packed, plus 1; 0: never */
+        sp_real *panels;
+    } side[2];                  /* the parameter [a,b] as B [b,a], and as B [a,b] */
+};
+
+size_t sp_packing_size(void)
+{
+    return sizeof(struct sp_packing);
+}
+
+void sp_packing_release(struct sp_packing *packing)
+{
+    free(packing->side[0].panels);
+    free(packing->side[1].panels);
+}
+
+static bool pack(sp_real **panels, const sp_view *b)
+{
+    const struct kernel *u = &kernel;
+    const long k = b->shape.dim[0], n = b->shape.dim[1], width = panels_of(n, u->columns) * u->column_panel;
+    if (!*panels && !(*panels = sp_aligned_calloc((size_t)(width * k) * sizeof **panels)))
+        return false;
+    for (long p = 0; p < k; p += u->depth) {
+        const long depth = k - p < u->depth ? k - p : u->depth;
+        for (long j = 0; j < n; j += u->columns)
+            pack_panel(*panels + p * width + j / u->columns * u->column_panel * depth, u->column_panel,
+                       n - j < u->columns ? n - j : u->columns, depth, b->data + p * b->stride[0] + j * b->stride[1],
+                       b->stride[1], b->stride[0]);
+    }
+    return true;
+}
+
+/* The panels of a parameter as it is now; NULL if b is not the whole of it, or there is no memory for them. Threads may
+   ask at once: one packs, the others wait. */
+static const sp_real *panels_for(const sp_param *p, const sp_view *b)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    const sp_shape s = p->shape, v = b->shape;
+    const unsigned long version = sp_store_version(p->store) + 1;
+    int side;
+    if (s.rank != 2 || b->data != sp_param_read(p))
+        return NULL;
+    if (v.dim[0] == s.dim[1] && v.dim[1] == s.dim[0] && b->stride[0] == 1 && b->stride[1] == s.dim[1])
+        side = 0;
+    else if (v.dim[0] == s.dim[0] && v.dim[1] == s.dim[1] && b->stride[0] == s.dim[1] && b->stride[1] == 1)
+        side = 1;
+    else
+        return NULL;
+    struct sp_packing *packing = p->packing;
+    bool ok = true;
+    if (atomic_load(&packing->side[side].version) != version) {
+        pthread_mutex_lock(&lock);
+        if (atomic_load(&packing->side[side].version) != version) {
+            ok = pack(&packing->side[side].panels, b);
+            if (ok)
+                atomic_store(&packing->side[side].version, version);
+        }
+        pthread_mutex_unlock(&lock);
+    }
+    return ok ? packing->side[side].panels : NULL;
+}
+
+void sp_gemm_packed(sp_real alpha, const sp_view *a, const sp_view *b, const sp_param *p, sp_real beta, const sp_view *c)
+{
+    init_once();
+    const sp_real *panels = NULL;
+    if (p && kernel.run && c->stride[1] == 1 && a->shape.dim[0] && a->shape.dim[1] && b->shape.dim[1])
+        panels = panels_for(p, b);
+    if (!panels || !multiply_panels(alpha, a, panels, beta, c))
+        sp_gemm(alpha, a, b, beta, c);
 }

@@ -32,6 +32,7 @@ static sp_tensor *run(struct check *c)
 /* The loss at saved + distance * direction. */
 static double loss_at(struct check *c, double distance)
 {
+    c->values = sp_store_values(c->store);
     for (long i = 0; i < c->size; i++)
         c->values[i] = (sp_real)(c->saved[i] + distance * c->direction[i]);
     sp_tape_set_recording(c->tape, false);
@@ -150,7 +151,7 @@ bool sp_gradcheck(sp_store *store, sp_loss_fn loss, void *context, int direction
         } else {
             sp_fail_with(status, sp_tape_status(c.tape));
         }
-        memcpy(c.values, c.saved, bytes);
+        memcpy(sp_store_values(store), c.saved, bytes);
     }
     sp_tape_free(c.tape);
     free(c.saved);

@@ -14,6 +14,7 @@ typedef struct sp_call {
     int inputs;
     sp_view *x;                 /* [inputs] the inputs */
     sp_view *dx;                /* [inputs] their gradients, to be added to; .data is NULL where none is wanted */
+    const sp_param **param;     /* [inputs] the parameter that an input is a view of, or NULL */
     sp_view y, dy;              /* the output and its gradient */
     sp_view saved;              /* [rows, columns] written by forward, read by backward; rank 0 if nothing is saved */
     const void *attr;           /* the operation's own constants */

@@ -11,11 +11,12 @@ static bool gather_inputs(sp_tape *t, const sp_op *op, struct sp_node *n, sp_ten
 {
     sp_call *c = &n->call;
     size_t k = (size_t)c->inputs;
-    c->x = sp_tape_take(t, k * (2 * sizeof *c->x + sizeof *n->input));
+    c->x = sp_tape_take(t, k * (2 * sizeof *c->x + sizeof *n->input + sizeof *c->param));
     if (!c->x)
         return false;
     c->dx = c->x + k;
     n->input = (sp_tensor **)(c->dx + k);
+    c->param = (const sp_param **)(n->input + k);
     *wants_grad = false;
     for (size_t i = 0; i < k; i++) {
         sp_tensor *x = input[i];
@@ -28,6 +29,7 @@ static bool gather_inputs(sp_tape *t, const sp_op *op, struct sp_node *n, sp_ten
         c->x[i] = x->view;
         c->dx[i] = x->view;
         c->dx[i].data = NULL;
+        c->param[i] = x->buffer->param;
         *wants_grad |= x->buffer->wants_grad;
     }
     return true;

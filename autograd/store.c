@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "autograd/arena.h"
+#include "autograd/blas.h"
 #include "autograd/map.h"
 
 struct sp_store {
@@ -18,6 +19,7 @@ struct sp_store {
     uint64_t seed;
     sp_arena arena;             /* parameters with their names, layers */
     atomic_int tapes;
+    atomic_ulong version;       /* of the values */
     atomic_bool abandoned;      /* freed while tapes lived */
     sp_status status;
 };
@@ -42,6 +44,8 @@ sp_store *sp_store_new(uint64_t seed)
 
 static void free_now(sp_store *s)
 {
+    for (int i = 0; i < s->count; i++)
+        sp_packing_release(s->by_index[i]->packing);
     sp_map_free(s->by_name);
     sp_arena_free(&s->arena);
     free(s->by_index);
@@ -112,11 +116,12 @@ sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *format, ...)
         sp_store_fail(s, SP_ERR_VALUE, "store: there are two parameters named '%s'", name);
     else
         p = sp_store_alloc(s, sizeof *p + (size_t)length + 1);
-    if (!p)
+    struct sp_packing *packing = p ? sp_store_alloc(s, sp_packing_size()) : NULL;
+    if (!packing)
         return NULL;
     long padded = (size + ALIGN_REALS - 1) / ALIGN_REALS * ALIGN_REALS;
     *p = (sp_param){ .name = memcpy(p + 1, name, (size_t)length + 1), .shape = shape, .store = s, .index = s->count,
-                     .offset = s->size };
+                     .offset = s->size, .packing = packing };
     if (!grow_values(s, s->size + padded) || !grow_index(s) || !sp_map_put(s->by_name, name, (size_t)length, p->index)) {
         sp_store_fail(s, SP_ERR_MEMORY, "store: out of memory for parameter '%s' of %ld numbers", name, size);
         return NULL;
@@ -141,9 +146,16 @@ sp_param *sp_store_at(const sp_store *s, int index)
     return s && index >= 0 && index < s->count ? s->by_index[index] : NULL;
 }
 
-sp_real *sp_store_values(const sp_store *s)
+sp_real *sp_store_values(sp_store *s)
 {
+    if (s)
+        atomic_fetch_add(&s->version, 1);
     return s ? s->values : NULL;
+}
+
+unsigned long sp_store_version(const sp_store *s)
+{
+    return atomic_load(&s->version);
 }
 
 long sp_store_size(const sp_store *s)
@@ -152,6 +164,11 @@ long sp_store_size(const sp_store *s)
 }
 
 sp_real *sp_param_values(const sp_param *p)
+{
+    return p ? sp_store_values(p->store) + p->offset : NULL;
+}
+
+const sp_real *sp_param_read(const sp_param *p)
 {
     return p ? p->store->values + p->offset : NULL;
 }

@@ -19,6 +19,7 @@ typedef struct sp_param {
     sp_store *store;
     int index;          /* the how-manieth of its store, from 0 */
     long offset;        /* where its values begin in the store's block, in numbers; row-major without gaps */
+    struct sp_packing *packing;         /* private: autograd/blas.c */
 } sp_param;
 
 /* An empty store; the seed decides every initial value. NULL without memory. */
@@ -38,12 +39,17 @@ int sp_store_count(const sp_store *s);
 sp_param *sp_store_at(const sp_store *s, int index);
 
 /* The block of all values and its length. Between parameters lie zeros that keep each aligned; whatever works on the
-   block as a whole (optimizer, norm) must leave zeros zero. */
-sp_real *sp_store_values(const sp_store *s);
+   block as a whole (optimizer, norm) must leave zeros zero. Asking for it counts as a change, which makes products pack
+   their weights anew: ask each time before you write, and only while no tape computes. */
+sp_real *sp_store_values(sp_store *s);
 long sp_store_size(const sp_store *s);
 
-/* The values of one parameter; NULL if p is NULL. Write to them only while no tape computes. */
+/* The values of one parameter; NULL if p is NULL: to write, which counts as a change too, and to read. */
 sp_real *sp_param_values(const sp_param *p);
+const sp_real *sp_param_read(const sp_param *p);
+
+/* How often the values were changed. */
+unsigned long sp_store_version(const sp_store *s);
 
 /* A key for drawing p's initial values: it depends on the seed and the name alone, so adding a layer changes no other. */
 sp_key sp_param_key(const sp_param *p);

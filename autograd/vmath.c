@@ -4,13 +4,7 @@
 
 #include "config.h"
 
-/* One function, compiled for several instruction sets; the loader picks. No clone may contract a*b+c into one rounding
-   (-ffp-contract=off), so all give the same bits. */
-#if defined(HAVE_TARGET_CLONES) && !defined(SP_FLOAT64)
-#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define CLONES
-#endif
+#include "autograd/clones_inside.h"
 
 #ifdef SP_FLOAT64
 
@@ -70,14 +64,14 @@ static inline float tanh1(float x)
 
 #endif
 
-CLONES void sp_vexp(long n, const sp_real *x, sp_real *y)
+SP_CLONES void sp_vexp(long n, const sp_real *x, sp_real *y)
 {
     for (long i = 0; i < n; i++)
         y[i] = exp1(x[i]);
 }
 
 /* With e = e^-|x|, which does not overflow: 1 / (1 + e) for x >= 0, else e / (1 + e). */
-CLONES void sp_vsigmoid(long n, const sp_real *x, sp_real *y)
+SP_CLONES void sp_vsigmoid(long n, const sp_real *x, sp_real *y)
 {
     for (long i = 0; i < n; i++) {
         sp_real e = exp1(x[i] < 0 ? x[i] : -x[i]);
@@ -85,7 +79,7 @@ CLONES void sp_vsigmoid(long n, const sp_real *x, sp_real *y)
     }
 }
 
-CLONES void sp_vtanh(long n, const sp_real *x, sp_real *y)
+SP_CLONES void sp_vtanh(long n, const sp_real *x, sp_real *y)
 {
     for (long i = 0; i < n; i++)
         y[i] = tanh1(x[i]);

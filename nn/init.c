@@ -16,8 +16,9 @@ static void fans(const sp_param *p, double *in, double *out)
 
 void sp_init_constant(sp_param *p, double value)
 {
+    sp_real *values = sp_param_values(p);
     for (long i = 0, n = size_of(p); i < n; i++)
-        sp_param_values(p)[i] = (sp_real)value;
+        values[i] = (sp_real)value;
 }
 
 void sp_init_uniform(sp_param *p, double low, double high)
@@ -88,8 +89,8 @@ bool sp_init_orthogonal(sp_param *p, double gain)
     double *rows = malloc((size_t)(m * n) * sizeof *rows);
     if (!rows)
         return sp_store_fail(p->store, SP_ERR_MEMORY, "%s: out of memory for initial values", p->name);
-    sp_real *values = sp_param_values(p);
     sp_init_normal(p, 0, 1);
+    sp_real *values = sp_param_values(p);
     for (long i = 0; i < m; i++) {
         for (long j = 0; j < n; j++)
             rows[i * n + j] = (double)values[i * n + j];

@@ -123,7 +123,7 @@ bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata
     fputs(header, f.out);
     for (int i = 0; i < sp_store_count(s); i++) {
         const sp_param *p = sp_store_at(s, i);
-        write_numbers(f.out, sp_param_values(p), sp_shape_size(p->shape));
+        write_numbers(f.out, sp_param_read(p), sp_shape_size(p->shape));
     }
     free(header);
     return sp_file_end(&f, true, status);
@@ -341,8 +341,9 @@ bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status)
         const sp_param *p = sp_store_at(s, i);
         match(f, p, &t, status);
         int width = width_of(t.type);
+        sp_real *values = sp_param_values(p);
         for (long k = 0, n = sp_shape_size(p->shape); k < n; k++)
-            sp_param_values(p)[k] = read_number(f->data + t.begin + k * width, width);
+            values[k] = read_number(f->data + t.begin + k * width, width);
     }
     return true;
 }

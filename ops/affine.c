@@ -24,14 +24,14 @@ static bool infer(sp_call *c, sp_status *s)
 static void forward(const sp_call *c)
 {
     SP_EACH2(c->y.shape, y, c->y, b, c->x[2], *y = *b);
-    sp_gemm(1, &c->x[0], &c->x[1], 1, &c->y);
+    sp_gemm_packed(1, &c->x[0], &c->x[1], c->param[1], 1, &c->y);
 }
 
 static void backward(const sp_call *c)
 {
     sp_view x = sp_transposed(&c->x[0]), w = sp_transposed(&c->x[1]);
     if (c->dx[0].data)
-        sp_gemm(1, &c->dy, &w, 1, &c->dx[0]);
+        sp_gemm_packed(1, &c->dy, &w, c->param[1], 1, &c->dx[0]);
     if (c->dx[1].data)
         sp_gemm(1, &x, &c->dy, 1, &c->dx[1]);
     if (c->dx[2].data)

@@ -2,6 +2,9 @@
    Saves s(i) s(f) tanh(g) s(o) tanh(c'), [B,5H]. With k = dc' + dh' s(o) (1 - tanh(c')^2):
        di = k g (1 - i) i   df = k c (1 - f) f   dg = k i (1 - g^2)   do = dh' tanh(c') (1 - o) o   dc = k f
    Source: Hochreiter, Schmidhuber, "Long short-term memory", 1997; the forget gate: Gers et al., 2000. */
+#include "config.h"
+
+#include "autograd/clones_inside.h"
 #include "autograd/vmath.h"
 #include "ops/kernel.h"
 
@@ -17,52 +20,81 @@ static bool infer(sp_call *c, sp_status *s)
     return true;
 }
 
+/* i = a + b, the gates before their functions. */
+SP_CLONES static void add_rows(long n, const sp_real *restrict a, const sp_real *restrict b, sp_real *restrict i)
+{
+    for (long j = 0; j < n; j++)
+        i[j] = a[j] + b[j];
+}
+
+/* c' = f c + i g */
+SP_CLONES static void new_state(long n, const sp_real *restrict i, const sp_real *restrict old, sp_real *restrict new)
+{
+    const sp_real *restrict f = i + n, *restrict g = f + n;
+    for (long j = 0; j < n; j++)
+        new[j] = f[j] * old[j] + i[j] * g[j];
+}
+
 static void forward(const sp_call *c)
 {
     const long n = c->x[2].shape.dim[1];
     for (long r = 0; r < c->y.shape.dim[0]; r++) {
         const sp_real *a = c->x[0].data + r * c->x[0].stride[0], *b = c->x[1].data + r * c->x[1].stride[0];
         const sp_real *old = c->x[2].data + r * c->x[2].stride[0];
-        sp_real *i = c->saved.data + r * 5 * n, *f = i + n, *g = f + n, *o = g + n, *tc = o + n;
-        sp_real *h = c->y.data + r * 2 * n, *new = h + n;
-        for (long j = 0; j < 4 * n; j++)
-            i[j] = a[j] + b[j];
+        sp_real *i = c->saved.data + r * 5 * n, *g = i + 2 * n, *o = g + n, *tc = o + n;
+        sp_real *h = c->y.data + r * c->y.stride[0], *new = h + n;
+        add_rows(4 * n, a, b, i);
         sp_vsigmoid(2 * n, i, i);
         sp_vtanh(n, g, g);
         sp_vsigmoid(n, o, o);
-        for (long j = 0; j < n; j++)
-            new[j] = f[j] * old[j] + i[j] * g[j];
+        new_state(n, i, old, new);
         sp_vtanh(n, new, tc);
         for (long j = 0; j < n; j++)
             h[j] = o[j] * tc[j];
     }
 }
 
+/* One row: saved [5n], c [n], dy [2n] -> da, db [4n], one of them or both: they are summed, so their gradients are equal. */
+SP_CLONES static void row_gates(long n, const sp_real *restrict i, const sp_real *restrict old, const sp_real *restrict dh,
+                                sp_real *restrict da, sp_real *restrict db)
+{
+    const sp_real *restrict f = i + n, *restrict g = f + n, *restrict o = g + n, *restrict tc = o + n;
+    const sp_real *restrict dnew = dh + n;
+    for (long j = 0; j < n; j++) {
+        sp_real k = dnew[j] + dh[j] * o[j] * (1 - tc[j] * tc[j]);
+        sp_real di = k * g[j] * (1 - i[j]) * i[j], df = k * old[j] * (1 - f[j]) * f[j];
+        sp_real dg = k * i[j] * (1 - g[j] * g[j]), d_o = dh[j] * tc[j] * (1 - o[j]) * o[j];
+        da[j] += di;
+        da[n + j] += df;
+        da[2 * n + j] += dg;
+        da[3 * n + j] += d_o;
+        if (db) {
+            db[j] += di;
+            db[n + j] += df;
+            db[2 * n + j] += dg;
+            db[3 * n + j] += d_o;
+        }
+    }
+}
+
+SP_CLONES static void row_state(long n, const sp_real *restrict i, const sp_real *restrict dh, sp_real *restrict dc)
+{
+    const sp_real *restrict f = i + n, *restrict o = i + 3 * n, *restrict tc = o + n, *restrict dnew = dh + n;
+    for (long j = 0; j < n; j++)
+        dc[j] += (dnew[j] + dh[j] * o[j] * (1 - tc[j] * tc[j])) * f[j];
+}
+
 static void backward(const sp_call *c)
 {
     const long n = c->x[2].shape.dim[1];
+    const int first = c->dx[0].data ? 0 : 1;
     for (long r = 0; r < c->y.shape.dim[0]; r++) {
-        const sp_real *i = c->saved.data + r * 5 * n, *f = i + n, *g = f + n, *o = g + n, *tc = o + n;
-        const sp_real *old = c->x[2].data + r * c->x[2].stride[0];
-        const sp_real *dh = c->dy.data + r * 2 * n, *dnew = dh + n;
-        for (int x = 0; x < 2; x++) {                   /* a and b: they are summed, so their gradients are the same */
-            if (!c->dx[x].data)
-                continue;
-            sp_real *restrict di = c->dx[x].data + r * c->dx[x].stride[0];
-            sp_real *restrict df = di + n, *restrict dg = df + n, *restrict d_o = dg + n;
-            for (long j = 0; j < n; j++) {
-                sp_real k = dnew[j] + dh[j] * o[j] * (1 - tc[j] * tc[j]);
-                di[j] += k * g[j] * (1 - i[j]) * i[j];
-                df[j] += k * old[j] * (1 - f[j]) * f[j];
-                dg[j] += k * i[j] * (1 - g[j] * g[j]);
-                d_o[j] += dh[j] * tc[j] * (1 - o[j]) * o[j];
-            }
-        }
-        if (c->dx[2].data) {
-            sp_real *restrict dc = c->dx[2].data + r * c->dx[2].stride[0];
-            for (long j = 0; j < n; j++)
-                dc[j] += (dnew[j] + dh[j] * o[j] * (1 - tc[j] * tc[j])) * f[j];
-        }
+        const sp_real *saved = c->saved.data + r * 5 * n, *dy = c->dy.data + r * c->dy.stride[0];
+        if (c->dx[first].data)
+            row_gates(n, saved, c->x[2].data + r * c->x[2].stride[0], dy, c->dx[first].data + r * c->dx[first].stride[0],
+                      first == 0 && c->dx[1].data ? c->dx[1].data + r * c->dx[1].stride[0] : NULL);
+        if (c->dx[2].data)
+            row_state(n, saved, dy, c->dx[2].data + r * c->dx[2].stride[0]);
     }
 }
 

@@ -40,8 +40,8 @@ static sp_view matrix_at(const sp_view *v, long i, long j)
 }
 
 /* Y = A B + beta Y at every leading index of a shape, that of the result. */
-static void multiply(sp_shape all, const sp_view *a, bool transpose_a, const sp_view *b, bool transpose_b, sp_real beta,
-                     const sp_view *y)
+static void multiply(sp_shape all, const sp_view *a, bool transpose_a, const sp_view *b, bool transpose_b,
+                     const sp_param *weight, sp_real beta, const sp_view *y)
 {
     long rows = all.rank > 3 ? all.dim[all.rank - 4] : 1, columns = all.rank > 2 ? all.dim[all.rank - 3] : 1;
     for (long i = 0; i < rows; i++)
@@ -51,21 +51,21 @@ static void multiply(sp_shape all, const sp_view *a, bool transpose_a, const sp_
                 ma = sp_transposed(&ma);
             if (transpose_b)
                 mb = sp_transposed(&mb);
-            sp_gemm(1, &ma, &mb, beta, &my);
+            sp_gemm_packed(1, &ma, &mb, weight, beta, &my);
         }
 }
 
 static void forward(const sp_call *c)
 {
-    multiply(c->y.shape, &c->x[0], false, &c->x[1], false, 0, &c->y);
+    multiply(c->y.shape, &c->x[0], false, &c->x[1], false, c->param[1], 0, &c->y);
 }
 
 static void backward(const sp_call *c)
 {
     if (c->dx[0].data)
-        multiply(c->y.shape, &c->dy, false, &c->x[1], true, 1, &c->dx[0]);
+        multiply(c->y.shape, &c->dy, false, &c->x[1], true, c->param[1], 1, &c->dx[0]);
     if (c->dx[1].data)
-        multiply(c->y.shape, &c->x[0], true, &c->dy, false, 1, &c->dx[1]);
+        multiply(c->y.shape, &c->x[0], true, &c->dy, false, NULL, 1, &c->dx[1]);
 }
 
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
