@@ -152,6 +152,80 @@ START_TEST(kernels)
 }
 END_TEST
 
+/* ---- packed parameters ----------------------------------------------------------------------------------------- */
+
+/* alpha x w + beta y for x [m,k] and a parameter as w [k,n], or (flipped) stored [n,k], against three loops. */
+static void check_packed(long m, long k, long n, bool flipped, sp_real alpha, sp_real beta, bool gapped)
+{
+    sp_store *s = sp_store_new(3);
+    sp_param *p = sp_store_add(s, flipped ? SP_SHAPE(n, k) : SP_SHAPE(k, n), "w");
+    long line = n + (gapped ? 5 : 0), row = k + (gapped ? 3 : 0);
+    sp_real *x = malloc((size_t)(m * row + 1) * sizeof *x), *y = malloc((size_t)(m * line + 1) * sizeof *y);
+    sp_real *before = malloc((size_t)(m * line + 1) * sizeof *y);
+    for (int round = 0; round < 2; round++) {           /* in the second the parameter has changed since it was packed */
+        sp_real *w = sp_param_values(p);
+        sp_random_uniform((sp_key){ .step = 1 + (uint32_t)round }, k * n, w, -1, 1);
+        sp_random_uniform((sp_key){ .step = 3 }, m * row, x, -1, 1);
+        sp_random_uniform((sp_key){ .step = 4 }, m * line, y, -1, 1);
+        for (long i = 0; beta == 0 && i < m * line; i++)
+            y[i] = (sp_real)NAN;
+        memcpy(before, y, (size_t)(m * line) * sizeof *y);
+        sp_view a = { x, SP_SHAPE(m, k), { row, 1 } }, c = { y, SP_SHAPE(m, n), { line, 1 } };
+        sp_view b = { w, SP_SHAPE(k, n), { flipped ? 1 : n, flipped ? k : 1 } };
+        sp_gemm_packed(alpha, &a, &b, p, beta, &c);
+        for (long i = 0; i < m; i++)
+            for (long j = 0; j < n; j++) {
+                double sum = 0;
+                for (long q = 0; q < k; q++)
+                    sum += (double)x[i * row + q] * (double)w[q * b.stride[0] + j * b.stride[1]];
+                sum = (double)alpha * sum + (beta == 0 ? 0 : (double)beta * (double)before[i * line + j]);
+                /* sums of k products of numbers below 1, each rounded */
+                ck_assert_msg(fabs((double)y[i * line + j] - sum) <= WIDE(1e-15, 4e-7) * (double)(k + 4),
+                              "[%ld,%ld] x [%ld,%ld] %d at %ld,%ld: %g, not %g", m, k, k, n, flipped, i, j,
+                              (double)y[i * line + j], sum);
+            }
+        for (long i = 0; gapped && i + 1 < m; i++)
+            ck_assert(!memcmp(y + i * line + n, before + i * line + n, 5 * sizeof *y));
+    }
+    free(x);
+    free(y);
+    free(before);
+    sp_store_free(s);
+}
+
+/* Sizes around those of tiles (6, 12, 16, 32), of blocks of rows (160 and a little more) and of panels' depth (256, 384). */
+START_TEST(packed)
+{
+    static const long m[] = { 1, 2, 5, 6, 7, 11, 12, 13, 50, 159, 169, 175 };
+    static const long n[] = { 1, 2, 15, 16, 17, 31, 32, 33, 65 };
+    for (int j = 0; j < 9; j++)
+        for (int flipped = 0; flipped < 2; flipped++)
+            check_packed(m[_i], 19, n[j], flipped, 1, j % 2, j % 3 == 0);
+    static const long k[] = { 1, 2, 3, 4, 5, 255, 256, 257, 383, 384, 385, 769 };
+    check_packed(13, k[_i], 33, true, 1, 1, false);
+    check_packed(13, k[_i], 33, false, (sp_real)-0.5, (sp_real)0.25, true);
+    check_packed(3, k[_i], 7, true, 1, 0, true);
+}
+END_TEST
+
+/* A view of a part of a parameter is not the parameter. */
+START_TEST(part_of_a_parameter)
+{
+    sp_store *s = sp_store_new(3);
+    sp_param *p = sp_store_add(s, SP_SHAPE(4, 3), "w");
+    sp_real x[] = { 1, 2 }, y[3], *w = sp_param_values(p);
+    for (int i = 0; i < 12; i++)
+        w[i] = (sp_real)i;
+    sp_view a = sp_view_of(x, SP_SHAPE(1, 2)), b = { w, SP_SHAPE(2, 3), { 3, 1 } }, c = sp_view_of(y, SP_SHAPE(1, 3));
+    sp_gemm_packed(1, &a, &b, p, 0, &c);
+    ck_assert(y[0] == 6 && y[1] == 9 && y[2] == 12);
+    b.data += 6;
+    sp_gemm_packed(1, &a, &b, p, 0, &c);
+    ck_assert(y[0] == 24 && y[1] == 27 && y[2] == 30);
+    sp_store_free(s);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *s = suite_create("blas");
@@ -163,6 +237,8 @@ Suite *suite(void)
     tcase_add_test(c, transposed);
     tcase_add_test(c, a_child_may_multiply);
     tcase_add_test(c, kernels);
+    tcase_add_loop_test(c, packed, 0, 12);
+    tcase_add_test(c, part_of_a_parameter);
     suite_add_tcase(s, c);
     return s;
 }
