@@ -306,9 +306,21 @@ static long panels_of(long n, long width)
     return (n + width - 1) / width;
 }
 
-/* C = alpha A B + beta C, B as packed column panels: for each stretch of depth all panels, one after the other. The rows of
-   A are packed some at a time, few enough to stay in the second-level cache. */
-static bool multiply_panels(sp_real alpha, const sp_view *a, const sp_real *panels, sp_real beta, const sp_view *c)
+/* A stretch of B's depth as column panels. */
+static void pack_columns(sp_real *to, const sp_view *b, long p, long depth)
+{
+    const struct kernel *u = &kernel;
+    const long n = b->shape.dim[1];
+    for (long j = 0; j < n; j += u->columns)
+        pack_panel(to + j / u->columns * u->column_panel * depth, u->column_panel, n - j < u->columns ? n - j : u->columns,
+                   depth, b->data + p * b->stride[0] + j * b->stride[1], b->stride[1], b->stride[0]);
+}
+
+/* C = alpha A B + beta C with B as packed column panels: for each stretch of depth all panels, one after the other; without
+   them (NULL) they are packed on the way. The rows of A are packed some at a time, few enough to stay in the second-level
+   cache. False without memory: nothing was computed. */
+static bool multiply_panels(sp_real alpha, const sp_view *a, const sp_view *b, const sp_real *panels, sp_real beta,
+                            const sp_view *c)
 {
     const struct kernel *u = &kernel;
     const long m = c->shape.dim[0], n = c->shape.dim[1], k = a->shape.dim[1], line = c->stride[0];
@@ -316,19 +328,22 @@ static bool multiply_panels(sp_real alpha, const sp_view *a, const sp_real *pane
     const sp_real one = 1;
     auxinfo_t aux;
     memset(&aux, 0, sizeof aux);
-    sp_real *packed = scratch((size_t)(panels_of(block, u->rows) * u->row_panel * u->depth) * sizeof *packed);
+    const long left_size = panels_of(block, u->rows) * u->row_panel * u->depth, right_size = panels ? 0 : width * u->depth;
+    sp_real *packed = scratch((size_t)(left_size + right_size) * sizeof *packed);
     if (!packed)
         return false;
     for (long p = 0; p < k; p += u->depth) {
         const long depth = k - p < u->depth ? k - p : u->depth;
-        const sp_real *scale = p ? &one : &beta;
+        const sp_real *scale = p ? &one : &beta, *stretch = panels ? panels + p * width : packed + left_size;
+        if (!panels)
+            pack_columns(packed + left_size, b, p, depth);
         for (long i = 0; i < m; i += block) {
             const long rows = m - i < block ? m - i : block;
             for (long r = 0; r < rows; r += u->rows)
                 pack_panel(packed + r / u->rows * u->row_panel * depth, u->row_panel, rows - r < u->rows ? rows - r : u->rows,
                            depth, a->data + (i + r) * a->stride[0] + p * a->stride[1], a->stride[0], a->stride[1]);
             for (long j = 0; j < n; j += u->columns) {
-                const sp_real *right = panels + p * width + j / u->columns * u->column_panel * depth;
+                const sp_real *right = stretch + j / u->columns * u->column_panel * depth;
                 const long columns = n - j < u->columns ? n - j : u->columns;
                 for (long r = 0; r < rows; r += u->rows) {
                     const sp_real *left = packed + r / u->rows * u->row_panel * depth;
@@ -373,10 +388,7 @@ static bool pack(sp_real **panels, const sp_view *b)
         return false;
     for (long p = 0; p < k; p += u->depth) {
         const long depth = k - p < u->depth ? k - p : u->depth;
-        for (long j = 0; j < n; j += u->columns)
-            pack_panel(*panels + p * width + j / u->columns * u->column_panel * depth, u->column_panel,
-                       n - j < u->columns ? n - j : u->columns, depth, b->data + p * b->stride[0] + j * b->stride[1],
-                       b->stride[1], b->stride[0]);
+        pack_columns(*panels + p * width, b, p, depth);
     }
     return true;
 }
@@ -414,9 +426,12 @@ static const sp_real *panels_for(const sp_param *p, const sp_view *b)
 void sp_gemm_packed(sp_real alpha, const sp_view *a, const sp_view *b, const sp_param *p, sp_real beta, const sp_view *c)
 {
     init_once();
-    const sp_real *panels = NULL;
-    if (p && kernel.run && c->stride[1] == 1 && a->shape.dim[0] && a->shape.dim[1] && b->shape.dim[1])
-        panels = panels_for(p, b);
-    if (!panels || !multiply_panels(alpha, a, panels, beta, c))
+    if (c->stride[0] == 1 && c->stride[1] != 1) {       /* C' = B' A', which is row-major */
+        const sp_view ta = sp_transposed(a), tb = sp_transposed(b), tc = sp_transposed(c);
+        sp_gemm_packed(alpha, &tb, &ta, NULL, beta, &tc);
+        return;
+    }
+    if (!kernel.run || c->stride[1] != 1 || !a->shape.dim[0] || !a->shape.dim[1] || !b->shape.dim[1]
+        || !multiply_panels(alpha, a, b, p ? panels_for(p, b) : NULL, beta, c))
         sp_gemm(alpha, a, b, beta, c);
 }

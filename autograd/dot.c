@@ -41,14 +41,22 @@ static void write_leaf(FILE *out, const sp_tensor *x)
     char name[32], shape[SP_SHAPE_TEXT];
     const sp_param *p = x->buffer->param;
     fprintf(out, "  %s [label=\"", node_name(x, name));
-    write_quoted(out, p ? p->name : "input");
+    write_quoted(out, p ? p->name : x->label ? x->label : "input");
     fprintf(out, "\\n%s\", shape=ellipse, style=filled, fillcolor=\"%s\"];\n",
             sp_shape_format(shape, x->view.shape), p ? "#ffd9a0" : "#d8e8f8");
 }
 
+static void write_edge(FILE *out, const sp_tensor *from, const sp_tensor *to, const char *style)
+{
+    char a[32], b[32];
+    if (!from->node)
+        write_leaf(out, from);          /* again for each use: DOT takes the repetition for the same node */
+    fprintf(out, "  %s -> %s%s;\n", node_name(from, a), node_name(to, b), style);
+}
+
 static void write_node(FILE *out, const struct sp_node *n)
 {
-    char name[32], from[32], shape[SP_SHAPE_TEXT];
+    char name[32], shape[SP_SHAPE_TEXT];
     bool view = n->op->flags & SP_OP_VIEW;
     fprintf(out, "  ");
     int depth = open_scopes(out, n->scope);
@@ -57,11 +65,21 @@ static void write_node(FILE *out, const struct sp_node *n)
     while (depth--)
         fprintf(out, "} ");
     fputc('\n', out);
-    for (int i = 0; i < n->call.inputs; i++) {
-        const sp_tensor *x = n->input[i];
-        if (!x->node)
-            write_leaf(out, x);         /* again for each use: DOT takes the repetition for the same node */
-        fprintf(out, "  %s -> %s%s;\n", node_name(x, from), name, view ? " [style=dashed]" : "");
+    for (int i = 0; i < n->call.inputs; i++)
+        write_edge(out, n->input[i], n->output, view ? " [style=dashed]" : "");
+}
+
+/* A loop over time: its program once, in the boxes of its scopes, and what goes around. */
+static void write_program(FILE *out, const struct sp_node *n)
+{
+    for (const struct sp_node *p = n->program; p; p = p->previous)
+        write_node(out, p);
+    for (int i = 0; i < n->links; i++) {
+        const sp_tensor *from = n->link[2 * i], *to = n->link[2 * i + 1];
+        bool back = to->buffer->row && from->node && from->node->output == from && to->id < from->id;
+        write_leaf(out, to);
+        write_edge(out, from, to, back ? " [style=bold, color=\"#c04040\", constraint=false, label=\"t+1\", fontsize=10]"
+                                       : " [style=bold, label=\"each t\", fontsize=10]");
     }
 }
 
@@ -71,7 +89,10 @@ bool sp_dot_write(const sp_tape *t, FILE *out)
                  "  rankdir=TB; fontname=\"sans-serif\"; color=\"#888888\";\n"
                  "  node [shape=box, fontname=\"sans-serif\", fontsize=11]; edge [color=\"#666666\"];\n");
     for (const struct sp_node *n = sp_tape_last(t); n; n = n->previous)      /* DOT does not mind the order */
-        write_node(out, n);
+        if (n->program)
+            write_program(out, n);
+        else
+            write_node(out, n);
     fprintf(out, "}\n");
     return !fflush(out) && !ferror(out);
 }

@@ -27,7 +27,8 @@ enum {
     SP_OP_ROWS     = 4,         /* row i (of the leading axis) of y and saved is made of row i of the inputs alone */
     SP_OP_ELEMENTS = 8,         /* and broadcasts: inputs of lower rank, or with a leading 1, are shared by all rows */
     SP_OP_AXIS     = 16,        /* only if the axis that attr begins with, an int, is not the leading one */
-    SP_OP_SHARED   = 32         /* SP_OP_SHARED << i: a matrix or vector as input i is shared by all rows (a weight) */
+    SP_OP_SUM      = 32,        /* inputs 0 and 1 enter as their sum alone: where their shapes are equal, so are their gradients */
+    SP_OP_SHARED   = 64         /* SP_OP_SHARED << i: a matrix or vector as input i is shared by all rows (a weight) */
 };
 
 /* How an operation is tested: leaves drawn uniformly from [low, high), and what is built on them. Without build it is the
@@ -71,6 +72,7 @@ struct sp_tensor {
     struct sp_buffer *buffer;   /* what it is a view of */
     struct sp_node *node;       /* what computed it; NULL for a leaf */
     long id;                    /* numbered from 1 since the last reset; 0 for a parameter */
+    const char *label;          /* what a leaf is called in pictures; NULL: the parameter's name, or "input" */
 };
 
 struct sp_scope {
@@ -93,6 +95,8 @@ struct sp_node {
     /* A node that stands for many (nn/scan.c) has its own way back, and the operations it stands for. */
     bool (*sweep)(sp_tape *t, struct sp_node *n);
     const struct sp_node *program;
+    sp_tensor **link;           /* [2 links] for its picture: from where to where values go that no operation carries */
+    int links;
 };
 
 /* A step function that is being traced: operations on placeholders are noted down instead of run. Placeholders, and what

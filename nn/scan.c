@@ -20,6 +20,7 @@ struct operation {
     struct operand y, saved, *x;        /* [node->call.inputs] */
     enum phase phase;
     bool by_step;               /* runs step by step in any phase: random by time, or with a constant for each row */
+    bool twins;                 /* inputs 0 and 1 share one gradient: see find_twins */
 };
 
 struct scan {
@@ -196,6 +197,31 @@ static void mark_nodes(const struct tracing *k, int states, struct sp_node **lis
                 list[i]->input[j]->node->mark |= REACHES;
 }
 
+/* True if an operand is all of what an operation computed, and nothing else uses that. */
+static bool used_once(const struct scan *s, const struct operand *x)
+{
+    int uses = x->buffer == s->y.buffer;
+    for (int i = 0; i < s->states; i++)
+        uses += x->buffer == s->next[i].buffer;
+    for (int i = 0; i < s->operations; i++)
+        for (int j = 0; j < s->operation[i].node->call.inputs; j++)
+            uses += x->buffer == s->operation[i].x[j].buffer;
+    return uses == 1 && x->row && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
+           && sp_shape_size(x->view.shape) == s->batch * x->row;
+}
+
+/* What enters an operation as the sum of two has one gradient, not two: where nobody else adds to either, it is computed
+   and kept once. */
+static void find_twins(struct scan *s)
+{
+    for (int i = 0; i < s->operations; i++) {
+        struct operation *o = &s->operation[i];
+        o->twins = (o->node->op->flags & SP_OP_SUM) && used_once(s, &o->x[0]) && used_once(s, &o->x[1])
+                   && o->x[0].buffer->wants_grad && o->x[1].buffer->wants_grad
+                   && sp_shape_equal(o->x[0].view.shape, o->x[1].view.shape);
+    }
+}
+
 static bool make_program(sp_tape *t, const struct tracing *k, struct scan *s)
 {
     int n = k->trace.nodes, at = n;
@@ -218,6 +244,7 @@ static bool make_program(sp_tape *t, const struct tracing *k, struct scan *s)
         o->phase = !(list[i]->mark & ON_STATE) ? BEFORE : list[i]->mark & REACHES ? LOOP : BEHIND;
         s->operations++;
     }
+    find_twins(s);
     return true;
 }
 
@@ -273,36 +300,40 @@ static void backward(struct operation *o, long first, long n, long time, int whi
             c->dx[i] = gradient_of(&o->x[i], c->x[i]);
         any |= c->dx[i].data != NULL;
     }
+    if (o->twins)
+        c->dx[1].data = NULL;
     c->dy = gradient_of(&o->y, c->y);
     if (any)
         o->node->op->backward(c);
 }
 
-/* The operations of a phase outside the loop, all rows at once where they can be. */
-static void run_outside(struct scan *s, enum phase phase)
+/* Some time steps that are worked on together, so that what one phase leaves is still in the cache for the next. */
+struct stretch {
+    long from, to;
+};
+
+enum { STRETCH_ROWS = 400 };            /* about the depth to which BLIS blocks products */
+
+static long stretch_steps(const struct scan *s)
 {
-    for (int i = 0; i < s->operations; i++) {
-        struct operation *o = &s->operation[i];
-        if (o->phase != phase)
-            continue;
-        if (!o->by_step)
-            forward(o, 0, s->steps * s->batch, 0);
-        for (long step = 0; o->by_step && step < s->steps; step++)
-            forward(o, step * s->batch, s->batch, step);
-    }
+    return s->batch < STRETCH_ROWS ? STRETCH_ROWS / s->batch : 1;
 }
 
-static void back_outside(struct scan *s, enum phase phase)
+/* Runs an operation over a stretch, all its rows at once where that can be. */
+static void forward_over(const struct scan *s, struct operation *o, struct stretch k)
 {
-    for (int i = s->operations - 1; i >= 0; i--) {
-        struct operation *o = &s->operation[i];
-        if (o->phase != phase)
-            continue;
-        if (!o->by_step)
-            backward(o, 0, s->steps * s->batch, 0, TO_ROWS | TO_CONSTANTS);
-        for (long step = s->steps - 1; o->by_step && step >= 0; step--)
-            backward(o, step * s->batch, s->batch, step, TO_ROWS | TO_CONSTANTS);
-    }
+    if (!o->by_step)
+        forward(o, k.from * s->batch, (k.to - k.from) * s->batch, 0);
+    for (long step = k.from; o->by_step && step < k.to; step++)
+        forward(o, step * s->batch, s->batch, step);
+}
+
+static void backward_over(const struct scan *s, struct operation *o, struct stretch k, int which)
+{
+    if (!o->by_step)
+        backward(o, k.from * s->batch, (k.to - k.from) * s->batch, 0, which);
+    for (long step = k.to - 1; o->by_step && step >= k.from; step--)
+        backward(o, step * s->batch, s->batch, step, which);
 }
 
 /* The rows in front of the first step's: where it finds the initial state. */
@@ -311,22 +342,59 @@ static sp_view room_of(const struct scan *s, int state)
     return rows_of(&s->next[state], -s->batch, s->batch);
 }
 
+static void run_stretch(struct scan *s, struct stretch k)
+{
+    struct operation *first = s->operation, *end = first + s->operations;
+    for (struct operation *o = first; o < end; o++)
+        if (o->phase == BEFORE)
+            forward_over(s, o, k);
+    for (long step = k.from; step < k.to; step++)
+        for (struct operation *o = first; o < end; o++)
+            if (o->phase == LOOP)
+                forward(o, step * s->batch, s->batch, step);
+    for (struct operation *o = first; o < end; o++)
+        if (o->phase == BEHIND)
+            forward_over(s, o, k);
+}
+
 static void run(struct scan *s)
 {
+    const long steps = stretch_steps(s);
     for (int i = 0; i < s->states; i++) {
         sp_view room = room_of(s, i), from = s->initial[i].view;
         SP_EACH2(room.shape, y, room, x, from, *y = *x);
     }
-    run_outside(s, BEFORE);
-    for (long step = 0; step < s->steps; step++)
-        for (int i = 0; i < s->operations; i++)
-            if (s->operation[i].phase == LOOP)
-                forward(&s->operation[i], step * s->batch, s->batch, step);
-    run_outside(s, BEHIND);
+    for (long step = 0; step < s->steps; step += steps)
+        run_stretch(s, (struct stretch){ step, step + steps < s->steps ? step + steps : s->steps });
+}
+
+/* The way back: what is behind the loop, the loop, its weights over all rows of the stretch at once, what is before it. */
+static void back_stretch(struct scan *s, struct stretch k)
+{
+    struct operation *first = s->operation, *end = first + s->operations;
+    for (struct operation *o = end; o-- > first; )
+        if (o->phase == BEHIND)
+            backward_over(s, o, k, TO_ROWS | TO_CONSTANTS);
+    for (long step = k.to - 1; step >= k.from; step--)
+        for (struct operation *o = end; o-- > first; )
+            if (o->phase == LOOP)
+                backward(o, step * s->batch, s->batch, step, o->by_step ? TO_ROWS | TO_CONSTANTS : TO_ROWS);
+    for (struct operation *o = end; o-- > first; )
+        if (o->phase == LOOP && !o->by_step)
+            backward_over(s, o, k, TO_CONSTANTS);
+    for (struct operation *o = end; o-- > first; )
+        if (o->phase == BEFORE)
+            backward_over(s, o, k, TO_ROWS | TO_CONSTANTS);
 }
 
 static bool need_gradients(sp_tape *t, struct scan *s)
 {
+    for (int i = 0; i < s->operations; i++)
+        if (s->operation[i].twins) {
+            if (!sp_need_grad(t, s->operation[i].x[0].buffer))
+                return false;
+            s->operation[i].x[1].buffer->grad = s->operation[i].x[0].buffer->grad;
+        }
     for (int i = 0; i < s->operations; i++) {
         struct operation *o = &s->operation[i];
         if (o->y.buffer->wants_grad && !sp_need_grad(t, o->y.buffer))
@@ -341,7 +409,6 @@ static bool need_gradients(sp_tape *t, struct scan *s)
     return true;
 }
 
-/* The way back: what is behind the loop, the loop, the weights of the loop over all rows at once, what is before it. */
 static bool sweep(sp_tape *t, struct sp_node *n)
 {
     struct scan *s = (struct scan *)(uintptr_t)n->call.attr;
@@ -352,17 +419,9 @@ static bool sweep(sp_tape *t, struct sp_node *n)
         return true;
     if (!need_gradients(t, s))
         return false;
-    back_outside(s, BEHIND);
-    for (long step = s->steps - 1; step >= 0; step--)
-        for (int i = s->operations - 1; i >= 0; i--) {
-            struct operation *o = &s->operation[i];
-            if (o->phase == LOOP)
-                backward(o, step * s->batch, s->batch, step, o->by_step ? TO_ROWS | TO_CONSTANTS : TO_ROWS);
-        }
-    for (int i = s->operations - 1; i >= 0; i--)
-        if (s->operation[i].phase == LOOP && !s->operation[i].by_step)
-            backward(&s->operation[i], 0, s->steps * s->batch, 0, TO_CONSTANTS);
-    back_outside(s, BEFORE);
+    const long steps = stretch_steps(s);
+    for (long step = (s->steps - 1) / steps * steps; step >= 0; step -= steps)
+        back_stretch(s, (struct stretch){ step, step + steps < s->steps ? step + steps : s->steps });
     for (int i = 0; i < s->states; i++)
         if (s->initial[i].buffer->wants_grad) {
             sp_view room = gradient_of(&s->next[i], room_of(s, i));
@@ -376,6 +435,13 @@ static bool sweep(sp_tape *t, struct sp_node *n)
 /* ---- the entry of the tape ------------------------------------------------------------------------------------- */
 
 static const sp_op scan_op = { .name = "scan" };
+
+static void link_up(struct sp_node *n, sp_tensor *from, sp_tensor *to, const char *label)
+{
+    to->label = label;
+    n->link[2 * n->links] = from;
+    n->link[2 * n->links++ + 1] = to;
+}
 
 /* Puts one entry on the tape: inputs are the sequence, the initial states, and every constant of the program. */
 static bool record(sp_tape *t, struct scan *s, const struct tracing *k, sp_tensor **initial, sp_tensor *y)
@@ -395,7 +461,14 @@ static bool record(sp_tape *t, struct scan *s, const struct tracing *k, sp_tenso
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             if (!s->operation[i].x[j].row)
                 n->input[n->call.inputs++] = s->operation[i].node->input[j];
-    y->node = n;
+    n->link = sp_tape_take(t, (size_t)(2 + 4 * s->states) * sizeof *n->link);
+    if (!n->link)
+        return false;
+    link_up(n, k->xs, k->x, "x(t)");
+    for (int i = 0; i < s->states; i++) {
+        link_up(n, initial[i], k->previous[i], "state(t-1)");
+        link_up(n, k->next[i], k->previous[i], "state(t-1)");
+    }
     sp_tape_append(t, n);
     return true;
 }
@@ -418,12 +491,14 @@ static bool scan(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **sta
     for (int i = 0; i < s->operations; i++)     /* traced no more: from now on they are tensors like others */
         s->operation[i].y.buffer->row = 0;
     *y = tensor_over(t, rows_of(&s->y, 0, all), s->y.buffer);
+    if (sp_sound(*y))
+        (*y)->node = k.y->node;
     if (!sp_sound(*y) || (sp_tape_recording(t) && !record(t, s, &k, state, *y)))
         return false;
     for (int i = 0; i < s->states; i++) {
         state[i] = tensor_over(t, rows_of(&s->next[i], all - batch, batch), s->next[i].buffer);
         if (sp_sound(state[i]))
-            state[i]->node = (*y)->node;
+            state[i]->node = k.next[i]->node;
     }
     return sp_ok(t);
 }

@@ -21,7 +21,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_add = { "add", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, probes };
+const sp_op sp_op_add = { "add", SP_OP_ROWS | SP_OP_ELEMENTS | SP_OP_SUM, sp_infer_broadcast, forward, backward, probes };
 
 sp_tensor *sp_add(sp_tape *t, sp_tensor *a, sp_tensor *b)
 {

@@ -33,7 +33,7 @@ static void backward(const sp_call *c)
     if (c->dx[0].data)
         sp_gemm_packed(1, &c->dy, &w, c->param[1], 1, &c->dx[0]);
     if (c->dx[1].data)
-        sp_gemm(1, &x, &c->dy, 1, &c->dx[1]);
+        sp_gemm_packed(1, &x, &c->dy, NULL, 1, &c->dx[1]);
     if (c->dx[2].data)
         sp_add_sums(&c->dx[2], &c->dy);
 }

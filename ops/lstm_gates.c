@@ -109,7 +109,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_lstm_gates = { "lstm_gates", SP_OP_ROWS, infer, forward, backward, probes };
+const sp_op sp_op_lstm_gates = { "lstm_gates", SP_OP_ROWS | SP_OP_SUM, infer, forward, backward, probes };
 
 sp_tensor *sp_lstm_gates(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *c)
 {

@@ -218,6 +218,8 @@ START_TEST(twins)
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 4; k++)
             compare(_i, T[i], B[k]);
+    compare(_i, 190, 5);        /* in three stretches */
+    compare(_i, 41, 30);
 }
 END_TEST
 

@@ -1,0 +1,257 @@
+/* How fast is it? Each row is one JSON object on its line: what was done, its sizes, the median time of a repetition in
+   milliseconds, the floating-point operations of its matrix products per second, those of a 1024^3 product measured in the
+   same run just before, and the fraction of the two.
+
+       make bench                    all rows
+       make bench ROWS=lstm_train    those whose names begin so */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autograd/blas.h"
+#include "nn/loss.h"
+#include "nn/optimizer.h"
+#include "nn/scan.h"
+#include "nn/stack.h"
+#include "ops/ops.h"
+#include "zoo/lm.h"
+#include "zoo/progress.h"
+#include "zoo/report.h"
+
+/* ---- timing ---------------------------------------------------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median time in seconds of work(context), of at least 5 repetitions and about half a second in all. */
+static double median_time(void (*work)(void *), void *context)
+{
+    enum { MOST = 2000 };
+    static double time[MOST];
+    int n = 0;
+    work(context);
+    work(context);
+    for (double began = sp_seconds(); n < MOST && (n < 5 || sp_seconds() - began < 0.5); n++) {
+        double start = sp_seconds();
+        work(context);
+        time[n] = sp_seconds() - start;
+    }
+    qsort(time, (size_t)n, sizeof *time, by_size);
+    return time[n / 2];
+}
+
+struct product {
+    sp_view a, b, c;
+    const sp_param *weight;
+};
+
+static void multiply(void *context)
+{
+    struct product *p = context;
+    sp_gemm_packed(1, &p->a, &p->b, p->weight, 0, &p->c);
+}
+
+/* GFLOP/s of a product [m,k] x [k,n], by the parameter's panels or plainly. */
+static double product_rate(long m, long n, long k, bool packed)
+{
+    sp_store *s = sp_store_new(1);
+    sp_param *w = sp_store_add(s, SP_SHAPE(n, k), "w");
+    sp_real *x = calloc((size_t)(m * k), sizeof *x), *y = calloc((size_t)(m * n), sizeof *y), *values = sp_param_values(w);
+    for (long i = 0; i < m * k; i++)
+        x[i] = (sp_real)0.01;
+    sp_view weight = sp_view_of(values, SP_SHAPE(n, k));
+    struct product p = { sp_view_of(x, SP_SHAPE(m, k)), sp_transposed(&weight), sp_view_of(y, SP_SHAPE(m, n)), packed ? w : NULL };
+    double seconds = median_time(multiply, &p);
+    free(x);
+    free(y);
+    sp_store_free(s);
+    return 2e-9 * (double)m * (double)n * (double)k / seconds;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------ */
+
+struct row {
+    const char *bench, *cell;
+    long T, B, I, H, L;
+};
+
+static void write_row(const struct row *r, double seconds, double gflop)
+{
+    double peak = fmax(product_rate(1024, 1024, 1024, false), product_rate(1024, 1024, 1024, true));
+    sp_report *j = sp_report_new();
+    sp_report_text(j, "bench", r->bench);
+    sp_report_count(j, "T", r->T);
+    sp_report_count(j, "B", r->B);
+    sp_report_count(j, "I", r->I);
+    sp_report_count(j, "H", r->H);
+    sp_report_count(j, "L", r->L);
+    sp_report_count(j, "threads", 1);
+    sp_report_number(j, "ms", 1e3 * seconds);
+    sp_report_number(j, "gflops", gflop / seconds);
+    sp_report_number(j, "peak_gflops", peak);
+    sp_report_number(j, "fraction", gflop / seconds / peak);
+    sp_report_text(j, "kernels", sp_blas_kernels());
+    sp_report_write(j, stdout);
+    sp_report_free(j);
+}
+
+static void bench_product(const struct row *r)
+{
+    double gflop = 2e-9 * (double)r->B * (double)r->H * (double)r->I;
+    write_row(r, gflop / product_rate(r->B, r->H, r->I, true), gflop);
+}
+
+/* A stack of layers, forward and backward; each repetition packs its changed weights. */
+struct layers {
+    const struct row *row;
+    sp_store *store;
+    sp_stack stack;
+    sp_tape *tape;
+    sp_real *x;
+};
+
+static void train_layers(void *context)
+{
+    struct layers *k = context;
+    const struct row *r = k->row;
+    sp_store_values(k->store);                          /* the weights count as changed */
+    sp_tape_reset(k->tape);
+    sp_tensor *xs = sp_variable(k->tape, k->x, SP_SHAPE(r->T, r->B, r->I));
+    sp_backward(k->tape, sp_sum(k->tape, sp_stack_on(k->tape, &k->stack, xs, NULL), SP_ALL));
+}
+
+/* An LSTM as its user would write it, from plain operations. */
+static sp_tensor *plain_step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **state)
+{
+    const struct sp_recurrent *m = self;
+    sp_tensor *g[4];
+    sp_split(t, sp_add(t, sp_linear_on(t, &m->x, x), sp_linear_on(t, &m->h, state[0])), 1, 4, g);
+    state[1] = sp_add(t, sp_mul(t, sp_sigmoid(t, g[1]), state[1]), sp_mul(t, sp_sigmoid(t, g[0]), sp_tanh(t, g[2])));
+    return state[0] = sp_mul(t, sp_sigmoid(t, g[3]), sp_tanh(t, state[1]));
+}
+
+/* 6 products of [T*B, in or H] by gates*H in each layer: forward, input gradient, weight gradient, for x and for h. */
+static double layer_gflop(const struct row *r)
+{
+    double gates = !strcmp(r->cell, "gru") ? 3 : !strcmp(r->cell, "rnn") ? 1 : 4, sum = 0;
+    for (int l = 0; l < r->L; l++)
+        sum += 6e-9 * (double)(r->T * r->B) * gates * (double)r->H * (double)((l ? r->H : r->I) + r->H);
+    return sum;
+}
+
+static void bench_layers(const struct row *r)
+{
+    struct layers k = { .row = r, .store = sp_store_new(1) };
+    bool plain = !strcmp(r->cell, "plain");
+    k.stack = sp_stack_make(k.store, plain ? "lstm" : r->cell, "rnn", r->I, r->H, (int)r->L, 0);
+    for (int l = 0; plain && l < r->L; l++)
+        k.stack.cell[l].step = plain_step;
+    k.tape = sp_tape_new(k.store);
+    k.x = calloc((size_t)(r->T * r->B * r->I), sizeof *k.x);
+    sp_random_uniform((sp_key){ .seed = 1 }, r->T * r->B * r->I, k.x, -1, 1);
+    write_row(r, median_time(train_layers, &k), layer_gflop(r));
+    if (!sp_ok(k.tape))
+        fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
+    free(k.x);
+    sp_tape_free(k.tape);
+    sp_store_free(k.store);
+}
+
+/* ---- the language model ---------------------------------------------------------------------------------------- */
+
+struct model {
+    const struct row *row;
+    sp_lm *lm;
+    sp_tape *tape;
+    sp_optimizer *adam;
+    sp_state *state;
+    int *x;
+};
+
+static void train_model(void *context)
+{
+    struct model *k = context;
+    const struct row *r = k->row;
+    sp_tape_reset(k->tape);
+    sp_backward(k->tape, sp_lm_loss(k->tape, k->lm, k->x, k->x, r->T, r->B, k->state));
+    sp_clip_norm(k->tape, 5);
+    sp_step(k->adam, k->tape);
+}
+
+static void decode_symbol(void *context)
+{
+    struct model *k = context;
+    sp_tape_reset(k->tape);
+    sp_lm_on(k->tape, k->lm, k->x, 1, 1, k->state);
+}
+
+static void bench_model(const struct row *r)
+{
+    enum { SYMBOLS = 64 };              /* and <unk>: 65 */
+    char text[SYMBOLS];
+    sp_status status = { 0 };
+    struct model k = { .row = r };
+    bool decode = !strcmp(r->bench, "lm_decode");
+    for (int i = 0; i < SYMBOLS; i++)
+        text[i] = (char)(' ' + i);
+    const sp_lm_config config = { .cell = "lstm", .embed = r->H, .hidden = r->H, .layers = (int)r->L };
+    k.lm = sp_lm_new(&config, sp_vocabulary_of(text, SYMBOLS, SP_LEVEL_CHAR, 0, &status), 1, &status);
+    if (!k.lm) {
+        fprintf(stderr, "%s: %s\n", r->bench, status.message);
+        return;
+    }
+    k.tape = sp_tape_new(k.lm->store);
+    k.adam = sp_optimizer_new(k.lm->store, "adam", 1e-3, &status);
+    k.state = sp_state_new(&k.lm->stack, r->B);
+    k.x = calloc((size_t)(r->T * r->B), sizeof *k.x);
+    for (long i = 0; i < r->T * r->B; i++)
+        k.x[i] = (int)(i * 7 % SYMBOLS);
+    sp_tape_set_recording(k.tape, !decode);
+    struct row cells = *r;
+    cells.cell = "lstm";
+    double gflop = layer_gflop(&cells) + 6e-9 * (double)(r->T * r->B) * (double)r->H * (SYMBOLS + 1);
+    write_row(r, median_time(decode ? decode_symbol : train_model, &k), decode ? gflop / 3 : gflop);
+    free(k.x);
+    sp_state_free(k.state);
+    sp_optimizer_free(k.adam);
+    sp_tape_free(k.tape);
+    sp_lm_free(k.lm);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        struct row row;
+        void (*run)(const struct row *r);
+    } rows[] = {
+        { { "gemm_packed", "", 1, 12, 512, 2048, 1 }, bench_product },
+        { { "gemm_packed", "", 1, 24, 512, 2048, 1 }, bench_product },
+        { { "gemm_packed", "", 1, 48, 512, 2048, 1 }, bench_product },
+        { { "gemm_packed", "", 1, 60, 512, 2048, 1 }, bench_product },
+#define SIZES(bench, cell)                                    \
+        { { bench, cell, 50, 50, 128, 128, 1 }, bench_layers }, \
+        { { bench, cell, 50, 50, 256, 256, 1 }, bench_layers }, \
+        { { bench, cell, 50, 50, 512, 512, 1 }, bench_layers }, \
+        { { bench, cell, 35, 20, 200, 200, 2 }, bench_layers }, \
+        { { bench, cell, 35, 20, 650, 650, 2 }, bench_layers },
+        SIZES("lstm_train", "lstm") SIZES("gru_train", "gru") SIZES("rnn_train", "rnn") SIZES("custom_train", "plain")
+        { { "lm_train", "", 50, 50, 128, 128, 2 }, bench_model },
+        { { "lm_train", "", 50, 50, 256, 256, 2 }, bench_model },
+        { { "lm_train", "", 50, 50, 512, 512, 2 }, bench_model },
+        { { "lm_decode", "", 1, 1, 128, 128, 2 }, bench_model },
+        { { "lm_decode", "", 1, 1, 256, 256, 2 }, bench_model },
+        { { "lm_decode", "", 1, 1, 512, 512, 2 }, bench_model },
+        { { "tiny_train", "lstm", 20, 1, 64, 64, 1 }, bench_layers },
+    };
+    const char *wanted = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!strncmp(rows[i].row.bench, wanted, strlen(wanted)))
+            rows[i].run(&rows[i].row);
+    return 0;
+}
