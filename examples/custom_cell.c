@@ -51,7 +51,7 @@ static void make_batch(struct model *m, sp_random *r)
 static sp_tensor *loss(sp_tape *t, void *model)
 {
     struct model *m = model;
-    sp_tensor *ys = sp_unroll(t, &m->cell, sp_feed(t, m->x, SP_SHAPE(T, B, 2)), NULL);
+    sp_tensor *ys = sp_scan(t, &m->cell, sp_feed(t, m->x, SP_SHAPE(T, B, 2)), NULL);
     return sp_mse(t, sp_linear_on(t, &m->out, sp_index(t, ys, 0, -1)), sp_feed(t, m->y, SP_SHAPE(B, 1)));
 }
 

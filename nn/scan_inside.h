@@ -1,0 +1,50 @@
+/* What the files of scan share: a program traced from a cell's step function. */
+#ifndef SP_NN_SCAN_INSIDE_H
+#define SP_NN_SCAN_INSIDE_H
+
+#include "autograd/op.h"
+#include "nn/cell.h"
+
+/* An input or output of an operation of the program: rows of a buffer, or (row == 0) the same for all rows. */
+struct operand {
+    sp_view view;               /* its rows at the first step */
+    struct sp_buffer *buffer;
+    long row;                   /* numbers from row to row */
+    long times;                 /* leading indices of the view per row */
+};
+
+enum phase { BEFORE, LOOP, BEHIND };    /* the loop over time */
+
+struct operation {
+    struct sp_node *node;
+    struct operand y, saved, *x;        /* [node->call.inputs] */
+    enum phase phase;
+    bool by_step;               /* runs step by step in any phase: random by time, or with a constant for each row */
+    bool twins;                 /* inputs 0 and 1 share one gradient: see find_twins */
+};
+
+struct scan {
+    long steps, batch;          /* row r of step i is row i * batch + r of all */
+    int operations, states;
+    struct operation *operation;
+    struct operand y, initial[SP_MAX_STATES], next[SP_MAX_STATES];
+};
+
+/* The step function's view of the world while it is traced. */
+struct tracing {
+    sp_tensor *xs;              /* all rows, [T*B,in] */
+    sp_tensor *x, *y;           /* placeholder, result */
+    sp_tensor *previous[SP_MAX_STATES], *next[SP_MAX_STATES];
+    struct sp_trace trace;
+};
+
+/* Calls the step function on placeholders: nn/scan_trace.c. k->xs and k->trace are set. False: the tape has the error. */
+bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k);
+
+/* Makes the program of what was noted down; s->steps, batch and states are set. False without memory. */
+bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s);
+
+/* A tensor that sees some memory; a buffer of its own if there is none for it. */
+sp_tensor *sp_scan_tensor(sp_tape *t, sp_view view, struct sp_buffer *buffer);
+
+#endif

@@ -1,0 +1,213 @@
+/* From a step function to a program. */
+#include "nn/scan_inside.h"
+
+#include "nn/cell_inside.h"
+#include "ops/kernel.h"
+
+/* ---- tracing --------------------------------------------------------------------------------------------------- */
+
+sp_tensor *sp_scan_tensor(sp_tape *t, sp_view view, struct sp_buffer *buffer)
+{
+    sp_tensor *x = sp_feed(t, NULL, SP_SHAPE(0));
+    if (sp_sound(x)) {
+        x->view = view;
+        if (buffer)
+            x->buffer = buffer;
+    }
+    return x;
+}
+
+static sp_tensor *placeholder(sp_tape *t, sp_view rows, bool wants_grad)
+{
+    sp_tensor *x = sp_scan_tensor(t, rows, NULL);
+    if (sp_sound(x)) {
+        x->buffer->data = rows.data;
+        x->buffer->row = rows.stride[0];
+        x->buffer->wants_grad = wants_grad;
+    }
+    return x;
+}
+
+/* True for what an operation of the program computes, and views of it; not for views of placeholders. */
+static bool computed(const sp_tensor *x)
+{
+    while (x->buffer->row && x->node && (x->node->op->flags & SP_OP_VIEW))
+        x = x->node->input[0];
+    return x->buffer->row && x->node;
+}
+
+/* Do two tensors of [B,w] share columns of one buffer? */
+static bool overlap(const sp_tensor *a, const sp_tensor *b)
+{
+    if (a->buffer != b->buffer)
+        return false;
+    const sp_view *low = a->view.data <= b->view.data ? &a->view : &b->view, *high = low == &a->view ? &b->view : &a->view;
+    return low->stride[1] != 1 || high->stride[1] != 1 || low->data + low->shape.dim[1] > high->data;
+}
+
+/* Each new state, and y, must be columns of something the program computes; the states of different things, because each
+   is found again at the next step where the program left it. A copy makes it so. */
+static void separate(sp_tape *t, const sp_cell *cell, struct tracing *k)
+{
+    for (int i = 0; i < cell->states && sp_ok(t); i++) {
+        bool alone = computed(k->next[i]) && k->next[i]->view.stride[0] == k->next[i]->buffer->row;
+        for (int j = 0; alone && j < i; j++)
+            alone = !overlap(k->next[i], k->next[j]);
+        if (!alone)
+            k->next[i] = sp_copy(t, k->next[i]);
+    }
+    if (sp_ok(t) && !(computed(k->y) && k->y->view.stride[0] == k->y->buffer->row))
+        k->y = sp_copy(t, k->y);
+    for (int i = -1; i < cell->states && sp_ok(t); i++)
+        if (!computed(i < 0 ? k->y : k->next[i]))
+            sp_tape_fail(t, SP_ERR_STATE, "scan: %s does not depend on the sequence; use sp_unroll", i < 0 ? "y" : "a new state");
+}
+
+bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k)
+{
+    const long batch = k->trace.rows;
+    sp_view x = k->xs->view;
+    x.shape.dim[0] = batch;
+    k->x = placeholder(t, x, k->xs->buffer->wants_grad);
+    for (int i = 0; i < cell->states; i++) {
+        sp_real *nothing = sp_tape_take(t, (size_t)(batch * cell->width[i]) * sizeof *nothing);
+        if (!nothing)
+            return false;
+        k->previous[i] = placeholder(t, sp_view_of(nothing, SP_SHAPE(batch, cell->width[i])), sp_tape_recording(t));
+        k->next[i] = k->previous[i];
+    }
+    sp_scope_time(t, 0);
+    sp_tape_trace(t, &k->trace);
+    k->y = cell->step(t, cell->self, k->x, k->next);
+    if (sp_cell_check(t, cell, batch, k->y, k->next))
+        separate(t, cell, k);
+    sp_tape_trace(t, NULL);
+    return sp_ok(t);
+}
+
+/* ---- the program ----------------------------------------------------------------------------------------------- */
+
+static int state_of(const struct tracing *k, int states, const struct sp_buffer *b)
+{
+    for (int i = 0; i < states; i++)
+        if (k->previous[i]->buffer == b)
+            return i;
+    return -1;
+}
+
+static struct operand operand_of(const struct tracing *k, const struct scan *s, const sp_tensor *x)
+{
+    struct operand o = { .view = x->view, .buffer = x->buffer, .row = x->buffer->row };
+    int state = state_of(k, s->states, x->buffer);
+    if (!o.row)
+        return o;
+    o.times = x->view.shape.dim[0] / s->batch;
+    if (x->buffer == k->x->buffer)
+        o.buffer = k->xs->buffer;
+    if (state >= 0) {           /* the new state, one step back */
+        const struct operand *next = &s->next[state];
+        o.view.data = next->view.data - s->batch * next->row + (x->view.data - k->previous[state]->view.data);
+        o.view.stride[0] = next->row / o.times;
+        o.buffer = next->buffer;
+        o.row = next->row;
+    }
+    return o;
+}
+
+/* A constant [B,...] whose rows go with those of the batch. */
+static bool row_constant(const struct sp_node *n, int input, long batch)
+{
+    const sp_shape x = n->call.x[input].shape, y = n->call.y.shape;
+    return !n->input[input]->buffer->row && !(n->op->flags & SP_OP_SHARED << input) && x.rank == y.rank && x.dim[0] == batch
+           && (batch > 1 || !(n->op->flags & SP_OP_ELEMENTS));
+}
+
+static bool make_operation(sp_tape *t, const struct tracing *k, const struct scan *s, struct sp_node *n, struct operation *o)
+{
+    const sp_call *c = &n->call;
+    *o = (struct operation){ .node = n, .y = operand_of(k, s, n->output), .by_step = n->op->flags & SP_OP_RANDOM };
+    o->x = sp_tape_take(t, (size_t)c->inputs * sizeof *o->x);
+    for (int i = 0; o->x && i < c->inputs; i++) {
+        o->x[i] = operand_of(k, s, n->input[i]);
+        o->by_step |= row_constant(n, i, s->batch);
+    }
+    if (c->saved.shape.rank) {
+        long leading = c->saved.shape.dim[0];
+        o->saved = (struct operand){ .view = c->saved, .times = leading / s->batch };
+        o->saved.row = c->saved.stride[0] * o->saved.times;
+    }
+    return o->x;
+}
+
+enum { ON_X = 1, ON_STATE = 2, REACHES = 4 };
+
+/* What each node depends on, and whether a next state depends on it; nodes lie in list in the order of the step. */
+static void mark_nodes(const struct tracing *k, int states, struct sp_node **list, int n)
+{
+    for (int i = 0; i < n; i++) {
+        list[i]->mark = 0;
+        for (int j = 0; j < list[i]->call.inputs; j++) {
+            const sp_tensor *x = list[i]->input[j];
+            if (x->buffer->row)
+                list[i]->mark |= x->node ? x->node->mark & (ON_X | ON_STATE)
+                                         : state_of(k, states, x->buffer) >= 0 ? ON_STATE : ON_X;
+        }
+    }
+    for (int i = 0; i < states; i++)
+        k->next[i]->node->mark |= REACHES;
+    for (int i = n - 1; i >= 0; i--)
+        for (int j = 0; (list[i]->mark & REACHES) && j < list[i]->call.inputs; j++)
+            if (list[i]->input[j]->buffer->row && list[i]->input[j]->node)
+                list[i]->input[j]->node->mark |= REACHES;
+}
+
+/* True if an operand is all of what an operation computed, and nothing else uses that. */
+static bool used_once(const struct scan *s, const struct operand *x)
+{
+    int uses = x->buffer == s->y.buffer;
+    for (int i = 0; i < s->states; i++)
+        uses += x->buffer == s->next[i].buffer;
+    for (int i = 0; i < s->operations; i++)
+        for (int j = 0; j < s->operation[i].node->call.inputs; j++)
+            uses += x->buffer == s->operation[i].x[j].buffer;
+    return uses == 1 && x->row && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
+           && sp_shape_size(x->view.shape) == s->batch * x->row;
+}
+
+/* What enters an operation as the sum of two has one gradient, not two: where nobody else adds to either, it is computed
+   and kept once. */
+static void find_twins(struct scan *s)
+{
+    for (int i = 0; i < s->operations; i++) {
+        struct operation *o = &s->operation[i];
+        o->twins = (o->node->op->flags & SP_OP_SUM) && used_once(s, &o->x[0]) && used_once(s, &o->x[1])
+                   && o->x[0].buffer->wants_grad && o->x[1].buffer->wants_grad
+                   && sp_shape_equal(o->x[0].view.shape, o->x[1].view.shape);
+    }
+}
+
+bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
+{
+    int n = k->trace.nodes, at = n;
+    struct sp_node **list = sp_tape_take(t, (size_t)n * sizeof *list);
+    s->operation = sp_tape_take(t, (size_t)n * sizeof *s->operation);
+    if (!list || !s->operation)
+        return false;
+    for (struct sp_node *node = k->trace.last; node; node = node->previous)
+        list[--at] = node;
+    mark_nodes(k, s->states, list, n);
+    for (int i = 0; i < s->states; i++)
+        s->next[i] = operand_of(k, s, k->next[i]);
+    s->y = operand_of(k, s, k->y);
+    for (int i = 0; i < n; i++) {
+        struct operation *o = &s->operation[s->operations];
+        if (list[i]->op->flags & SP_OP_VIEW)
+            continue;
+        if (!make_operation(t, k, s, list[i], o))
+            return false;
+        o->phase = !(list[i]->mark & ON_STATE) ? BEFORE : list[i]->mark & REACHES ? LOOP : BEHIND;
+        s->operations++;
+    }
+    find_twins(s);
+    return true;
+}
