@@ -16,6 +16,7 @@
 #include "nn/init.h"
 #include "nn/linear.h"
 #include "nn/embed.h"
+#include "nn/seq.h"
 #include "nn/cell.h"
 #include "nn/scan.h"
 #include "nn/stack.h"

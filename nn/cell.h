@@ -10,6 +10,7 @@
 
 #include "autograd/tape.h"
 #include "nn/linear.h"
+#include "nn/seq.h"
 
 SP_BEGIN
 
@@ -63,6 +64,10 @@ struct sp_recurrent *sp_recurrent_make(sp_store *s, const char *scope, int layer
    state itself may be NULL: zeros, and the final states are not wanted. Final states are tensors and end with the tape's
    step; to carry them to the next see sp_state in nn/stack.h. */
 sp_tensor *sp_unroll(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state);
+
+/* The same for sequences of different lengths, and (reverse) from their last step to their first. States are [batch,w] in
+   the caller's order; a sequence's final state is the one at its own end. The result has the layout of xs. */
+sp_seq sp_unroll_seq(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, bool reverse);
 
 SP_END
 #endif

@@ -13,6 +13,8 @@ static sp_view rows_of(const struct operand *o, long first, long n)
     if (o->row) {
         v.data += first * o->row;
         v.shape.dim[0] = n * o->times;
+    } else if (o->prefix) {
+        v.shape.dim[0] = n;
     }
     return v;
 }
@@ -63,6 +65,17 @@ static void backward(struct operation *o, long first, long n, long time, int whi
         o->node->op->backward(c);
 }
 
+/* The rows of one step. */
+static long first_of(const struct scan *s, long step)
+{
+    return s->layout->offset[step];
+}
+
+static long rows_at(const struct scan *s, long step)
+{
+    return first_of(s, step + 1) - first_of(s, step);
+}
+
 /* Some time steps that are worked on together, so that what one phase leaves is still in the cache for the next. */
 struct stretch {
     long from, to;
@@ -72,75 +85,139 @@ enum { STRETCH_ROWS = 400 };            /* about the depth to which BLIS blocks 
 
 static long stretch_steps(const struct scan *s)
 {
-    return s->batch < STRETCH_ROWS ? STRETCH_ROWS / s->batch : 1;
+    long steps = STRETCH_ROWS * s->layout->steps / s->layout->rows;
+    return steps > 1 ? steps : 1;
+}
+
+/* The k-th stretch in the order of the loop. */
+static struct stretch stretch_at(const struct scan *s, long k)
+{
+    const long all = s->layout->steps, n = stretch_steps(s), from = k * n, to = from + n < all ? from + n : all;
+    return s->reverse ? (struct stretch){ all - to, all - from } : (struct stretch){ from, to };
+}
+
+static long stretches(const struct scan *s)
+{
+    return (s->layout->steps + stretch_steps(s) - 1) / stretch_steps(s);
+}
+
+/* The k-th step of a stretch in the order of the loop. */
+static long step_at(const struct scan *s, struct stretch x, long k)
+{
+    return s->reverse ? x.to - 1 - k : x.from + k;
 }
 
 /* Runs an operation over a stretch, all its rows at once where that can be. */
-static void forward_over(const struct scan *s, struct operation *o, struct stretch k)
+static void forward_over(const struct scan *s, struct operation *o, struct stretch x)
 {
     if (!o->by_step)
-        forward(o, k.from * s->batch, (k.to - k.from) * s->batch, 0);
-    for (long step = k.from; o->by_step && step < k.to; step++)
-        forward(o, step * s->batch, s->batch, step);
+        forward(o, first_of(s, x.from), first_of(s, x.to) - first_of(s, x.from), 0);
+    for (long step = x.from; o->by_step && step < x.to; step++)
+        forward(o, first_of(s, step), rows_at(s, step), step);
 }
 
-static void backward_over(const struct scan *s, struct operation *o, struct stretch k, int which)
+static void backward_over(const struct scan *s, struct operation *o, struct stretch x, int which)
 {
     if (!o->by_step)
-        backward(o, k.from * s->batch, (k.to - k.from) * s->batch, 0, which);
-    for (long step = k.to - 1; o->by_step && step >= k.from; step--)
-        backward(o, step * s->batch, s->batch, step, which);
+        backward(o, first_of(s, x.from), first_of(s, x.to) - first_of(s, x.from), 0, which);
+    for (long step = x.to - 1; o->by_step && step >= x.from; step--)
+        backward(o, first_of(s, step), rows_at(s, step), step, which);
 }
 
-/* The rows in front of the first step's: where it finds the initial state. */
+/* ---- states between steps -------------------------------------------------------------------------------------- */
+
+/* Even lengths: the rows beside those of the first step of the loop, where it finds the initial state. */
 static sp_view room_of(const struct scan *s, int state)
 {
-    return rows_of(&s->next[state], -s->batch, s->batch);
+    const long batch = s->layout->batch;
+    return rows_of(&s->next[state], s->reverse ? s->layout->rows : -batch, batch);
 }
 
-static void run_stretch(struct scan *s, struct stretch k)
+/* Different lengths: a step's states are those that the loop's step before left, and the initial ones for rows that begin
+   here. do_rows is called for each of the two parts. */
+static void carry(const struct scan *s, long step, void (*do_rows)(sp_view before, sp_view from),
+                  sp_view (*part)(const struct operand *o, long first, long n))
+{
+    const long last = s->reverse ? step + 1 : step - 1, n = rows_at(s, step);
+    const bool begins = last < 0 || last >= s->layout->steps;
+    long going = begins ? 0 : rows_at(s, last);
+    going = going < n ? going : n;
+    for (int i = 0; i < s->states; i++) {
+        const struct operand initial = { .view = s->initial[i].view, .buffer = s->initial[i].buffer, .times = 1,
+                                         .row = s->initial[i].view.stride[0] };
+        if (going)
+            do_rows(part(&s->previous[i], first_of(s, step), going), part(&s->next[i], first_of(s, last), going));
+        if (n > going)
+            do_rows(part(&s->previous[i], first_of(s, step) + going, n - going), part(&initial, going, n - going));
+    }
+}
+
+static sp_view gradient_rows(const struct operand *o, long first, long n)
+{
+    return gradient_of(o, rows_of(o, first, n));
+}
+
+static void copy_rows(sp_view before, sp_view from)
+{
+    SP_EACH2(before.shape, y, before, x, from, *y = *x);
+}
+
+static void add_rows(sp_view before, sp_view from)
+{
+    if (before.data && from.data)
+        sp_add_sums(&from, &before);
+}
+
+/* ---- the way there and back ------------------------------------------------------------------------------------ */
+
+static void run_stretch(struct scan *s, struct stretch x)
 {
     struct operation *first = s->operation, *end = first + s->operations;
     for (struct operation *o = first; o < end; o++)
         if (o->phase == BEFORE)
-            forward_over(s, o, k);
-    for (long step = k.from; step < k.to; step++)
+            forward_over(s, o, x);
+    for (long k = 0; k < x.to - x.from; k++) {
+        const long step = step_at(s, x, k);
+        if (s->carried)
+            carry(s, step, copy_rows, rows_of);
         for (struct operation *o = first; o < end; o++)
             if (o->phase == LOOP)
-                forward(o, step * s->batch, s->batch, step);
+                forward(o, first_of(s, step), rows_at(s, step), step);
+    }
     for (struct operation *o = first; o < end; o++)
         if (o->phase == BEHIND)
-            forward_over(s, o, k);
+            forward_over(s, o, x);
 }
 
 static void run(struct scan *s)
 {
-    const long steps = stretch_steps(s);
-    for (int i = 0; i < s->states; i++) {
-        sp_view room = room_of(s, i), from = s->initial[i].view;
-        SP_EACH2(room.shape, y, room, x, from, *y = *x);
-    }
-    for (long step = 0; step < s->steps; step += steps)
-        run_stretch(s, (struct stretch){ step, step + steps < s->steps ? step + steps : s->steps });
+    for (int i = 0; i < s->states && !s->carried; i++)
+        copy_rows(room_of(s, i), s->initial[i].view);
+    for (long k = 0; k < stretches(s); k++)
+        run_stretch(s, stretch_at(s, k));
 }
 
 /* The way back: what is behind the loop, the loop, its weights over all rows of the stretch at once, what is before it. */
-static void back_stretch(struct scan *s, struct stretch k)
+static void back_stretch(struct scan *s, struct stretch x)
 {
     struct operation *first = s->operation, *end = first + s->operations;
     for (struct operation *o = end; o-- > first; )
         if (o->phase == BEHIND)
-            backward_over(s, o, k, TO_ROWS | TO_CONSTANTS);
-    for (long step = k.to - 1; step >= k.from; step--)
+            backward_over(s, o, x, TO_ROWS | TO_CONSTANTS);
+    for (long k = x.to - x.from - 1; k >= 0; k--) {
+        const long step = step_at(s, x, k);
         for (struct operation *o = end; o-- > first; )
             if (o->phase == LOOP)
-                backward(o, step * s->batch, s->batch, step, o->by_step ? TO_ROWS | TO_CONSTANTS : TO_ROWS);
+                backward(o, first_of(s, step), rows_at(s, step), step, o->by_step ? TO_ROWS | TO_CONSTANTS : TO_ROWS);
+        if (s->carried)
+            carry(s, step, add_rows, gradient_rows);
+    }
     for (struct operation *o = end; o-- > first; )
         if (o->phase == LOOP && !o->by_step)
-            backward_over(s, o, k, TO_CONSTANTS);
+            backward_over(s, o, x, TO_CONSTANTS);
     for (struct operation *o = end; o-- > first; )
         if (o->phase == BEFORE)
-            backward_over(s, o, k, TO_ROWS | TO_CONSTANTS);
+            backward_over(s, o, x, TO_ROWS | TO_CONSTANTS);
 }
 
 static bool need_gradients(sp_tape *t, struct scan *s)
@@ -160,7 +237,8 @@ static bool need_gradients(sp_tape *t, struct scan *s)
                 return false;
     }
     for (int i = 0; i < s->states; i++)
-        if (s->initial[i].buffer->wants_grad && !sp_need_grad(t, s->initial[i].buffer))
+        if ((s->initial[i].buffer->wants_grad && !sp_need_grad(t, s->initial[i].buffer))
+            || (s->carried && !sp_need_grad(t, s->previous[i].buffer)))
             return false;
     return true;
 }
@@ -175,16 +253,10 @@ static bool sweep(sp_tape *t, struct sp_node *n)
         return true;
     if (!need_gradients(t, s))
         return false;
-    const long steps = stretch_steps(s);
-    for (long step = (s->steps - 1) / steps * steps; step >= 0; step -= steps)
-        back_stretch(s, (struct stretch){ step, step + steps < s->steps ? step + steps : s->steps });
-    for (int i = 0; i < s->states; i++)
-        if (s->initial[i].buffer->wants_grad) {
-            sp_view room = gradient_of(&s->next[i], room_of(s, i));
-            sp_view to = gradient_of(&s->initial[i], s->initial[i].view);
-            if (room.data)
-                sp_add_sums(&to, &room);
-        }
+    for (long k = stretches(s) - 1; k >= 0; k--)
+        back_stretch(s, stretch_at(s, k));
+    for (int i = 0; i < s->states && !s->carried; i++)
+        add_rows(gradient_of(&s->next[i], room_of(s, i)), gradient_of(&s->initial[i], s->initial[i].view));
     return true;
 }
 
@@ -229,50 +301,69 @@ static bool record(sp_tape *t, struct scan *s, const struct tracing *k, sp_tenso
     return true;
 }
 
-/* Traces, runs and records; y and the final states in *y and state. */
-static bool scan(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state, sp_tensor **y)
+/* The final state, in the caller's order. */
+static sp_tensor *final_state(sp_tape *t, const struct scan *s, const struct tracing *k, int i)
 {
-    const long steps = sp_dim(xs, 0), batch = sp_dim(xs, 1), all = steps * batch;
-    struct tracing k = { .trace = { .rows = batch, .all = all, .before = batch } };
+    const sp_layout *l = s->layout;
+    const bool plain = !s->carried && !l->order;
+    const sp_view rows = plain ? rows_of(&s->next[i], s->reverse ? 0 : l->rows - l->batch, l->batch)
+                               : rows_of(&s->next[i], 0, l->rows);
+    sp_tensor *x = sp_scan_tensor(t, rows, s->next[i].buffer);
+    if (!sp_sound(x))
+        return x;
+    x->node = k->next[i]->node;
+    return plain ? x : sp_state_of_rows(t, l, x, s->reverse);
+}
+
+/* Traces, runs and records; y and the final states in *y and state. */
+static bool scan(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, bool reverse, sp_tensor **y)
+{
+    const sp_layout *l = xs.layout;
+    const bool even = sp_layout_even(l);
+    struct tracing k = { .xs = sp_as_rows(t, xs.rows), .carried = !even,
+                         .trace = { .rows = l->batch, .all = l->rows, .before = even && !reverse ? l->batch : 0,
+                                    .behind = even && reverse ? l->batch : 0 } };
+    sp_tensor *initial[SP_MAX_STATES];
     struct scan *s = sp_tape_take(t, sizeof *s);
-    k.xs = sp_reshape(t, xs, SP_SHAPE(all, sp_dim(xs, 2)));
+    for (int i = 0; i < cell->states; i++)
+        initial[i] = sp_state_sorted(t, l, state[i]);
     if (!s || !sp_ok(t) || !sp_scan_trace(t, cell, &k))
         return false;
-    *s = (struct scan){ .steps = steps, .batch = batch, .states = cell->states };
+    *s = (struct scan){ .layout = l, .reverse = reverse, .carried = !even, .states = cell->states };
     if (!sp_scan_program(t, &k, s))
         return false;
     for (int i = 0; i < s->states; i++)
-        s->initial[i] = (struct operand){ .view = state[i]->view, .buffer = state[i]->buffer };
+        s->initial[i] = (struct operand){ .view = initial[i]->view, .buffer = initial[i]->buffer };
     run(s);
     for (int i = 0; i < s->operations; i++)     /* traced no more: from now on they are tensors like others */
         s->operation[i].y.buffer->row = 0;
-    *y = sp_scan_tensor(t, rows_of(&s->y, 0, all), s->y.buffer);
-    if (sp_sound(*y))
-        (*y)->node = k.y->node;
-    if (!sp_sound(*y) || (sp_tape_recording(t) && !record(t, s, &k, state, *y)))
+    *y = sp_scan_tensor(t, rows_of(&s->y, 0, l->rows), s->y.buffer);
+    if (!sp_sound(*y))
         return false;
-    for (int i = 0; i < s->states; i++) {
-        state[i] = sp_scan_tensor(t, rows_of(&s->next[i], all - batch, batch), s->next[i].buffer);
-        if (sp_sound(state[i]))
-            state[i]->node = k.next[i]->node;
-    }
+    (*y)->node = k.y->node;
+    if (sp_tape_recording(t) && !record(t, s, &k, initial, *y))
+        return false;
+    for (int i = 0; i < s->states; i++)
+        state[i] = final_state(t, s, &k, i);
     return sp_ok(t);
 }
 
-sp_tensor *sp_scan(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state)
+sp_seq sp_scan_seq(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, bool reverse)
 {
     sp_tensor *own[SP_MAX_STATES] = { NULL }, *y = NULL;
     if (!state)
         state = own;
-    if (!t)
-        return NULL;
-    if (!sp_cell_begin(t, "scan", cell, xs, state))
-        return sp_tape_fail(t, SP_ERR_STATE, "scan: failed");
-    const long steps = sp_dim(xs, 0), batch = sp_dim(xs, 1);
-    if (!steps || !batch)
-        return sp_full(t, 0, SP_SHAPE(steps, batch, sp_cell_out(cell)));
+    if (!t || !sp_cell_begin(t, "scan", cell, xs, state))
+        return sp_seq_like(xs, sp_tape_fail(t, SP_ERR_STATE, "scan: failed"));
+    if (!xs.layout->rows)
+        return sp_seq_like(xs, sp_full(t, 0, SP_SHAPE(0, sp_cell_out(cell))));
     sp_scope_push(t, "%s", cell->name ? cell->name : "cell");
-    bool ok = scan(t, cell, xs, state, &y);
+    bool ok = scan(t, cell, xs, state, reverse, &y);
     sp_scope_pop(t);
-    return ok ? sp_reshape(t, y, SP_SHAPE(steps, batch, sp_cell_out(cell))) : sp_tape_fail(t, SP_ERR_STATE, "scan: failed");
+    return sp_seq_like(xs, ok ? y : sp_tape_fail(t, SP_ERR_STATE, "scan: failed"));
+}
+
+sp_tensor *sp_scan(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state)
+{
+    return sp_seq_tensor(t, sp_scan_seq(t, cell, sp_seq_of(t, xs), state, false));
 }

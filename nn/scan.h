@@ -15,5 +15,8 @@ SP_BEGIN
    to use sp_unroll. */
 sp_tensor *sp_scan(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state);
 
+/* As sp_unroll_seq. */
+sp_seq sp_scan_seq(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, bool reverse);
+
 SP_END
 #endif

@@ -4,6 +4,7 @@
 
 #include "autograd/op.h"
 #include "nn/cell.h"
+#include "nn/seq_inside.h"
 
 /* An input or output of an operation of the program: rows of a buffer, or (row == 0) the same for all rows. */
 struct operand {
@@ -11,6 +12,7 @@ struct operand {
     struct sp_buffer *buffer;
     long row;                   /* numbers from row to row */
     long times;                 /* leading indices of the view per row */
+    bool prefix;                /* a constant with a row for each sequence: a step takes as many as still go on */
 };
 
 enum phase { BEFORE, LOOP, BEHIND };    /* the loop over time */
@@ -24,24 +26,28 @@ struct operation {
 };
 
 struct scan {
-    long steps, batch;          /* row r of step i is row i * batch + r of all */
+    const sp_layout *layout;
+    bool reverse;               /* from the last step to the first */
+    bool carried;               /* the states before each step are copies, because the lengths differ */
     int operations, states;
     struct operation *operation;
-    struct operand y, initial[SP_MAX_STATES], next[SP_MAX_STATES];
+    struct operand y, initial[SP_MAX_STATES];
+    struct operand previous[SP_MAX_STATES], next[SP_MAX_STATES];        /* the states before and behind each step */
 };
 
 /* The step function's view of the world while it is traced. */
 struct tracing {
-    sp_tensor *xs;              /* all rows, [T*B,in] */
+    sp_tensor *xs;              /* all rows, [rows,in] */
     sp_tensor *x, *y;           /* placeholder, result */
     sp_tensor *previous[SP_MAX_STATES], *next[SP_MAX_STATES];
     struct sp_trace trace;
+    bool carried;
 };
 
 /* Calls the step function on placeholders: nn/scan_trace.c. k->xs and k->trace are set. False: the tape has the error. */
 bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k);
 
-/* Makes the program of what was noted down; s->steps, batch and states are set. False without memory. */
+/* Makes the program of what was noted down; the layout and the number of states of s are set. False without memory. */
 bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s);
 
 /* A tensor that sees some memory; a buffer of its own if there is none for it. */

@@ -70,10 +70,14 @@ bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k)
     x.shape.dim[0] = batch;
     k->x = placeholder(t, x, k->xs->buffer->wants_grad);
     for (int i = 0; i < cell->states; i++) {
-        sp_real *nothing = sp_tape_take(t, (size_t)(batch * cell->width[i]) * sizeof *nothing);
-        if (!nothing)
+        const long rows = k->carried ? k->trace.all : batch;
+        sp_real *room = sp_tape_take(t, (size_t)(rows * cell->width[i]) * sizeof *room);
+        if (!room)
             return false;
-        k->previous[i] = placeholder(t, sp_view_of(nothing, SP_SHAPE(batch, cell->width[i])), sp_tape_recording(t));
+        k->previous[i] = placeholder(t, sp_view_of(room, SP_SHAPE(batch, cell->width[i])), sp_tape_recording(t));
+        if (!sp_sound(k->previous[i]))
+            return false;
+        k->previous[i]->buffer->size = rows * cell->width[i];
         k->next[i] = k->previous[i];
     }
     sp_scope_time(t, 0);
@@ -101,12 +105,13 @@ static struct operand operand_of(const struct tracing *k, const struct scan *s, 
     int state = state_of(k, s->states, x->buffer);
     if (!o.row)
         return o;
-    o.times = x->view.shape.dim[0] / s->batch;
+    o.times = x->view.shape.dim[0] / s->layout->batch;
     if (x->buffer == k->x->buffer)
         o.buffer = k->xs->buffer;
-    if (state >= 0) {           /* the new state, one step back */
+    if (state >= 0 && !s->carried) {            /* the new state of the step before */
         const struct operand *next = &s->next[state];
-        o.view.data = next->view.data - s->batch * next->row + (x->view.data - k->previous[state]->view.data);
+        const long back = (s->reverse ? s->layout->batch : -s->layout->batch) * next->row;
+        o.view.data = next->view.data + back + (x->view.data - k->previous[state]->view.data);
         o.view.stride[0] = next->row / o.times;
         o.buffer = next->buffer;
         o.row = next->row;
@@ -129,11 +134,12 @@ static bool make_operation(sp_tape *t, const struct tracing *k, const struct sca
     o->x = sp_tape_take(t, (size_t)c->inputs * sizeof *o->x);
     for (int i = 0; o->x && i < c->inputs; i++) {
         o->x[i] = operand_of(k, s, n->input[i]);
-        o->by_step |= row_constant(n, i, s->batch);
+        o->x[i].prefix = row_constant(n, i, s->layout->batch);
+        o->by_step |= o->x[i].prefix;
     }
     if (c->saved.shape.rank) {
         long leading = c->saved.shape.dim[0];
-        o->saved = (struct operand){ .view = c->saved, .times = leading / s->batch };
+        o->saved = (struct operand){ .view = c->saved, .times = leading / s->layout->batch };
         o->saved.row = c->saved.stride[0] * o->saved.times;
     }
     return o->x;
@@ -171,7 +177,7 @@ static bool used_once(const struct scan *s, const struct operand *x)
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             uses += x->buffer == s->operation[i].x[j].buffer;
     return uses == 1 && x->row && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
-           && sp_shape_size(x->view.shape) == s->batch * x->row;
+           && sp_shape_size(x->view.shape) == s->layout->batch * x->row;
 }
 
 /* What enters an operation as the sum of two has one gradient, not two: where nobody else adds to either, it is computed
@@ -198,6 +204,8 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
     mark_nodes(k, s->states, list, n);
     for (int i = 0; i < s->states; i++)
         s->next[i] = operand_of(k, s, k->next[i]);
+    for (int i = 0; i < s->states; i++)
+        s->previous[i] = operand_of(k, s, k->previous[i]);
     s->y = operand_of(k, s, k->y);
     for (int i = 0; i < n; i++) {
         struct operation *o = &s->operation[s->operations];

@@ -1,6 +1,7 @@
 /* A cell over time, one step after the other on the tape. */
 #include "autograd/op.h"
 #include "nn/cell_inside.h"
+#include "nn/seq_inside.h"
 #include "ops/ops.h"
 
 long sp_cell_out(const sp_cell *cell)
@@ -8,20 +9,20 @@ long sp_cell_out(const sp_cell *cell)
     return cell->out ? cell->out : cell->width[0];
 }
 
-bool sp_cell_begin(sp_tape *t, const char *who, const sp_cell *cell, const sp_tensor *xs, sp_tensor **state)
+bool sp_cell_begin(sp_tape *t, const char *who, const sp_cell *cell, sp_seq xs, sp_tensor **state)
 {
     char have[SP_SHAPE_TEXT], want[SP_SHAPE_TEXT];
-    sp_shape shape = sp_shape_get(xs);
     if (!cell || !cell->step)
         sp_tape_fail(t, SP_ERR_VALUE, "%s: the cell %s", who, cell ? "has no step (was it made?)" : "is NULL");
     else if (cell->states < 1 || cell->states > SP_MAX_STATES)
         sp_tape_fail(t, SP_ERR_VALUE, "%s: the cell has %d states, not 1 to %d", who, cell->states, SP_MAX_STATES);
-    else if (!sp_sound(xs))
+    else if (!sp_sound(xs.rows) || !xs.layout)
         sp_tape_fail(t, SP_ERR_VALUE, "%s: no input", who);
-    else if (shape.rank != 3)
-        sp_tape_fail(t, SP_ERR_SHAPE, "%s: the input is %s, not [T,B,in]", who, sp_shape_format(have, shape));
+    else if (sp_shape_get(xs.rows).rank != 2 || sp_dim(xs.rows, 0) != xs.layout->rows)
+        sp_tape_fail(t, SP_ERR_SHAPE, "%s: the rows are %s, but the layout has %ld", who,
+                     sp_shape_format(have, sp_shape_get(xs.rows)), xs.layout->rows);
     for (int i = 0; sp_ok(t) && i < cell->states; i++) {
-        sp_shape one = SP_SHAPE(shape.dim[1], cell->width[i]);
+        sp_shape one = SP_SHAPE(xs.layout->batch, cell->width[i]);
         if (!state[i])
             state[i] = sp_full(t, 0, one);
         else if (sp_sound(state[i]) && !sp_shape_equal(sp_shape_get(state[i]), one))
@@ -44,27 +45,67 @@ bool sp_cell_check(sp_tape *t, const sp_cell *cell, long batch, const sp_tensor 
     return sp_ok(t);
 }
 
-sp_tensor *sp_unroll(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state)
+/* The states as rows of the next step: fewer, or (in reverse) more, which begin with their initial states. */
+static void fit_states(sp_tape *t, const sp_cell *cell, long rows, sp_tensor **state, sp_tensor *const *initial)
 {
-    sp_tensor *own[SP_MAX_STATES] = { NULL };
+    for (int i = 0; i < cell->states && sp_ok(t); i++) {
+        long have = sp_dim(state[i], 0);
+        if (have > rows)
+            state[i] = sp_slice(t, state[i], 0, 0, rows);
+        else if (have < rows)
+            state[i] = sp_concat(t, 2, (sp_tensor *[]){ state[i], sp_slice(t, initial[i], 0, have, rows) }, 0);
+    }
+}
+
+/* All steps; y and the states behind each step, in the order of time, in list[0] and list[1 ...], [steps] each. */
+static bool run(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor *const *initial, bool reverse, sp_tensor **list)
+{
+    const sp_layout *l = xs.layout;
+    sp_tensor *state[SP_MAX_STATES];
+    for (int i = 0; i < cell->states; i++)
+        state[i] = initial[i];
+    for (long k = 0; k < l->steps; k++) {
+        const long step = reverse ? l->steps - 1 - k : k, rows = l->offset[step + 1] - l->offset[step];
+        if (!k && rows < l->batch)
+            for (int i = 0; i < cell->states; i++)
+                state[i] = sp_slice(t, state[i], 0, 0, rows);
+        fit_states(t, cell, rows, state, initial);
+        sp_scope_time(t, step);
+        list[step] = cell->step(t, cell->self, sp_slice(t, xs.rows, 0, l->offset[step], l->offset[step + 1]), state);
+        if (!sp_cell_check(t, cell, rows, list[step], state))
+            return false;
+        for (int i = 0; i < cell->states; i++)
+            list[(i + 1) * l->steps + step] = state[i];
+    }
+    return sp_ok(t);
+}
+
+sp_seq sp_unroll_seq(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, bool reverse)
+{
+    sp_tensor *own[SP_MAX_STATES] = { NULL }, *initial[SP_MAX_STATES], *all = NULL;
     if (!state)
         state = own;
-    if (!t)
-        return NULL;
-    if (!sp_cell_begin(t, "unroll", cell, xs, state))
-        return sp_tape_fail(t, SP_ERR_STATE, "unroll: failed");
-    const long steps = sp_dim(xs, 0), batch = sp_dim(xs, 1);
-    if (!steps)
-        return sp_full(t, 0, SP_SHAPE(0, batch, sp_cell_out(cell)));
-    sp_tensor **ys = sp_tape_take(t, (size_t)steps * sizeof *ys);
+    if (!t || !sp_cell_begin(t, "unroll", cell, xs, state))
+        return sp_seq_like(xs, sp_tape_fail(t, SP_ERR_STATE, "unroll: failed"));
+    const sp_layout *l = xs.layout;
+    if (!l->rows)
+        return sp_seq_like(xs, sp_full(t, 0, SP_SHAPE(0, sp_cell_out(cell))));
+    sp_tensor **list = sp_tape_take(t, (size_t)(l->steps * (cell->states + 1)) * sizeof *list);
     sp_scope_push(t, "%s", cell->name ? cell->name : "cell");
-    for (long i = 0; ys && i < steps; i++) {
-        sp_scope_time(t, i);
-        ys[i] = cell->step(t, cell->self, sp_index(t, xs, 0, i), state);
-        if (!sp_cell_check(t, cell, batch, ys[i], state))
-            break;
+    for (int i = 0; i < cell->states; i++)
+        initial[i] = sp_state_sorted(t, l, state[i]);
+    if (list && run(t, cell, xs, initial, reverse, list)) {
+        all = sp_concat(t, (int)l->steps, list, 0);
+        for (int i = 0; i < cell->states; i++)
+            state[i] = sp_layout_even(l) && !l->order
+                     ? list[(i + 1) * l->steps + (reverse ? 0 : l->steps - 1)]
+                     : sp_state_of_rows(t, l, sp_concat(t, (int)l->steps, list + (i + 1) * l->steps, 0), reverse);
     }
-    sp_tensor *all = sp_ok(t) ? sp_concat(t, (int)steps, ys, 0) : NULL;
     sp_scope_pop(t);
-    return sp_reshape(t, all, SP_SHAPE(steps, batch, sp_cell_out(cell)));
+    return sp_seq_like(xs, all ? all : sp_tape_fail(t, SP_ERR_STATE, "unroll: failed"));
+}
+
+sp_tensor *sp_unroll(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state)
+{
+    return sp_seq_tensor(t, sp_unroll_seq(t, cell, sp_seq_of(t, xs), state, false));
 }

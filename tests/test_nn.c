@@ -529,8 +529,8 @@ static const struct {
     const char *error;
 } uses[] = {
     { wrong_width, "lstm: affine: [3,7] x [5,24]: inner 7 != 5 (lstm.weight_ih_l0, lstm.bias_ih_l0)" },
-    { wrong_rank, "unroll: the input is [3,5], not [T,B,in]" },
-    { no_sequence, "unroll: no input" },
+    { wrong_rank, "sequence: [3,5] is not [T,B,in]" },
+    { no_sequence, "sequence: no input" },
     { no_cell, "unroll: the cell has no step (was it made?)" },
     { wrong_state, "unroll: state 1 of cell 'lstm' is [3,7], not [3,6]" },
     { no_stack, "stack: no layers (was it made?)" },

@@ -137,13 +137,12 @@ static int cells(void)
 
 /* ---- both ways ------------------------------------------------------------------------------------------------- */
 
-typedef sp_tensor *runner(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state);
+typedef sp_seq runner(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, bool reverse);
 
 /* Outputs, final states and all gradients, one after the other. */
 struct result {
     sp_real *value;
     long n;
-    long length;                /* of the tape */
 };
 
 static void add_tensor(struct result *r, const sp_tensor *x, bool grad)
@@ -154,7 +153,14 @@ static void add_tensor(struct result *r, const sp_tensor *x, bool grad)
     r->n += n;
 }
 
-static struct result run(runner *way, const sp_cell *cell, long T, long B, const sp_param *xs, sp_param *const *initial)
+/* A batch of B sequences of T steps or, where lengths are given, of those lengths. */
+struct batch {
+    long T, B;
+    const long *length;
+    bool reverse;
+};
+
+static struct result run(runner *way, const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial)
 {
     struct result r = { 0 };
     sp_tensor *state[SP_MAX_STATES];
@@ -162,8 +168,10 @@ static struct result run(runner *way, const sp_cell *cell, long T, long B, const
     sp_tape_seed(t, 3, 1);
     for (int i = 0; i < cell->states; i++)
         state[i] = sp_param_on(t, initial[i]);
-    sp_tensor *ys = way(t, cell, sp_reshape(t, sp_param_on(t, xs), SP_SHAPE(T, B, IN)), state);
-    r.length = sp_tape_length(t);
+    sp_tensor *x = sp_param_on(t, xs);
+    sp_seq seq = b.length ? sp_seq_pack(t, sp_reshape(t, x, SP_SHAPE(-1, IN)), b.length, b.B)
+                          : sp_seq_of(t, sp_reshape(t, x, SP_SHAPE(b.T, b.B, IN)));
+    sp_tensor *ys = sp_seq_unpack(t, way(t, cell, seq, state, b.reverse));
     /* a loss that feels every output differently, and the final states, and one output twice */
     long n = sp_shape_size(sp_shape_get(ys));
     sp_real *weight = malloc((size_t)n * sizeof *weight);
@@ -184,21 +192,25 @@ static struct result run(runner *way, const sp_cell *cell, long T, long B, const
     return r;
 }
 
-static void compare(int which, long T, long B)
+static void compare_batch(int which, struct batch b)
 {
+    const long B = b.B;
+    long rows = b.length ? 0 : b.T * B;
+    for (long i = 0; b.length && i < B; i++)
+        rows += b.length[i];
     sp_param *initial[SP_MAX_STATES], *xs;
     s = sp_store_new(7);
     sp_cell cell = cell_of(which);
     mine = (struct mine){ sp_linear_make(s, "a", IN, 4 * H), sp_linear_make(s, "b", H, 4 * H), sp_linear_make(s, "c", IN, H),
                           sp_linear_make(s, "d", H, H), sp_store_add(s, SP_SHAPE(H), "gain"), B };
-    xs = sp_store_add(s, SP_SHAPE(T * B * IN), "xs");
+    xs = sp_store_add(s, SP_SHAPE(rows * IN), "xs");
     for (int i = 0; i < cell.states; i++)
         initial[i] = sp_store_add(s, SP_SHAPE(B, cell.width[i]), "initial%d", i);
     for (int i = 0; i < sp_store_count(s); i++) {
         sp_param *p = sp_store_at(s, i);
         sp_random_uniform(sp_param_key(p), sp_shape_size(p->shape), sp_param_values(p), -0.7, 0.7);
     }
-    struct result slow = run(sp_unroll, &cell, T, B, xs, initial), fast = run(sp_scan, &cell, T, B, xs, initial);
+    struct result slow = run(sp_unroll_seq, &cell, b, xs, initial), fast = run(sp_scan_seq, &cell, b, xs, initial);
     double worst = 0, largest = 0;
     ck_assert_int_eq(slow.n, fast.n);
     for (long i = 0; i < slow.n; i++) {
@@ -206,10 +218,17 @@ static void compare(int which, long T, long B)
         worst = fmax(worst, fabs((double)slow.value[i] - (double)fast.value[i]));
     }
     /* the same products in another order of summation: rounding only */
-    ck_assert_msg(worst <= WIDE(1e-10, 1e-5) * largest, "%s, T = %ld, B = %ld: %.2e of %.2e", cell.name, T, B, worst, largest);
+    ck_assert_msg(worst <= WIDE(1e-10, 1e-5) * largest, "%s, T = %ld, B = %ld%s%s: %.2e of %.2e", cell.name, b.T, B,
+                  b.length ? ", lengths" : "", b.reverse ? ", reverse" : "", worst, largest);
     free(slow.value);
     free(fast.value);
     sp_store_free(s);
+}
+
+static void compare(int which, long T, long B)
+{
+    compare_batch(which, (struct batch){ .T = T, .B = B });
+    compare_batch(which, (struct batch){ .T = T, .B = B, .reverse = true });
 }
 
 START_TEST(twins)
@@ -220,6 +239,76 @@ START_TEST(twins)
             compare(_i, T[i], B[k]);
     compare(_i, 190, 5);        /* in three stretches */
     compare(_i, 41, 30);
+}
+END_TEST
+
+/* Cells whose step asks for the batch's size by number cannot run where it changes. */
+static bool any_batch(const sp_cell *cell)
+{
+    return strcmp(cell->name, "row_constants") && strcmp(cell->name, "folding") && strcmp(cell->name, "outer");
+}
+
+/* Different lengths: repeated, single, sorted either way, one sequence, and enough for several stretches. */
+START_TEST(ragged)
+{
+    static const long lengths[][8] = {
+        { 3, 1, 2 }, { 1, 1, 2, 2, 2, 7 }, { 7, 5, 5, 3, 1 }, { 4 }, { 2, 2, 2 }, { 1, 37, 5, 37, 2, 9, 37, 1 }, { 300, 90, 200, 1, 90 },
+    };
+    s = sp_store_new(1);
+    sp_cell cell = cell_of(_i);
+    bool possible = any_batch(&cell);
+    sp_store_free(s);
+    for (size_t k = 0; possible && k < sizeof lengths / sizeof *lengths; k++) {
+        long n = 0;
+        while (n < 8 && lengths[k][n])
+            n++;
+        compare_batch(_i, (struct batch){ .T = 0, .B = n, .length = lengths[k] });
+        compare_batch(_i, (struct batch){ .T = 0, .B = n, .length = lengths[k], .reverse = true });
+    }
+}
+END_TEST
+
+/* A ragged batch gives each sequence what it would get alone. */
+START_TEST(alone)
+{
+    const long length[] = { 2, 5, 1, 3 };
+    sp_real x[11 * IN], together[11 * H], one[5 * H];
+    s = sp_store_new(1);
+    sp_cell gru = sp_gru_make(s, "gru", 0, IN, H);
+    sp_tape *t = sp_tape_new(s);
+    sp_random_uniform((sp_key){ .seed = 1 }, 11 * IN, x, -1, 1);
+    for (int reverse = 0; reverse < 2; reverse++) {
+        sp_seq seq = sp_seq_pack(t, sp_feed(t, x, SP_SHAPE(11, IN)), length, 4);
+        ck_assert_msg(sp_read(sp_seq_unpack(t, sp_scan_seq(t, &gru, seq, NULL, reverse)), together), "%s", sp_error(t));
+        for (long i = 0, at = 0; i < 4; at += length[i++]) {
+            sp_tensor *own = sp_feed(t, x + at * IN, SP_SHAPE(length[i], 1, IN));
+            ck_assert(sp_read(sp_unroll_seq(t, &gru, sp_seq_of(t, own), NULL, reverse).rows, one));
+            for (long k = 0; k < length[i] * H; k++)    /* products of other sizes add in another order */
+                ck_assert(fabs((double)(together[at * H + k] - one[k])) < WIDE(1e-14, 1e-6));
+        }
+    }
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+static const struct {
+    long length[4], n, rows;
+    const char *error;
+} bad_lengths[] = {
+    { { 2, 0, 1 }, 3, 3, "sequence: length 0 of sequence 1 is not 1 or more" },
+    { { 2, -1, 2 }, 3, 3, "sequence: length -1 of sequence 1 is not 1 or more" },
+    { { 2, 2 }, 2, 3, "sequence: [3,1] does not have the 4 rows of the lengths" },
+    { { 1 }, 0, 1, "sequence: 0 lengths, or no list of them" },
+};
+
+START_TEST(wrong_lengths)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_seq seq = sp_seq_pack(t, sp_full(t, 1, SP_SHAPE(bad_lengths[_i].rows, 1)), bad_lengths[_i].length, bad_lengths[_i].n);
+    ck_assert(!sp_sound(seq.rows) && !sp_sound(sp_seq_unpack(t, seq)) && !sp_sound(sp_seq_tensor(t, seq)));
+    ck_assert_str_eq(sp_error(t), bad_lengths[_i].error);
+    sp_tape_free(t);
 }
 END_TEST
 
@@ -307,6 +396,9 @@ Suite *suite(void)
     TCase *c = tcase_create("twins");
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, twins, 0, cells());
+    tcase_add_loop_test(c, ragged, 0, cells());
+    tcase_add_test(c, alone);
+    tcase_add_loop_test(c, wrong_lengths, 0, sizeof bad_lengths / sizeof *bad_lengths);
     suite_add_tcase(all, c);
     c = tcase_create("tape");
     tcase_add_test(c, entries_do_not_depend_on_time);

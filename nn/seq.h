@@ -1,0 +1,38 @@
+/* Sequences of different lengths as one batch, packed: sorted by length, the longest first, step after step, so that the
+   rows of each step are those sequences that still go on, and nothing is computed for padding.
+
+       lengths 2 3 1:   step 0: b0 a0 c0   step 1: b1 a1   step 2: b2        (a, b, c the sequences; rows 0 .. 5)
+
+   Users hand over, and get back, their own order. Sequences of one length, [T,B,w], are the special case. */
+#ifndef SP_NN_SEQ_H
+#define SP_NN_SEQ_H
+
+#include "autograd/tape.h"
+
+SP_BEGIN
+
+typedef struct sp_layout {
+    long steps, batch, rows;    /* of the longest; sequences; all lengths together */
+    const long *offset;         /* [steps+1] where each step's rows begin; a step has no more than the one before */
+    const int *order;           /* [batch] row r of step 0 is of the caller's sequence order[r]; NULL: r itself */
+    const long *length;         /* [batch] of row r */
+} sp_layout;
+
+typedef struct sp_seq {
+    sp_tensor *rows;            /* [rows,w] */
+    const sp_layout *layout;    /* lives as long as the tensor; NULL after an error of the tape */
+} sp_seq;
+
+/* xs [T,B,w] as a batch of B sequences of T steps; and back, for such a batch. */
+sp_seq sp_seq_of(sp_tape *t, sp_tensor *xs);
+sp_tensor *sp_seq_tensor(sp_tape *t, sp_seq seq);
+
+/* n sequences that lie one behind the other in x [sum of lengths,w]; each length is at least 1. And back. */
+sp_seq sp_seq_pack(sp_tape *t, sp_tensor *x, const long *length, long n);
+sp_tensor *sp_seq_unpack(sp_tape *t, sp_seq seq);
+
+/* Other rows with the layout of seq: for what is computed from its rows, [rows,...]. */
+sp_seq sp_seq_like(sp_seq seq, sp_tensor *rows);
+
+SP_END
+#endif

@@ -1,0 +1,17 @@
+/* What unroll and scan need of a layout. */
+#ifndef SP_NN_SEQ_INSIDE_H
+#define SP_NN_SEQ_INSIDE_H
+
+#include "nn/seq.h"
+
+/* True if all sequences have one length. */
+bool sp_layout_even(const sp_layout *l);
+
+/* A state [batch,w] in the caller's order as the rows of step 0. */
+sp_tensor *sp_state_sorted(sp_tape *t, const sp_layout *l, sp_tensor *state);
+
+/* The final state [batch,w], in the caller's order, out of the states behind every step, [rows,w]: each row's at its own
+   last step or, in reverse time, at its first. */
+sp_tensor *sp_state_of_rows(sp_tape *t, const sp_layout *l, sp_tensor *rows, bool reverse);
+
+#endif
