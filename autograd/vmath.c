@@ -1,5 +1,6 @@
 #include "autograd/vmath.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "config.h"
@@ -10,6 +11,7 @@
 
 static inline double exp1(double x) { return exp(x); }
 static inline double tanh1(double x) { return tanh(x); }
+static inline double log1(double x) { return log(x); }
 
 #else
 
@@ -62,6 +64,32 @@ static inline float tanh1(float x)
     return copysignf(m / (m + 2), x);
 }
 
+/* x = 2^n m with m between sqrt(1/2) and sqrt(2), f = m - 1: ln x = n ln2 + f - f^2/2 + f^3 p(f), p a polynomial of
+   degree 9, relative error 2^-27. A denormal is lifted by 2^25 first. */
+static inline float log1(float x)
+{
+    const float lifted = x < 0x1p-126f ? x * 0x1p25f : x;
+    bits b = { .f = lifted };
+    const uint32_t above = b.u - 0x3F3504F3u;                   /* from the bits of sqrt(1/2) on */
+    const float n = (float)((int32_t)above >> 23) - (x < 0x1p-126f ? 25.0f : 0.0f);
+    b.u = (above & 0x007FFFFFu) + 0x3F3504F3u;
+    const float f = b.f - 1;
+    float p = -6.20150012e-2f;
+    p = p * f + 1.05308647e-1f;
+    p = p * f - 1.06461916e-1f;
+    p = p * f + 1.10377834e-1f;
+    p = p * f - 1.24507433e-1f;
+    p = p * f + 1.42865245e-1f;
+    p = p * f - 1.66680015e-1f;
+    p = p * f + 2.0000010e-1f;
+    p = p * f - 2.49999903e-1f;
+    p = p * f + 3.33333333e-1f;
+    float y = f * f * f * p + n * -0x1.bd0106p-13f;             /* ln2 in two parts; n times the first is exact */
+    y = (y - 0.5f * f * f) + f + n * 0x1.63p-1f;
+    y = x <= FLT_MAX ? y : x;                                   /* infinity and NaN */
+    return x > 0 ? y : x == 0 ? -INFINITY : NAN;
+}
+
 #endif
 
 SP_CLONES void sp_vexp(long n, const sp_real *x, sp_real *y)
@@ -83,4 +111,10 @@ SP_CLONES void sp_vtanh(long n, const sp_real *x, sp_real *y)
 {
     for (long i = 0; i < n; i++)
         y[i] = tanh1(x[i]);
+}
+
+SP_CLONES void sp_vlog(long n, const sp_real *x, sp_real *y)
+{
+    for (long i = 0; i < n; i++)
+        y[i] = log1(x[i]);
 }

@@ -11,6 +11,7 @@ SP_BEGIN
 void sp_vexp(long n, const sp_real *x, sp_real *y);         /* e^x */
 void sp_vsigmoid(long n, const sp_real *x, sp_real *y);     /* 1 / (1 + e^-x) */
 void sp_vtanh(long n, const sp_real *x, sp_real *y);
+void sp_vlog(long n, const sp_real *x, sp_real *y);         /* natural; NaN below 0, -infinity at 0 */
 
 SP_END
 #endif

@@ -1,11 +1,10 @@
 /* y = ln x.   dx += dy / x */
-#include <math.h>
-
+#include "autograd/vmath.h"
 #include "ops/kernel.h"
 
 static void forward(const sp_call *c)
 {
-    SP_EACH2(c->y.shape, y, c->y, x, c->x[0], *y = (sp_real)log((double)*x));
+    sp_apply(&c->y, &c->x[0], sp_vlog);
 }
 
 static void backward(const sp_call *c)

@@ -1,4 +1,4 @@
-/* exp, sigmoid and tanh over arrays against libm in long double, over the whole range of numbers. */
+/* exp, sigmoid, tanh and log over arrays against libm in long double, over the whole range of numbers. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -22,6 +22,7 @@ static const struct {
     { "exp", sp_vexp, expl },
     { "sigmoid", sp_vsigmoid, sigmoidl },
     { "tanh", sp_vtanh, tanhl },
+    { "log", sp_vlog, logl },
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };

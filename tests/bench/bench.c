@@ -161,6 +161,53 @@ static void bench_layers(const struct row *r)
     sp_store_free(k.store);
 }
 
+/* ---- different lengths ----------------------------------------------------------------------------------------- */
+
+/* Two directions over sequences of 5 to T steps, packed; or (even) all of T steps, as padding would have it. */
+struct ragged {
+    const struct row *row;
+    sp_store *store;
+    sp_cell cell[2];
+    sp_tape *tape;
+    sp_real *x;
+    long *length, rows;
+};
+
+static void train_ragged(void *context)
+{
+    struct ragged *k = context;
+    sp_tape *t = k->tape;
+    sp_store_values(k->store);
+    sp_tape_reset(t);
+    sp_seq xs = sp_seq_pack(t, sp_variable(t, k->x, SP_SHAPE(k->rows, k->row->I)), k->length, k->row->B);
+    sp_seq one = sp_scan_seq(t, &k->cell[0], xs, NULL, false), two = sp_scan_seq(t, &k->cell[1], xs, NULL, true);
+    sp_tensor *both = sp_concat(t, 2, (sp_tensor *[]){ one.rows, two.rows }, 1);
+    sp_backward(t, sp_sum(t, sp_seq_unpack(t, sp_seq_like(xs, both)), SP_ALL));
+}
+
+static void bench_ragged(const struct row *r)
+{
+    struct ragged k = { .row = r, .store = sp_store_new(1), .length = calloc((size_t)r->B, sizeof *k.length) };
+    bool even = !strcmp(r->cell, "padded");
+    sp_random random = { .key = { .seed = 1 } };
+    for (long i = 0; i < r->B; i++)
+        k.rows += k.length[i] = even ? r->T : 5 + sp_random_below(&random, r->T - 4);
+    k.cell[0] = sp_lstm_make(k.store, "forward", 0, r->I, r->H);
+    k.cell[1] = sp_lstm_make(k.store, "backward", 0, r->I, r->H);
+    k.tape = sp_tape_new(k.store);
+    k.x = calloc((size_t)(k.rows * r->I), sizeof *k.x);
+    sp_random_uniform((sp_key){ .seed = 1 }, k.rows * r->I, k.x, -1, 1);
+    struct row one_row = { .cell = "lstm", .T = 1, .B = k.rows, .I = r->I, .H = r->H, .L = 1 };
+    write_row(r, median_time(train_ragged, &k), 2 * layer_gflop(&one_row));
+    if (!sp_ok(k.tape))
+        fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
+    fprintf(stderr, "%s: %ld rows\n", r->bench, k.rows);
+    free(k.x);
+    free(k.length);
+    sp_tape_free(k.tape);
+    sp_store_free(k.store);
+}
+
 /* ---- the language model ---------------------------------------------------------------------------------------- */
 
 struct model {
@@ -241,6 +288,8 @@ int main(int argc, char **argv)
         { { bench, cell, 35, 20, 200, 200, 2 }, bench_layers }, \
         { { bench, cell, 35, 20, 650, 650, 2 }, bench_layers },
         SIZES("lstm_train", "lstm") SIZES("gru_train", "gru") SIZES("rnn_train", "rnn") SIZES("custom_train", "plain")
+        { { "ragged_train", "ragged", 50, 32, 128, 128, 1 }, bench_ragged },
+        { { "ragged_padded", "padded", 50, 32, 128, 128, 1 }, bench_ragged },
         { { "lm_train", "", 50, 50, 128, 128, 2 }, bench_model },
         { { "lm_train", "", 50, 50, 256, 256, 2 }, bench_model },
         { { "lm_train", "", 50, 50, 512, 512, 2 }, bench_model },
