@@ -3,7 +3,8 @@
    same run just before, and the fraction of the two.
 
        make bench                    all rows
-       make bench ROWS=lstm_train    those whose names begin so */
+       make bench ROWS=lstm_train    those whose names begin so
+       make bench PEER=1             each beside PyTorch: tests/bench/peer.py */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,7 +202,6 @@ static void bench_ragged(const struct row *r)
     write_row(r, median_time(train_ragged, &k), 2 * layer_gflop(&one_row));
     if (!sp_ok(k.tape))
         fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
-    fprintf(stderr, "%s: %ld rows\n", r->bench, k.rows);
     free(k.x);
     free(k.length);
     sp_tape_free(k.tape);
@@ -298,8 +298,15 @@ int main(int argc, char **argv)
         { { "lm_decode", "", 1, 1, 512, 512, 2 }, bench_model },
         { { "tiny_train", "lstm", 20, 1, 64, 64, 1 }, bench_layers },
     };
+    const size_t n = sizeof rows / sizeof *rows;
     const char *wanted = argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (!strcmp(wanted, "-i")) {                        /* one row by its number, for tests/bench/peer.py */
+        size_t i = argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : n;
+        if (i < n)
+            rows[i].run(&rows[i].row);
+        return 0;
+    }
+    for (size_t i = 0; i < n; i++)
         if (!strncmp(rows[i].row.bench, wanted, strlen(wanted)))
             rows[i].run(&rows[i].row);
     return 0;
