@@ -306,6 +306,46 @@ static long panels_of(long n, long width)
     return (n + width - 1) / width;
 }
 
+enum { FEW_ROWS = 2 };
+
+/* One row of A by one panel: y = alpha x panel + beta y. The kernel would compute a whole tile for it. */
+SP_CLONES static void row_by_panel(long depth, long room, long columns, sp_real alpha, const sp_real *restrict x, long step,
+                                   const sp_real *restrict panel, sp_real beta, sp_real *restrict y)
+{
+    enum { MOST = 64 };
+    sp_real sum[MOST] = { 0 };
+    if (room == 32)                                     /* a width that the compiler knows keeps the sums in registers */
+        for (long p = 0; p < depth; p++)
+            for (int j = 0; j < 32; j++)
+                sum[j] += x[p * step] * panel[p * 32 + j];
+    else if (room == 16)
+        for (long p = 0; p < depth; p++)
+            for (int j = 0; j < 16; j++)
+                sum[j] += x[p * step] * panel[p * 16 + j];
+    else
+        for (long p = 0; p < depth; p++)
+            for (long j = 0; j < room; j++)
+                sum[j] += x[p * step] * panel[p * room + j];
+    for (long j = 0; j < columns; j++)
+        y[j] = alpha * sum[j] + (beta == 0 ? 0 : beta * y[j]);
+}
+
+/* C = alpha A B + beta C for very few rows of A: limited by the memory that B is read from. */
+static void multiply_few(sp_real alpha, const sp_view *a, const sp_real *panels, sp_real beta, const sp_view *c)
+{
+    const struct kernel *u = &kernel;
+    const long n = c->shape.dim[1], k = a->shape.dim[1], width = (n + u->columns - 1) / u->columns * u->column_panel;
+    for (long p = 0; p < k; p += u->depth) {
+        const long depth = k - p < u->depth ? k - p : u->depth;
+        for (long j = 0; j < n; j += u->columns)
+            for (long i = 0; i < c->shape.dim[0]; i++)
+                row_by_panel(depth, u->column_panel, n - j < u->columns ? n - j : u->columns, alpha,
+                             a->data + i * a->stride[0] + p * a->stride[1], a->stride[1],
+                             panels + p * width + j / u->columns * u->column_panel * depth, p ? 1 : beta,
+                             c->data + i * c->stride[0] + j);
+    }
+}
+
 /* A stretch of B's depth as column panels. */
 static void pack_columns(sp_real *to, const sp_view *b, long p, long depth)
 {
@@ -431,7 +471,10 @@ void sp_gemm_packed(sp_real alpha, const sp_view *a, const sp_view *b, const sp_
         sp_gemm_packed(alpha, &tb, &ta, NULL, beta, &tc);
         return;
     }
-    if (!kernel.run || c->stride[1] != 1 || !a->shape.dim[0] || !a->shape.dim[1] || !b->shape.dim[1]
-        || !multiply_panels(alpha, a, b, p ? panels_for(p, b) : NULL, beta, c))
+    const bool possible = kernel.run && c->stride[1] == 1 && a->shape.dim[0] && a->shape.dim[1] && b->shape.dim[1];
+    const sp_real *panels = possible && p ? panels_for(p, b) : NULL;
+    if (panels && a->shape.dim[0] <= FEW_ROWS && kernel.column_panel <= 64)
+        multiply_few(alpha, a, panels, beta, c);
+    else if (!possible || !multiply_panels(alpha, a, b, panels, beta, c))
         sp_gemm(alpha, a, b, beta, c);
 }
