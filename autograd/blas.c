@@ -400,6 +400,44 @@ static bool multiply_panels(sp_real alpha, const sp_view *a, const sp_view *b, c
     return true;
 }
 
+/* The same sums in the same order without any memory, panel by panel on the stack: slow, but a failed allocation then changes
+   no bit. False if a panel is too large for that. */
+static bool multiply_tiles(sp_real alpha, const sp_view *a, const sp_view *b, bool few, sp_real beta, const sp_view *c)
+{
+    enum { ROOM = 1 << 14 };
+    const struct kernel *u = &kernel;
+    const long m = c->shape.dim[0], n = c->shape.dim[1], k = a->shape.dim[1], line = c->stride[0];
+    _Alignas(64) sp_real left[ROOM], right[ROOM];
+    auxinfo_t aux;
+    memset(&aux, 0, sizeof aux);
+    if (u->depth * u->column_panel > ROOM || u->depth * u->row_panel > ROOM)
+        return false;
+    for (long p = 0; p < k; p += u->depth) {
+        const long depth = k - p < u->depth ? k - p : u->depth;
+        const sp_real scale = p ? 1 : beta;
+        for (long j = 0; j < n; j += u->columns) {
+            const long columns = n - j < u->columns ? n - j : u->columns;
+            pack_panel(right, u->column_panel, columns, depth, b->data + p * b->stride[0] + j * b->stride[1], b->stride[1],
+                       b->stride[0]);
+            for (long i = 0; i < m; i += few ? 1 : u->rows) {
+                const long rows = m - i < u->rows ? m - i : u->rows;
+                const sp_real *x = a->data + i * a->stride[0] + p * a->stride[1];
+                sp_real *tile = c->data + i * line + j;
+                if (few) {
+                    row_by_panel(depth, u->column_panel, columns, alpha, x, a->stride[1], right, scale, tile);
+                    continue;
+                }
+                pack_panel(left, u->row_panel, rows, depth, x, a->stride[0], a->stride[1]);
+                if (u->row_major)
+                    u->run(rows, columns, depth, &alpha, left, right, &scale, tile, line, 1, &aux, u->context);
+                else
+                    u->run(columns, rows, depth, &alpha, right, left, &scale, tile, 1, line, &aux, u->context);
+            }
+        }
+    }
+    return true;
+}
+
 /* ---- packed parameters ----------------------------------------------------------------------------------------- */
 
 struct sp_packing {
@@ -433,22 +471,23 @@ static bool pack(sp_real **panels, const sp_view *b)
     return true;
 }
 
-/* The panels of a parameter as it is now; NULL if b is not the whole of it, or there is no memory for them. Threads may
-   ask at once: one packs, the others wait. */
-static const sp_real *panels_for(const sp_param *p, const sp_view *b)
+/* Which side of a parameter b is; -1 if it is not the whole of it. */
+static int side_of(const sp_param *p, const sp_view *b)
+{
+    const sp_shape s = p->shape, v = b->shape;
+    if (s.rank != 2 || b->data != sp_param_read(p))
+        return -1;
+    if (v.dim[0] == s.dim[1] && v.dim[1] == s.dim[0] && b->stride[0] == 1 && b->stride[1] == s.dim[1])
+        return 0;
+    return v.dim[0] == s.dim[0] && v.dim[1] == s.dim[1] && b->stride[0] == s.dim[1] && b->stride[1] == 1 ? 1 : -1;
+}
+
+/* The panels of a side of a parameter as it is now; NULL without memory. Threads may ask at once: one packs, the others
+   wait. */
+static const sp_real *panels_for(const sp_param *p, const sp_view *b, int side)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    const sp_shape s = p->shape, v = b->shape;
     const unsigned long version = sp_store_version(p->store) + 1;
-    int side;
-    if (s.rank != 2 || b->data != sp_param_read(p))
-        return NULL;
-    if (v.dim[0] == s.dim[1] && v.dim[1] == s.dim[0] && b->stride[0] == 1 && b->stride[1] == s.dim[1])
-        side = 0;
-    else if (v.dim[0] == s.dim[0] && v.dim[1] == s.dim[1] && b->stride[0] == s.dim[1] && b->stride[1] == 1)
-        side = 1;
-    else
-        return NULL;
     struct sp_packing *packing = p->packing;
     bool ok = true;
     if (atomic_load(&packing->side[side].version) != version) {
@@ -472,9 +511,10 @@ void sp_gemm_packed(sp_real alpha, const sp_view *a, const sp_view *b, const sp_
         return;
     }
     const bool possible = kernel.run && c->stride[1] == 1 && a->shape.dim[0] && a->shape.dim[1] && b->shape.dim[1];
-    const sp_real *panels = possible && p ? panels_for(p, b) : NULL;
-    if (panels && a->shape.dim[0] <= FEW_ROWS && kernel.column_panel <= 64)
+    const bool whole = possible && p && side_of(p, b) >= 0, few = whole && a->shape.dim[0] <= FEW_ROWS && kernel.column_panel <= 64;
+    const sp_real *panels = whole ? panels_for(p, b, side_of(p, b)) : NULL;
+    if (panels && few)
         multiply_few(alpha, a, panels, beta, c);
-    else if (!possible || !multiply_panels(alpha, a, b, panels, beta, c))
+    else if (!possible || (!(!few && multiply_panels(alpha, a, b, panels, beta, c)) && !multiply_tiles(alpha, a, b, few, beta, c)))
         sp_gemm(alpha, a, b, beta, c);
 }
