@@ -292,11 +292,14 @@ static void *scratch(size_t bytes)
     pthread_once(&once, make_scratch_key);
     size_t *have = scratch_usable ? pthread_getspecific(scratch_key) : NULL;
     if (scratch_usable && (!have || *have < bytes)) {
+        size_t *more = sp_aligned_calloc(SP_ALIGN + bytes);
+        if (!more || pthread_setspecific(scratch_key, more)) {
+            free(more);
+            return NULL;
+        }
         free(have);
-        have = sp_aligned_calloc(SP_ALIGN + bytes);
-        pthread_setspecific(scratch_key, have);
-        if (have)
-            *have = bytes;
+        have = more;
+        *have = bytes;
     }
     return have ? (char *)have + SP_ALIGN : NULL;
 }
