@@ -304,19 +304,42 @@ static void *scratch(size_t bytes)
     return have ? (char *)have + SP_ALIGN : NULL;
 }
 
+static long least(long a, long b)
+{
+    return a < b ? a : b;
+}
+
 static long panels_of(long n, long width)
 {
     return (n + width - 1) / width;
 }
 
-enum { FEW_ROWS = 2 };
+/* The places of all column panels side by side, for n columns. */
+static long panels_width(long n)
+{
+    return panels_of(n, kernel.columns) * kernel.column_panel;
+}
+
+/* A tile of C, row-major with `line` numbers from row to row: alpha left right + beta tile. */
+static void run_tile(long rows, long columns, long depth, sp_real alpha, const sp_real *left, const sp_real *right, sp_real beta,
+                     sp_real *tile, long line)
+{
+    const struct kernel *u = &kernel;
+    auxinfo_t aux;
+    memset(&aux, 0, sizeof aux);
+    if (u->row_major)
+        u->run(rows, columns, depth, &alpha, left, right, &beta, tile, line, 1, &aux, u->context);
+    else
+        u->run(columns, rows, depth, &alpha, right, left, &beta, tile, 1, line, &aux, u->context);
+}
+
+enum { FEW_ROWS = 2, WIDEST_PANEL = 64 };
 
 /* One row of A by one panel: y = alpha x panel + beta y. The kernel would compute a whole tile for it. */
 SP_CLONES static void row_by_panel(long depth, long room, long columns, sp_real alpha, const sp_real *restrict x, long step,
                                    const sp_real *restrict panel, sp_real beta, sp_real *restrict y)
 {
-    enum { MOST = 64 };
-    sp_real sum[MOST] = { 0 };
+    sp_real sum[WIDEST_PANEL] = { 0 };
     if (room == 32)                                     /* a width that the compiler knows keeps the sums in registers */
         for (long p = 0; p < depth; p++)
             for (int j = 0; j < 32; j++)
@@ -337,12 +360,12 @@ SP_CLONES static void row_by_panel(long depth, long room, long columns, sp_real 
 static void multiply_few(sp_real alpha, const sp_view *a, const sp_real *panels, sp_real beta, const sp_view *c)
 {
     const struct kernel *u = &kernel;
-    const long n = c->shape.dim[1], k = a->shape.dim[1], width = (n + u->columns - 1) / u->columns * u->column_panel;
+    const long n = c->shape.dim[1], k = a->shape.dim[1], width = panels_width(n);
     for (long p = 0; p < k; p += u->depth) {
-        const long depth = k - p < u->depth ? k - p : u->depth;
+        const long depth = least(k - p, u->depth);
         for (long j = 0; j < n; j += u->columns)
             for (long i = 0; i < c->shape.dim[0]; i++)
-                row_by_panel(depth, u->column_panel, n - j < u->columns ? n - j : u->columns, alpha,
+                row_by_panel(depth, u->column_panel, least(n - j, u->columns), alpha,
                              a->data + i * a->stride[0] + p * a->stride[1], a->stride[1],
                              panels + p * width + j / u->columns * u->column_panel * depth, p ? 1 : beta,
                              c->data + i * c->stride[0] + j);
@@ -355,8 +378,8 @@ static void pack_columns(sp_real *to, const sp_view *b, long p, long depth)
     const struct kernel *u = &kernel;
     const long n = b->shape.dim[1];
     for (long j = 0; j < n; j += u->columns)
-        pack_panel(to + j / u->columns * u->column_panel * depth, u->column_panel, n - j < u->columns ? n - j : u->columns,
-                   depth, b->data + p * b->stride[0] + j * b->stride[1], b->stride[1], b->stride[0]);
+        pack_panel(to + j / u->columns * u->column_panel * depth, u->column_panel, least(n - j, u->columns), depth,
+                   b->data + p * b->stride[0] + j * b->stride[1], b->stride[1], b->stride[0]);
 }
 
 /* C = alpha A B + beta C with B as packed column panels: for each stretch of depth all panels, one after the other; without
@@ -367,36 +390,26 @@ static bool multiply_panels(sp_real alpha, const sp_view *a, const sp_view *b, c
 {
     const struct kernel *u = &kernel;
     const long m = c->shape.dim[0], n = c->shape.dim[1], k = a->shape.dim[1], line = c->stride[0];
-    const long block = (160 + u->rows - 1) / u->rows * u->rows, width = panels_of(n, u->columns) * u->column_panel;
-    const sp_real one = 1;
-    auxinfo_t aux;
-    memset(&aux, 0, sizeof aux);
+    const long block = panels_of(160, u->rows) * u->rows, width = panels_width(n);
     const long left_size = panels_of(block, u->rows) * u->row_panel * u->depth, right_size = panels ? 0 : width * u->depth;
     sp_real *packed = scratch((size_t)(left_size + right_size) * sizeof *packed);
     if (!packed)
         return false;
     for (long p = 0; p < k; p += u->depth) {
-        const long depth = k - p < u->depth ? k - p : u->depth;
-        const sp_real *scale = p ? &one : &beta, *stretch = panels ? panels + p * width : packed + left_size;
+        const long depth = least(k - p, u->depth);
+        const sp_real scale = p ? 1 : beta, *stretch = panels ? panels + p * width : packed + left_size;
         if (!panels)
             pack_columns(packed + left_size, b, p, depth);
         for (long i = 0; i < m; i += block) {
-            const long rows = m - i < block ? m - i : block;
+            const long rows = least(m - i, block);
             for (long r = 0; r < rows; r += u->rows)
-                pack_panel(packed + r / u->rows * u->row_panel * depth, u->row_panel, rows - r < u->rows ? rows - r : u->rows,
-                           depth, a->data + (i + r) * a->stride[0] + p * a->stride[1], a->stride[0], a->stride[1]);
+                pack_panel(packed + r / u->rows * u->row_panel * depth, u->row_panel, least(rows - r, u->rows), depth,
+                           a->data + (i + r) * a->stride[0] + p * a->stride[1], a->stride[0], a->stride[1]);
             for (long j = 0; j < n; j += u->columns) {
                 const sp_real *right = stretch + j / u->columns * u->column_panel * depth;
-                const long columns = n - j < u->columns ? n - j : u->columns;
-                for (long r = 0; r < rows; r += u->rows) {
-                    const sp_real *left = packed + r / u->rows * u->row_panel * depth;
-                    const long some = rows - r < u->rows ? rows - r : u->rows;
-                    sp_real *tile = c->data + (i + r) * line + j;
-                    if (u->row_major)
-                        u->run(some, columns, depth, &alpha, left, right, scale, tile, line, 1, &aux, u->context);
-                    else
-                        u->run(columns, some, depth, &alpha, right, left, scale, tile, 1, line, &aux, u->context);
-                }
+                for (long r = 0; r < rows; r += u->rows)
+                    run_tile(least(rows - r, u->rows), least(n - j, u->columns), depth, alpha,
+                             packed + r / u->rows * u->row_panel * depth, right, scale, c->data + (i + r) * line + j, line);
             }
         }
     }
@@ -411,19 +424,17 @@ static bool multiply_tiles(sp_real alpha, const sp_view *a, const sp_view *b, bo
     const struct kernel *u = &kernel;
     const long m = c->shape.dim[0], n = c->shape.dim[1], k = a->shape.dim[1], line = c->stride[0];
     _Alignas(64) sp_real left[ROOM], right[ROOM];
-    auxinfo_t aux;
-    memset(&aux, 0, sizeof aux);
     if (u->depth * u->column_panel > ROOM || u->depth * u->row_panel > ROOM)
         return false;
     for (long p = 0; p < k; p += u->depth) {
-        const long depth = k - p < u->depth ? k - p : u->depth;
+        const long depth = least(k - p, u->depth);
         const sp_real scale = p ? 1 : beta;
         for (long j = 0; j < n; j += u->columns) {
-            const long columns = n - j < u->columns ? n - j : u->columns;
+            const long columns = least(n - j, u->columns);
             pack_panel(right, u->column_panel, columns, depth, b->data + p * b->stride[0] + j * b->stride[1], b->stride[1],
                        b->stride[0]);
             for (long i = 0; i < m; i += few ? 1 : u->rows) {
-                const long rows = m - i < u->rows ? m - i : u->rows;
+                const long rows = least(m - i, u->rows);
                 const sp_real *x = a->data + i * a->stride[0] + p * a->stride[1];
                 sp_real *tile = c->data + i * line + j;
                 if (few) {
@@ -431,10 +442,7 @@ static bool multiply_tiles(sp_real alpha, const sp_view *a, const sp_view *b, bo
                     continue;
                 }
                 pack_panel(left, u->row_panel, rows, depth, x, a->stride[0], a->stride[1]);
-                if (u->row_major)
-                    u->run(rows, columns, depth, &alpha, left, right, &scale, tile, line, 1, &aux, u->context);
-                else
-                    u->run(columns, rows, depth, &alpha, right, left, &scale, tile, 1, line, &aux, u->context);
+                run_tile(rows, columns, depth, alpha, left, right, scale, tile, line);
             }
         }
     }
@@ -464,13 +472,11 @@ void sp_packing_release(struct sp_packing *packing)
 static bool pack(sp_real **panels, const sp_view *b)
 {
     const struct kernel *u = &kernel;
-    const long k = b->shape.dim[0], n = b->shape.dim[1], width = panels_of(n, u->columns) * u->column_panel;
+    const long k = b->shape.dim[0], width = panels_width(b->shape.dim[1]);
     if (!*panels && !(*panels = sp_aligned_calloc((size_t)(width * k) * sizeof **panels)))
         return false;
-    for (long p = 0; p < k; p += u->depth) {
-        const long depth = k - p < u->depth ? k - p : u->depth;
-        pack_columns(*panels + p * width, b, p, depth);
-    }
+    for (long p = 0; p < k; p += u->depth)
+        pack_columns(*panels + p * width, b, p, least(k - p, u->depth));
     return true;
 }
 
@@ -513,11 +519,15 @@ void sp_gemm_packed(sp_real alpha, const sp_view *a, const sp_view *b, const sp_
         sp_gemm_packed(alpha, &tb, &ta, NULL, beta, &tc);
         return;
     }
-    const bool possible = kernel.run && c->stride[1] == 1 && a->shape.dim[0] && a->shape.dim[1] && b->shape.dim[1];
-    const bool whole = possible && p && side_of(p, b) >= 0, few = whole && a->shape.dim[0] <= FEW_ROWS && kernel.column_panel <= 64;
-    const sp_real *panels = whole ? panels_for(p, b, side_of(p, b)) : NULL;
-    if (panels && few)
+    if (!kernel.run || c->stride[1] != 1 || !a->shape.dim[0] || !a->shape.dim[1] || !b->shape.dim[1]) {
+        sp_gemm(alpha, a, b, beta, c);
+        return;
+    }
+    const int side = p ? side_of(p, b) : -1;
+    const sp_real *panels = side >= 0 ? panels_for(p, b, side) : NULL;
+    const bool few = side >= 0 && a->shape.dim[0] <= FEW_ROWS && kernel.column_panel <= WIDEST_PANEL;
+    if (few && panels)
         multiply_few(alpha, a, panels, beta, c);
-    else if (!possible || (!(!few && multiply_panels(alpha, a, b, panels, beta, c)) && !multiply_tiles(alpha, a, b, few, beta, c)))
+    else if ((few || !multiply_panels(alpha, a, b, panels, beta, c)) && !multiply_tiles(alpha, a, b, few, beta, c))
         sp_gemm(alpha, a, b, beta, c);
 }

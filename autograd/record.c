@@ -65,6 +65,12 @@ static bool infer_shapes(sp_tape *t, const sp_op *op, struct sp_node *n)
     return false;
 }
 
+/* The key of the next random operation of this place. */
+static sp_key next_key(sp_tape *t)
+{
+    return (sp_key){ t->seed, sp_hash(t->place, t->draws++), t->step, t->time };
+}
+
 static sp_tensor *new_output(sp_tape *t, const sp_op *op, struct sp_node *n, bool wants_grad)
 {
     sp_call *c = &n->call;
@@ -154,7 +160,7 @@ static sp_tensor *note_down(sp_tape *t, struct sp_node *n, bool wants_grad)
         c->saved = sp_view_of(room, c->saved.shape);
     }
     if (n->op->flags & SP_OP_RANDOM)
-        c->key = (sp_key){ t->seed, sp_hash(t->place, t->draws++), t->step, t->time };
+        c->key = next_key(t);
     n->output = out;
     out->node = n;
     n->previous = trace->last;
@@ -194,7 +200,7 @@ sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *
     if (!y)
         return &t->poison;
     if (op->flags & SP_OP_RANDOM)
-        n->call.key = (sp_key){ t->seed, sp_hash(t->place, t->draws++), t->step, t->time };
+        n->call.key = next_key(t);
     if (op->forward)
         op->forward(&n->call);
     if (!t->paused) {

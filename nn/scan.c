@@ -143,12 +143,10 @@ static void carry(const struct scan *s, long step, void (*do_rows)(sp_view befor
     long going = begins ? 0 : rows_at(s, last);
     going = going < n ? going : n;
     for (int i = 0; i < s->states; i++) {
-        const struct operand initial = { .view = s->initial[i].view, .buffer = s->initial[i].buffer, .times = 1,
-                                         .row = s->initial[i].view.stride[0] };
         if (going)
             do_rows(part(&s->previous[i], first_of(s, step), going), part(&s->next[i], first_of(s, last), going));
         if (n > going)
-            do_rows(part(&s->previous[i], first_of(s, step) + going, n - going), part(&initial, going, n - going));
+            do_rows(part(&s->previous[i], first_of(s, step) + going, n - going), part(&s->initial[i], going, n - going));
     }
 }
 
@@ -333,7 +331,8 @@ static bool scan(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, 
     if (!sp_scan_program(t, &k, s))
         return false;
     for (int i = 0; i < s->states; i++)
-        s->initial[i] = (struct operand){ .view = initial[i]->view, .buffer = initial[i]->buffer };
+        s->initial[i] = (struct operand){ .view = initial[i]->view, .buffer = initial[i]->buffer, .times = 1,
+                                          .row = initial[i]->view.stride[0] };
     run(s);
     for (int i = 0; i < s->operations; i++)     /* traced no more: from now on they are tensors like others */
         s->operation[i].y.buffer->row = 0;

@@ -1,11 +1,9 @@
 #include "nn/stack.h"
 
-#include "nn/scan.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-#include "autograd/op.h"
+#include "nn/scan.h"
 #include "ops/ops.h"
 
 sp_stack sp_stack_make(sp_store *s, const char *kind, const char *scope, long in, long hidden, int layers, double dropout)

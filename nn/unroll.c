@@ -66,9 +66,6 @@ static bool run(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor *const *in
         state[i] = initial[i];
     for (long k = 0; k < l->steps; k++) {
         const long step = reverse ? l->steps - 1 - k : k, rows = l->offset[step + 1] - l->offset[step];
-        if (!k && rows < l->batch)
-            for (int i = 0; i < cell->states; i++)
-                state[i] = sp_slice(t, state[i], 0, 0, rows);
         fit_states(t, cell, rows, state, initial);
         sp_scope_time(t, step);
         list[step] = cell->step(t, cell->self, sp_slice(t, xs.rows, 0, l->offset[step], l->offset[step + 1]), state);
