@@ -262,6 +262,11 @@ static bool sweep_node(sp_tape *t, struct sp_node *n)
 
 bool sp_backward(sp_tape *t, sp_tensor *loss)
 {
+    return sp_backward_scaled(t, loss, 1);
+}
+
+bool sp_backward_scaled(sp_tape *t, sp_tensor *loss, double factor)
+{
     char text[SP_SHAPE_TEXT];
     if (!sp_ok(t))
         return false;
@@ -277,7 +282,7 @@ bool sp_backward(sp_tape *t, sp_tensor *loss)
     if (!sp_ok(t) || !sp_gradients(t) || !sp_need_grad(t, loss->buffer))
         return false;
     t->swept = true;
-    *sp_grad_view(loss).data += 1;
+    *sp_grad_view(loss).data += (sp_real)factor;
     for (struct sp_node *n = t->last; n; n = n->previous)
         if (!sweep_node(t, n))
             return false;

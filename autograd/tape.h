@@ -119,6 +119,9 @@ bool sp_read_grad(const sp_tensor *x, sp_real *out);
    Once per recording: reset before the next. False if there is an error on the tape. */
 bool sp_backward(sp_tape *t, sp_tensor *loss);
 
+/* The same for factor * loss: a part's share of a mean. */
+bool sp_backward_scaled(sp_tape *t, sp_tensor *loss, double factor);
+
 /* The gradients of all parameters, in the layout of sp_store_values, sp_store_size numbers; NULL without memory.
    All zeros before the first sp_backward. */
 sp_real *sp_gradients(sp_tape *t);

@@ -87,17 +87,29 @@ static void print_symbols(const sp_vocabulary *v, const int *id, long n, FILE *o
 struct settings {
     const char *data, *valid, *out, *level, *log, *graph;
     sp_lm_config model;
-    long layers, batch, bptt, vocabulary, seed;
+    long layers, batch, bptt, vocabulary, seed, threads;
     sp_trainer_config trainer;
 };
 
 static struct settings defaults(void)
 {
     return (struct settings){
-        .out = "lm.safetensors", .level = "char", .batch = 50, .bptt = 50, .vocabulary = 10000, .layers = 2, .seed = 1,
+        .out = "lm.safetensors", .level = "char", .batch = 50, .bptt = 50, .vocabulary = 10000, .layers = 2, .seed = 1, .threads = 1,
         .model = { .cell = "lstm", .embed = 128, .hidden = 128 },
         .trainer = { .optimizer = "adam", .lr = 2e-3, .clip = 5, .epochs = 10, .progress = stderr, .stop = &stop },
     };
+}
+
+enum { MOST_SHARDS = 64, SHARD_ROWS = 16 };
+
+/* A batch is cut into 2, 4, 8 ... shards of 16 streams or more. It does not depend on the number of threads, so neither
+   does the result. */
+static int shards_of(const struct settings *s)
+{
+    int shards = 1;
+    while (2 * shards * SHARD_ROWS <= s->batch && shards < MOST_SHARDS)
+        shards *= 2;
+    return shards;
 }
 
 /* The texts as numbers, and the model that learns from them. */
@@ -106,17 +118,22 @@ struct run {
     sp_ids train, valid;
     sp_lm *model;
     sp_stream stream;           /* the one being read */
-    sp_state *state;
-    int *x, *y;                 /* [bptt,batch] */
+    struct part {               /* some of its streams: a shard of the batch */
+        sp_stream stream;
+        sp_state *state;
+        int *x, *y;             /* [bptt,batch] */
+    } part[MOST_SHARDS];
 };
 
 static void close_run(struct run *r)
 {
     free(r->train.id);
     free(r->valid.id);
-    free(r->x);
-    free(r->y);
-    sp_state_free(r->state);
+    for (int i = 0; i < MOST_SHARDS; i++) {
+        free(r->part[i].x);
+        free(r->part[i].y);
+        sp_state_free(r->part[i].state);
+    }
     sp_lm_free(r->model);
 }
 
@@ -125,16 +142,20 @@ static long begin(void *self, bool training)
     struct run *r = self;
     const sp_ids *ids = training ? &r->train : &r->valid;
     r->stream = sp_stream_of(ids->id, ids->n, r->settings->batch, r->settings->bptt);
-    sp_state_zero(r->state);
+    for (int i = 0; i < shards_of(r->settings); i++) {
+        r->part[i].stream = sp_stream_part(&r->stream, i, shards_of(r->settings));
+        sp_state_zero(r->part[i].state);
+    }
     return r->stream.windows;
 }
 
-static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, long *count)
+static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, int shard, long *count)
 {
-    struct run *r = self;
+    const struct run *r = self;
+    const struct part *p = &r->part[shard];
     (void)training;
-    *count = sp_stream_read(&r->stream, batch, r->x, r->y);
-    return sp_lm_loss(t, r->model, r->x, r->y, sp_stream_length(&r->stream, batch), r->settings->batch, r->state);
+    *count = sp_stream_read(&p->stream, batch, p->x, p->y);
+    return sp_lm_loss(t, r->model, p->x, p->y, sp_stream_length(&p->stream, batch), p->stream.batch, p->state);
 }
 
 static bool save(void *self, sp_status *status)
@@ -208,11 +229,17 @@ static bool open_run(struct run *r, const char *text, size_t size, const char *v
     if (r->valid.n <= s->batch)
         return sp_fail(status, SP_ERR_VALUE, "%s: %ld symbols to validate on, but --batch %ld streams need %ld",
                        s->valid ? s->valid : s->data, r->valid.n, s->batch, s->batch + 1);
-    size_t window = (size_t)(s->batch * s->bptt) * sizeof *r->x;
-    r->x = malloc(window);
-    r->y = malloc(window);
-    r->state = sp_state_new(&r->model->stack, s->batch);
-    return (r->x && r->y && r->state) || sp_fail(status, SP_ERR_MEMORY, "out of memory for a window");
+    r->stream = sp_stream_of(r->train.id, r->train.n, s->batch, s->bptt);
+    for (int i = 0; i < shards_of(s); i++) {
+        struct part *p = &r->part[i];
+        const long batch = sp_stream_part(&r->stream, i, shards_of(s)).batch;
+        p->x = malloc((size_t)(batch * s->bptt) * sizeof *p->x);
+        p->y = malloc((size_t)(batch * s->bptt) * sizeof *p->y);
+        p->state = sp_state_new(&r->model->stack, batch);
+        if (!p->x || !p->y || !p->state)
+            return sp_fail(status, SP_ERR_MEMORY, "out of memory for a window");
+    }
+    return true;
 }
 
 /* The graph of two streams over three time steps: enough to see everything, small enough to look at. */
@@ -229,7 +256,8 @@ static bool draw_graph(const sp_lm *m, const char *path, sp_status *status)
 static bool train_run(struct run *r, sp_training *result, sp_status *status)
 {
     const struct settings *s = r->settings;
-    const sp_task task = { .self = r, .store = r->model->store, .begin = begin, .loss = loss, .save = save };
+    const sp_task task = { .self = r, .store = r->model->store, .shards = shards_of(s), .begin = begin, .loss = loss,
+                           .save = save };
     char params[32], n[32], m[32];
     long count = 0;
     if (s->graph && !draw_graph(r->model, s->graph, status))
@@ -287,6 +315,8 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { "lr", SP_OPTION_NUMBER, &s->trainer.lr, 1e-9, 100, .help = "learning rate of Adam" },
         { "clip", SP_OPTION_NUMBER, &s->trainer.clip, 0, 1e9, .help = "greatest norm of the gradient; 0: no limit" },
         { "seed", SP_OPTION_WHOLE, &s->seed, 0, 2147483647, .help = "of initial values and dropout" },
+        { "threads", SP_OPTION_WHOLE, &s->threads, 1, MOST_SHARDS, .help = "that share the work; a batch of 32 or more has "
+                                                                           "some for 2, of 64 for 4" },
         { "log", SP_OPTION_TEXT, &s->log, .argument = "FILE", .help = "JSON Lines, an object per epoch" },
         { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
         { 0 }
@@ -296,6 +326,7 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
     bool ok = parse(&command, argc, argv, NULL, code);
     s->trainer.seed = (uint64_t)s->seed;
     s->trainer.log = s->log;
+    s->trainer.threads = (int)s->threads;
     return ok;
 }
 

@@ -123,6 +123,10 @@ train 0 --dropout 0.2 --seed 7
 cmp -s "$model" "$work/first" || fail 'the same seed makes another model'
 train 0 --dropout 0.2 --seed 8
 ! cmp -s "$model" "$work/first" || fail 'another seed makes the same model'
+train 0 --dropout 0.2 --batch 64 --threads 1
+mv "$model" "$work/first"
+train 0 --dropout 0.2 --batch 64 --threads 3
+cmp -s "$model" "$work/first" || fail 'three threads make another model'
 
 # ---- a mistake in the command ------------------------------------------------
 
@@ -132,6 +136,7 @@ wrong 2 '--hiden: no such option (see lm train --help)' train --data "$text" --h
 wrong 2 '--data FILE is missing (see lm train --help)' train
 wrong 2 '--data: expected a value behind it' train --data
 wrong 2 '--hidden 0: expected a whole number from 1 to 65536' train --data "$text" --hidden 0
+wrong 2 '--threads 0: expected a whole number from 1 to 64' train --data "$text" --threads 0
 wrong 2 '--hidden 1x: expected a whole number' train --data "$text" --hidden 1x
 wrong 2 '--dropout 1: expected a number from 0 to 0.99' train --data "$text" --dropout 1
 wrong 2 '--lr nan: expected a number' train --data "$text" --lr nan

@@ -43,9 +43,9 @@ static long begin_pass(void *self, bool training)
     return training ? BATCHES : 2;
 }
 
-static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, long *count)
+static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, int shard, long *count)
 {
-    (void)self;
+    (void)self, (void)shard;
     ck_assert(training == sp_tape_training(t));
     *count = 2;
     if (!training) {

@@ -13,6 +13,27 @@
 
 enum { MOST = 60 };
 
+/* The parts of a stream, side by side, are the whole. */
+static bool parts_fit(const sp_stream *s, long window, const int *x, const int *y)
+{
+    const long length = sp_stream_length(s, window);
+    int px[2 * MOST], py[2 * MOST];
+    for (int parts = 1; parts <= 4; parts++)
+        for (long i = 0, column = 0; i < parts; i++) {
+            const sp_stream p = sp_stream_part(s, (int)i, parts);
+            sp_stream_read(&p, window, px, py);
+            if (sp_stream_length(&p, window) != length || p.windows != s->windows)
+                return false;
+            for (long b = 0; b < p.batch; b++, column++)
+                for (long t = 0; t < length; t++)
+                    if (px[t * p.batch + b] != x[t * s->batch + column] || py[t * p.batch + b] != y[t * s->batch + column])
+                        return false;
+            if (i == parts - 1 && column != s->batch)
+                return false;
+        }
+    return true;
+}
+
 /* Text i is the symbol i, so a symbol tells where it is from. */
 static void check_stream(long n, long batch, long most)
 {
@@ -39,7 +60,7 @@ static void check_stream(long n, long batch, long most)
                 predicted[out]++;
                 counted++;
             }
-        right = right && count == counted;
+        right = right && count == counted && parts_fit(&s, w, x, y);
         steps += length;
     }
     for (int i = 0; i < n; i++)

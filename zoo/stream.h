@@ -10,7 +10,8 @@ SP_BEGIN
 
 typedef struct sp_stream {
     const int *id;              /* [n], borrowed */
-    long n, batch;
+    long n, streams;            /* ids, and the pieces they are cut into */
+    long first, batch;          /* the streams that are read: first .. first+batch-1 */
     long steps;                 /* time steps in all */
     long windows;
 } sp_stream;
@@ -18,6 +19,10 @@ typedef struct sp_stream {
 /* n ids as `batch` streams, in windows of nearly equal length, at most `most` time steps each. Sizes below 1 count as 1;
    fewer than 2 ids make no window. */
 sp_stream sp_stream_of(const int *id, long n, long batch, long most);
+
+/* The part-th of so many parts (from 0) of a batch, as a stream of its own with the same windows; it has no stream where
+   there are more parts than streams. */
+sp_stream sp_stream_part(const sp_stream *s, int part, int parts);
 
 /* The length T of a window; windows are numbered from 0, and none is longer than the first. */
 long sp_stream_length(const sp_stream *s, long window);

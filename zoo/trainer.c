@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "autograd/parallel.h"
 #include "nn/optimizer.h"
 #include "zoo/progress.h"
 #include "zoo/report.h"
@@ -13,11 +14,13 @@ struct trainer {
     const sp_trainer_config *config;
     sp_training *result;
     sp_status *status;
-    sp_tape *tape;
+    sp_parallel *parallel;
     sp_optimizer *optimizer;
+    bool training;              /* or validating */
+    long batch;                 /* at present */
     FILE *log;
     uint32_t steps;             /* taken so far: the key of this step's random numbers */
-    long tokens;                /* trained on in this epoch */
+    double tokens;              /* trained on in this epoch */
 };
 
 static bool stopped(const struct trainer *r)
@@ -25,23 +28,34 @@ static bool stopped(const struct trainer *r)
     return r->config->stop && *r->config->stop;
 }
 
-/* Hands the tape's error on. */
+static sp_tape *first_tape(const struct trainer *r)
+{
+    return sp_parallel_tape(r->parallel, 0);
+}
+
+/* Hands the tapes' error on. */
 static bool failed(struct trainer *r)
 {
-    return sp_fail_with(r->status, sp_tape_status(r->tape));
+    return sp_fail_with(r->status, sp_tape_status(first_tape(r)));
+}
+
+static sp_tensor *loss_of_shard(sp_tape *t, void *self, int shard, double *weight)
+{
+    struct trainer *r = self;
+    long count = 0;
+    sp_tensor *loss = r->task->loss(t, r->task->self, r->training, r->batch, shard, &count);
+    *weight = (double)count;
+    return loss;
 }
 
 /* One step. Its mean loss and over how many symbols it is taken. */
-static bool train_batch(struct trainer *r, long batch, double *loss, long *count)
+static bool train_batch(struct trainer *r, double *loss, double *count)
 {
-    sp_tape *t = r->tape;
-    sp_tape_reset(t);
-    sp_tape_seed(t, r->config->seed, r->steps++);
-    sp_tensor *l = r->task->loss(t, r->task->self, true, batch, count);
-    *loss = (double)sp_item(l);
+    sp_tape *t = first_tape(r);
+    sp_parallel_seed(r->parallel, r->config->seed, r->steps++);
+    *loss = sp_parallel_backward(r->parallel, loss_of_shard, r, count);
     if (sp_ok(t) && !isfinite(*loss))
         sp_tape_fail(t, SP_ERR_VALUE, "training: the loss became %g in step %lu", *loss, (unsigned long)r->steps);
-    sp_backward(t, l);
     if (r->config->clip > 0)
         sp_clip_norm(t, r->config->clip);
     return sp_step(r->optimizer, t) || failed(r);
@@ -51,45 +65,41 @@ static bool train_batch(struct trainer *r, long batch, double *loss, long *count
 static bool train_epoch(struct trainer *r)
 {
     char title[64];
-    double sum = 0, recent = NAN, loss;
+    double sum = 0, recent = NAN, loss, count;
     sp_progress bar;
-    long count = 0, n = r->task->begin(r->task->self, true);
+    const long n = r->task->begin(r->task->self, true);
+    r->training = true;
     snprintf(title, sizeof title, "epoch %ld/%ld", r->result->epochs + 1, r->config->epochs);
     r->tokens = 0;
     sp_progress_begin(&bar, r->config->progress);
-    for (long i = 0; i < n && !stopped(r); i++) {
-        if (!train_batch(r, i, &loss, &count)) {
+    for (r->batch = 0; r->batch < n && !stopped(r); r->batch++) {
+        if (!train_batch(r, &loss, &count)) {
             sp_progress_end(&bar);
             return false;
         }
-        sum += loss * (double)count;
+        sum += loss * count;
         r->tokens += count;
         recent = isnan(recent) ? loss : 0.95 * recent + 0.05 * loss;
-        sp_progress_show(&bar, title, (double)(i + 1) / (double)n, recent, r->tokens);
+        sp_progress_show(&bar, title, (double)(r->batch + 1) / (double)n, recent, (long)r->tokens);
     }
     sp_progress_end(&bar);
-    r->result->train_loss = r->tokens ? sum / (double)r->tokens : NAN;
-    r->result->tokens_per_s = (double)r->tokens / (sp_seconds() - bar.began);
+    r->result->train_loss = r->tokens > 0 ? sum / r->tokens : NAN;
+    r->result->tokens_per_s = r->tokens / (sp_seconds() - bar.began);
     return true;
 }
 
 static bool validate(struct trainer *r)
 {
-    sp_tape *t = r->tape;
-    double sum = 0;
-    long all = 0, n = r->task->begin(r->task->self, false);
-    sp_tape_set_recording(t, false);
-    sp_tape_set_training(t, false);
-    for (long i = 0; i < n && sp_ok(t); i++) {
-        sp_tape_reset(t);
-        long count = 0;
-        sp_tensor *loss = r->task->loss(t, r->task->self, false, i, &count);
-        sum += (double)sp_item(loss) * (double)count;
+    double sum = 0, all = 0, count;
+    const long n = r->task->begin(r->task->self, false);
+    sp_tape *t = first_tape(r);
+    r->training = false;
+    for (r->batch = 0; r->batch < n && sp_ok(t); r->batch++) {
+        double loss = sp_parallel_evaluate(r->parallel, loss_of_shard, r, &count);
+        sum += count > 0 ? loss * count : 0;
         all += count;
     }
-    sp_tape_set_recording(t, true);
-    sp_tape_set_training(t, true);
-    r->result->valid_loss = sum / (double)all;
+    r->result->valid_loss = sum / all;
     if (!isfinite(sum))
         sp_tape_fail(t, SP_ERR_VALUE, "training: the validation loss became %g in step %lu", sum, (unsigned long)r->steps);
     return sp_ok(t) || failed(r);
@@ -160,13 +170,13 @@ bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training 
     if (config->log && !(r.log = fopen(config->log, "w")))
         ok = sp_fail(status, SP_ERR_FILE, "%s: cannot be written: %s", config->log, strerror(errno));
     if (ok) {
-        r.tape = sp_tape_new(task->store);
+        r.parallel = sp_parallel_new(task->store, task->shards, config->threads);
         r.optimizer = sp_optimizer_new(task->store, config->optimizer, config->lr, status);
-        ok = r.optimizer && (r.tape || sp_fail(status, SP_ERR_MEMORY, "training: out of memory")) && run(&r);
+        ok = r.optimizer && (r.parallel || sp_fail(status, SP_ERR_MEMORY, "training: out of memory")) && run(&r);
     }
     if (r.log && fclose(r.log) && ok)
         ok = sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s", config->log, strerror(errno));
     sp_optimizer_free(r.optimizer);
-    sp_tape_free(r.tape);
+    sp_parallel_free(r.parallel);
     return ok;
 }

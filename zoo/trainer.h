@@ -14,12 +14,14 @@ SP_BEGIN
 typedef struct sp_task {
     void *self;
     sp_store *store;
+    int shards;                 /* parts that a batch is cut into, for as many threads at most; below 1 counts as 1 */
 
     /* Begins a pass over the training (or validation) data; returns the number of batches. */
     long (*begin)(void *self, bool training);
 
-    /* The mean loss of a batch, and in *count over how many symbols it is taken. */
-    sp_tensor *(*loss)(sp_tape *t, void *self, bool training, long batch, long *count);
+    /* The mean loss of a shard of a batch, and in *count over how many symbols it is taken: 0 and NULL where it has none.
+       Called from several threads for the shards of a batch. */
+    sp_tensor *(*loss)(sp_tape *t, void *self, bool training, long batch, int shard, long *count);
 
     /* Writes the model to its file. */
     bool (*save)(void *self, sp_status *status);
@@ -30,6 +32,7 @@ typedef struct sp_trainer_config {
     double lr, clip;            /* learning rate; the gradient's greatest norm, 0: no limit */
     long epochs;
     uint64_t seed;              /* of dropout */
+    int threads;                /* the result does not depend on it */
     const char *log;            /* a file that gets one JSON object per epoch, or NULL */
     FILE *progress;             /* where a person watches, or NULL */
     const volatile sig_atomic_t *stop;  /* training ends soon after this becomes non-zero; or NULL */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "autograd/blas.h"
+#include "autograd/parallel.h"
 #include "nn/loss.h"
 #include "nn/optimizer.h"
 #include "nn/scan.h"
@@ -78,6 +79,7 @@ static double product_rate(long m, long n, long k, bool packed)
 struct row {
     const char *bench, *cell;
     long T, B, I, H, L;
+    int threads;
 };
 
 static void write_row(const struct row *r, double seconds, double gflop)
@@ -90,7 +92,7 @@ static void write_row(const struct row *r, double seconds, double gflop)
     sp_report_count(j, "I", r->I);
     sp_report_count(j, "H", r->H);
     sp_report_count(j, "L", r->L);
-    sp_report_count(j, "threads", 1);
+    sp_report_count(j, "threads", r->threads);
     sp_report_number(j, "ms", 1e3 * seconds);
     sp_report_number(j, "gflops", gflop / seconds);
     sp_report_number(j, "peak_gflops", peak);
@@ -198,7 +200,7 @@ static void bench_ragged(const struct row *r)
     k.tape = sp_tape_new(k.store);
     k.x = calloc((size_t)(k.rows * r->I), sizeof *k.x);
     sp_random_uniform((sp_key){ .seed = 1 }, k.rows * r->I, k.x, -1, 1);
-    struct row one_row = { .cell = "lstm", .T = 1, .B = k.rows, .I = r->I, .H = r->H, .L = 1 };
+    struct row one_row = { .cell = "lstm", .T = 1, .B = k.rows, .I = r->I, .H = r->H, .L = 1, .threads = 1 };
     write_row(r, median_time(train_ragged, &k), 2 * layer_gflop(&one_row));
     if (!sp_ok(k.tape))
         fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
@@ -210,35 +212,50 @@ static void bench_ragged(const struct row *r)
 
 /* ---- the language model ---------------------------------------------------------------------------------------- */
 
+enum { SYMBOLS = 64, MOST_SHARDS = 8 };                 /* and <unk>: 65 */
+
+/* The batch in as many shards as threads. */
 struct model {
     const struct row *row;
     sp_lm *lm;
-    sp_tape *tape;
+    sp_parallel *parallel;
     sp_optimizer *adam;
-    sp_state *state;
+    sp_state *state[MOST_SHARDS];
     int *x;
 };
+
+static long batch_of(const struct row *r, int shard)
+{
+    return r->B * (shard + 1) / r->threads - r->B * shard / r->threads;
+}
+
+static sp_tensor *loss_of_shard(sp_tape *t, void *self, int shard, double *weight)
+{
+    const struct model *k = self;
+    const long batch = batch_of(k->row, shard);
+    *weight = (double)batch;
+    return sp_lm_loss(t, k->lm, k->x, k->x, k->row->T, batch, k->state[shard]);
+}
 
 static void train_model(void *context)
 {
     struct model *k = context;
-    const struct row *r = k->row;
-    sp_tape_reset(k->tape);
-    sp_backward(k->tape, sp_lm_loss(k->tape, k->lm, k->x, k->x, r->T, r->B, k->state));
-    sp_clip_norm(k->tape, 5);
-    sp_step(k->adam, k->tape);
+    sp_tape *t = sp_parallel_tape(k->parallel, 0);
+    sp_parallel_backward(k->parallel, loss_of_shard, k, NULL);
+    sp_clip_norm(t, 5);
+    sp_step(k->adam, t);
 }
 
 static void decode_symbol(void *context)
 {
     struct model *k = context;
-    sp_tape_reset(k->tape);
-    sp_lm_on(k->tape, k->lm, k->x, 1, 1, k->state);
+    sp_tape *t = sp_parallel_tape(k->parallel, 0);
+    sp_tape_reset(t);
+    sp_lm_on(t, k->lm, k->x, 1, 1, k->state[0]);
 }
 
 static void bench_model(const struct row *r)
 {
-    enum { SYMBOLS = 64 };              /* and <unk>: 65 */
     char text[SYMBOLS];
     sp_status status = { 0 };
     struct model k = { .row = r };
@@ -251,21 +268,25 @@ static void bench_model(const struct row *r)
         fprintf(stderr, "%s: %s\n", r->bench, status.message);
         return;
     }
-    k.tape = sp_tape_new(k.lm->store);
+    k.parallel = sp_parallel_new(k.lm->store, r->threads, r->threads);
     k.adam = sp_optimizer_new(k.lm->store, "adam", 1e-3, &status);
-    k.state = sp_state_new(&k.lm->stack, r->B);
     k.x = calloc((size_t)(r->T * r->B), sizeof *k.x);
+    for (int i = 0; i < r->threads; i++)
+        k.state[i] = sp_state_new(&k.lm->stack, batch_of(r, i));
     for (long i = 0; i < r->T * r->B; i++)
         k.x[i] = (int)(i * 7 % SYMBOLS);
-    sp_tape_set_recording(k.tape, !decode);
+    sp_tape_set_recording(sp_parallel_tape(k.parallel, 0), !decode);
     struct row cells = *r;
     cells.cell = "lstm";
     double gflop = layer_gflop(&cells) + 6e-9 * (double)(r->T * r->B) * (double)r->H * (SYMBOLS + 1);
     write_row(r, median_time(decode ? decode_symbol : train_model, &k), decode ? gflop / 3 : gflop);
+    if (!sp_ok(sp_parallel_tape(k.parallel, 0)))
+        fprintf(stderr, "%s: %s\n", r->bench, sp_error(sp_parallel_tape(k.parallel, 0)));
     free(k.x);
-    sp_state_free(k.state);
+    for (int i = 0; i < r->threads; i++)
+        sp_state_free(k.state[i]);
     sp_optimizer_free(k.adam);
-    sp_tape_free(k.tape);
+    sp_parallel_free(k.parallel);
     sp_lm_free(k.lm);
 }
 
@@ -277,26 +298,27 @@ int main(int argc, char **argv)
         struct row row;
         void (*run)(const struct row *r);
     } rows[] = {
-        { { "gemm_packed", "", 1, 12, 512, 2048, 1 }, bench_product },
-        { { "gemm_packed", "", 1, 24, 512, 2048, 1 }, bench_product },
-        { { "gemm_packed", "", 1, 48, 512, 2048, 1 }, bench_product },
-        { { "gemm_packed", "", 1, 60, 512, 2048, 1 }, bench_product },
+        { { "gemm_packed", "", 1, 12, 512, 2048, 1, 1 }, bench_product },
+        { { "gemm_packed", "", 1, 24, 512, 2048, 1, 1 }, bench_product },
+        { { "gemm_packed", "", 1, 48, 512, 2048, 1, 1 }, bench_product },
+        { { "gemm_packed", "", 1, 60, 512, 2048, 1, 1 }, bench_product },
 #define SIZES(bench, cell)                                    \
-        { { bench, cell, 50, 50, 128, 128, 1 }, bench_layers }, \
-        { { bench, cell, 50, 50, 256, 256, 1 }, bench_layers }, \
-        { { bench, cell, 50, 50, 512, 512, 1 }, bench_layers }, \
-        { { bench, cell, 35, 20, 200, 200, 2 }, bench_layers }, \
-        { { bench, cell, 35, 20, 650, 650, 2 }, bench_layers },
+        { { bench, cell, 50, 50, 128, 128, 1, 1 }, bench_layers }, \
+        { { bench, cell, 50, 50, 256, 256, 1, 1 }, bench_layers }, \
+        { { bench, cell, 50, 50, 512, 512, 1, 1 }, bench_layers }, \
+        { { bench, cell, 35, 20, 200, 200, 2, 1 }, bench_layers }, \
+        { { bench, cell, 35, 20, 650, 650, 2, 1 }, bench_layers },
         SIZES("lstm_train", "lstm") SIZES("gru_train", "gru") SIZES("rnn_train", "rnn") SIZES("custom_train", "plain")
-        { { "ragged_train", "ragged", 50, 32, 128, 128, 1 }, bench_ragged },
-        { { "ragged_padded", "padded", 50, 32, 128, 128, 1 }, bench_ragged },
-        { { "lm_train", "", 50, 50, 128, 128, 2 }, bench_model },
-        { { "lm_train", "", 50, 50, 256, 256, 2 }, bench_model },
-        { { "lm_train", "", 50, 50, 512, 512, 2 }, bench_model },
-        { { "lm_decode", "", 1, 1, 128, 128, 2 }, bench_model },
-        { { "lm_decode", "", 1, 1, 256, 256, 2 }, bench_model },
-        { { "lm_decode", "", 1, 1, 512, 512, 2 }, bench_model },
-        { { "tiny_train", "lstm", 20, 1, 64, 64, 1 }, bench_layers },
+        { { "ragged_train", "ragged", 50, 32, 128, 128, 1, 1 }, bench_ragged },
+        { { "ragged_padded", "padded", 50, 32, 128, 128, 1, 1 }, bench_ragged },
+        { { "lm_train", "", 50, 50, 128, 128, 2, 1 }, bench_model },
+        { { "lm_train", "", 50, 50, 256, 256, 2, 1 }, bench_model },
+        { { "lm_train", "", 50, 50, 512, 512, 2, 1 }, bench_model },
+        { { "lm_train", "", 50, 50, 256, 256, 2, 2 }, bench_model },
+        { { "lm_decode", "", 1, 1, 128, 128, 2, 1 }, bench_model },
+        { { "lm_decode", "", 1, 1, 256, 256, 2, 1 }, bench_model },
+        { { "lm_decode", "", 1, 1, 512, 512, 2, 1 }, bench_model },
+        { { "tiny_train", "lstm", 20, 1, 64, 64, 1, 1 }, bench_layers },
     };
     const size_t n = sizeof rows / sizeof *rows;
     const char *wanted = argc > 1 ? argv[1] : "";

@@ -1,0 +1,273 @@
+#include "autograd/parallel.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct shard {
+    sp_tape *tape;
+    sp_tensor *loss;
+    double weight;
+};
+
+struct sp_parallel {
+    int shards;
+    struct shard *shard;
+
+    /* What is being done: the items of a job are handed out one by one. */
+    void (*job)(sp_parallel *p, int item);
+    int items;
+    atomic_int next;
+    sp_shard_loss *loss;
+    void *self;
+    double weight;              /* of all shards */
+
+    /* The helpers, beside the caller's thread. */
+    pid_t process;
+    int helpers;
+    pthread_t *helper;
+    pthread_mutex_t lock;
+    pthread_cond_t begin, end;
+    unsigned long jobs;         /* so far */
+    int busy;                   /* helpers that have not finished the present one */
+    bool quit;
+};
+
+/* ---- jobs ------------------------------------------------------------------------------------------------------ */
+
+static void work(sp_parallel *p)
+{
+    for (int i; (i = atomic_fetch_add(&p->next, 1)) < p->items; )
+        p->job(p, i);
+}
+
+static void *help(void *self)
+{
+    sp_parallel *p = self;
+    unsigned long seen = 0;
+    pthread_mutex_lock(&p->lock);
+    for (;;) {
+        while (p->jobs == seen && !p->quit)
+            pthread_cond_wait(&p->begin, &p->lock);
+        if (p->quit)
+            break;
+        seen = p->jobs;
+        pthread_mutex_unlock(&p->lock);
+        work(p);
+        pthread_mutex_lock(&p->lock);
+        if (--p->busy == 0)
+            pthread_cond_signal(&p->end);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* Helpers do not survive a fork. */
+static bool have_helpers(const sp_parallel *p)
+{
+    return p->helpers && p->process == getpid();
+}
+
+static void run(sp_parallel *p, void (*job)(sp_parallel *p, int item), int items)
+{
+    const bool helped = items > 1 && have_helpers(p);
+    p->job = job;
+    p->items = items;
+    atomic_store(&p->next, 0);
+    if (helped) {
+        pthread_mutex_lock(&p->lock);
+        p->busy = p->helpers;
+        p->jobs++;
+        pthread_cond_broadcast(&p->begin);
+        pthread_mutex_unlock(&p->lock);
+    }
+    work(p);
+    if (helped) {
+        pthread_mutex_lock(&p->lock);
+        while (p->busy)
+            pthread_cond_wait(&p->end, &p->lock);
+        pthread_mutex_unlock(&p->lock);
+    }
+}
+
+/* ---- made and freed -------------------------------------------------------------------------------------------- */
+
+/* Signals are for the caller's thread. */
+static void start_helpers(sp_parallel *p, int helpers)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (p->helpers < helpers && !pthread_create(&p->helper[p->helpers], NULL, help, p))
+        p->helpers++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+sp_parallel *sp_parallel_new(sp_store *store, int shards, int threads)
+{
+    sp_parallel *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->shards = shards > 1 ? shards : 1;
+    threads = threads < p->shards ? threads : p->shards;
+    p->process = getpid();
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->begin, NULL);
+    pthread_cond_init(&p->end, NULL);
+    p->shard = calloc((size_t)p->shards, sizeof *p->shard);
+    p->helper = calloc((size_t)(threads > 1 ? threads : 1), sizeof *p->helper);
+    bool ok = p->shard && p->helper;
+    for (int i = 0; ok && i < p->shards; i++)
+        ok = (p->shard[i].tape = sp_tape_new(store)) != NULL;
+    if (ok) {
+        start_helpers(p, threads - 1);
+        return p;
+    }
+    sp_parallel_free(p);
+    return NULL;
+}
+
+void sp_parallel_free(sp_parallel *p)
+{
+    if (!p)
+        return;
+    if (have_helpers(p)) {
+        pthread_mutex_lock(&p->lock);
+        p->quit = true;
+        pthread_cond_broadcast(&p->begin);
+        pthread_mutex_unlock(&p->lock);
+        for (int i = 0; i < p->helpers; i++)
+            pthread_join(p->helper[i], NULL);
+        pthread_cond_destroy(&p->end);
+        pthread_cond_destroy(&p->begin);
+        pthread_mutex_destroy(&p->lock);
+    }
+    for (int i = 0; p->shard && i < p->shards; i++)
+        sp_tape_free(p->shard[i].tape);
+    free(p->shard);
+    free(p->helper);
+    free(p);
+}
+
+sp_tape *sp_parallel_tape(const sp_parallel *p, int shard)
+{
+    return p && shard >= 0 && shard < p->shards ? p->shard[shard].tape : NULL;
+}
+
+void sp_parallel_seed(sp_parallel *p, uint64_t seed, uint32_t step)
+{
+    step--;                                             /* the reset will add one */
+    for (int i = 0; p && i < p->shards; i++)
+        sp_tape_seed(p->shard[i].tape, i ? sp_hash(seed, (uint64_t)i) : seed, step);
+}
+
+/* ---- a step ---------------------------------------------------------------------------------------------------- */
+
+static void forward(sp_parallel *p, int i)
+{
+    struct shard *s = &p->shard[i];
+    s->weight = 0;
+    sp_tape_reset(s->tape);
+    s->loss = p->loss(s->tape, p->self, i, &s->weight);
+    if (!(s->weight >= 0 && isfinite(s->weight)))
+        sp_tape_fail(s->tape, SP_ERR_VALUE, "parallel: shard %d has the weight %g", i, s->weight);
+    else if (s->weight > 0 && !s->loss)
+        sp_tape_fail(s->tape, SP_ERR_VALUE, "parallel: the loss of shard %d is NULL, its weight %g", i, s->weight);
+}
+
+static void backward(sp_parallel *p, int i)
+{
+    struct shard *s = &p->shard[i];
+    if (s->weight > 0)
+        sp_backward_scaled(s->tape, s->loss, s->weight / p->weight);
+}
+
+enum { PIECE = 1 << 14 };
+
+/* g0 += g1 + g2 + ... over a piece of the block, which is then 0 in all but the first. */
+static void gather(sp_parallel *p, int i)
+{
+    const long from = (long)i * PIECE, size = sp_store_size(sp_tape_store(p->shard->tape));
+    const long n = size - from < PIECE ? size - from : PIECE;
+    sp_real *restrict sum = sp_gradients(p->shard->tape) + from;
+    for (int k = 1; k < p->shards; k++) {
+        if (!(p->shard[k].weight > 0))
+            continue;
+        sp_real *restrict g = sp_gradients(p->shard[k].tape) + from;
+        for (long j = 0; j < n; j++)
+            sum[j] += g[j];
+        memset(g, 0, (size_t)n * sizeof *g);
+    }
+}
+
+/* The first error is the first tape's. One that its user has cleared is forgotten on all. */
+static bool all_ok(sp_parallel *p)
+{
+    for (int i = 1; i < p->shards; i++)
+        if (!sp_ok(p->shard[i].tape)) {
+            sp_tape_fail(p->shard->tape, sp_tape_status(p->shard[i].tape)->code, "%s", sp_error(p->shard[i].tape));
+            sp_tape_clear(p->shard[i].tape);
+        }
+    return sp_ok(p->shard->tape);
+}
+
+/* Calls loss for all shards; their mean. */
+static double mean_loss(sp_parallel *p, sp_shard_loss *loss, void *self)
+{
+    double sum = 0;
+    if (!sp_ok(sp_parallel_tape(p, 0)))
+        return NAN;
+    p->loss = loss;
+    p->self = self;
+    p->weight = 0;
+    run(p, forward, p->shards);
+    if (!all_ok(p))
+        return NAN;
+    for (int i = 0; i < p->shards; i++)
+        if (p->shard[i].weight > 0) {
+            sum += p->shard[i].weight * (double)sp_item(p->shard[i].loss);
+            p->weight += p->shard[i].weight;
+        }
+    return sum / p->weight;
+}
+
+double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight)
+{
+    double mean = mean_loss(p, loss, self);
+    if (weight)
+        *weight = p ? p->weight : 0;
+    if (!sp_ok(sp_parallel_tape(p, 0)))
+        return NAN;
+    if (!(p->weight > 0)) {
+        sp_tape_fail(p->shard->tape, SP_ERR_VALUE, "parallel: the weights of %d shards sum to 0", p->shards);
+        return NAN;
+    }
+    run(p, backward, p->shards);
+    if (!all_ok(p) || !sp_gradients(p->shard->tape))
+        return NAN;
+    if (p->shards > 1)
+        run(p, gather, (int)((sp_store_size(sp_tape_store(p->shard->tape)) + PIECE - 1) / PIECE));
+    return mean;
+}
+
+static void set_modes(sp_parallel *p, bool on)
+{
+    for (int i = 0; p && i < p->shards; i++) {
+        sp_tape_set_recording(p->shard[i].tape, on);
+        sp_tape_set_training(p->shard[i].tape, on);
+    }
+}
+
+double sp_parallel_evaluate(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight)
+{
+    set_modes(p, false);
+    double mean = mean_loss(p, loss, self);
+    set_modes(p, true);
+    if (weight)
+        *weight = p ? p->weight : 0;
+    return mean;
+}
