@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "autograd/arena.h"
+#include "autograd/rows_inside.h"
 #include "autograd/store.h"
 
 #include "config.h"
@@ -75,6 +76,7 @@ static struct kernel {
     long rows, columns;         /* of a tile of C as we see it, row-major */
     long row_panel, column_panel;       /* their places in a panel */
     long depth;                 /* of a panel */
+    struct sp_rows few;         /* for fewer rows than a tile has */
 } kernel;
 
 static void find_kernel(void)
@@ -90,6 +92,7 @@ static void find_kernel(void)
     kernel.row_panel = bli_cntx_get_blksz_max_dt(type, rows, c);
     kernel.column_panel = bli_cntx_get_blksz_max_dt(type, columns, c);
     kernel.depth = bli_cntx_get_blksz_def_dt(type, BLIS_KC, c);
+    kernel.few = sp_rows_for(kernel.column_panel);
     void *address = SP_BLIS_UKR(type, c);
     memcpy(&kernel.run, &address, sizeof kernel.run);   /* ISO C has no conversion to a function */
 #endif
@@ -333,30 +336,33 @@ static void run_tile(long rows, long columns, long depth, sp_real alpha, const s
         u->run(columns, rows, depth, &alpha, right, left, &beta, tile, 1, line, &aux, u->context);
 }
 
-enum { FEW_ROWS = 2, WIDEST_PANEL = 64 };
-
-/* One row of A by one panel: y = alpha x panel + beta y. The kernel would compute a whole tile for it. */
-SP_CLONES static void row_by_panel(long depth, long room, long columns, sp_real alpha, const sp_real *restrict x, long step,
-                                   const sp_real *restrict panel, sp_real beta, sp_real *restrict y)
+/* The same for few rows, which need not be packed: row i at x + i*line, its numbers `step` apart. */
+SP_CLONES static void run_rows(long rows, long columns, long depth, sp_real alpha, const sp_real *x, long line, long step,
+                               const sp_real *right, sp_real beta, sp_real *restrict y, long y_line)
 {
-    sp_real sum[WIDEST_PANEL] = { 0 };
-    if (room == 32)                                     /* a width that the compiler knows keeps the sums in registers */
-        for (long p = 0; p < depth; p++)
-            for (int j = 0; j < 32; j++)
-                sum[j] += x[p * step] * panel[p * 32 + j];
-    else if (room == 16)
-        for (long p = 0; p < depth; p++)
-            for (int j = 0; j < 16; j++)
-                sum[j] += x[p * step] * panel[p * 16 + j];
-    else
-        for (long p = 0; p < depth; p++)
-            for (long j = 0; j < room; j++)
-                sum[j] += x[p * step] * panel[p * room + j];
-    for (long j = 0; j < columns; j++)
-        y[j] = alpha * sum[j] + (beta == 0 ? 0 : beta * y[j]);
+    _Alignas(SP_ALIGN) sp_real sum[SP_MOST_ROWS * SP_ROWS_BYTES / sizeof(sp_real)];
+    kernel.few.sum(rows, depth, x, line, step, right, sum);
+    for (long i = 0; i < rows; i++)
+        for (long j = 0; j < columns; j++)
+            y[i * y_line + j] = alpha * sum[i * kernel.column_panel + j] + (beta == 0 ? 0 : beta * y[i * y_line + j]);
 }
 
-/* C = alpha A B + beta C for very few rows of A: limited by the memory that B is read from. */
+static bool few(long rows)
+{
+    return rows <= kernel.few.most && rows < kernel.rows;
+}
+
+/* A tile of C from its packed rows and columns. */
+static void multiply_tile(long rows, long columns, long depth, sp_real alpha, const sp_real *left, const sp_real *right,
+                          sp_real beta, sp_real *tile, long line)
+{
+    if (few(rows))
+        run_rows(rows, columns, depth, alpha, left, 1, kernel.row_panel, right, beta, tile, line);
+    else
+        run_tile(rows, columns, depth, alpha, left, right, beta, tile, line);
+}
+
+/* C = alpha A B + beta C for few rows of A, as they lie: limited by the memory that B is read from. */
 static void multiply_few(sp_real alpha, const sp_view *a, const sp_real *panels, sp_real beta, const sp_view *c)
 {
     const struct kernel *u = &kernel;
@@ -364,11 +370,9 @@ static void multiply_few(sp_real alpha, const sp_view *a, const sp_real *panels,
     for (long p = 0; p < k; p += u->depth) {
         const long depth = least(k - p, u->depth);
         for (long j = 0; j < n; j += u->columns)
-            for (long i = 0; i < c->shape.dim[0]; i++)
-                row_by_panel(depth, u->column_panel, least(n - j, u->columns), alpha,
-                             a->data + i * a->stride[0] + p * a->stride[1], a->stride[1],
-                             panels + p * width + j / u->columns * u->column_panel * depth, p ? 1 : beta,
-                             c->data + i * c->stride[0] + j);
+            run_rows(a->shape.dim[0], least(n - j, u->columns), depth, alpha, a->data + p * a->stride[1], a->stride[0],
+                     a->stride[1], panels + p * width + j / u->columns * u->column_panel * depth, p ? 1 : beta, c->data + j,
+                     c->stride[0]);
     }
 }
 
@@ -408,8 +412,8 @@ static bool multiply_panels(sp_real alpha, const sp_view *a, const sp_view *b, c
             for (long j = 0; j < n; j += u->columns) {
                 const sp_real *right = stretch + j / u->columns * u->column_panel * depth;
                 for (long r = 0; r < rows; r += u->rows)
-                    run_tile(least(rows - r, u->rows), least(n - j, u->columns), depth, alpha,
-                             packed + r / u->rows * u->row_panel * depth, right, scale, c->data + (i + r) * line + j, line);
+                    multiply_tile(least(rows - r, u->rows), least(n - j, u->columns), depth, alpha,
+                                  packed + r / u->rows * u->row_panel * depth, right, scale, c->data + (i + r) * line + j, line);
             }
         }
     }
@@ -418,7 +422,7 @@ static bool multiply_panels(sp_real alpha, const sp_view *a, const sp_view *b, c
 
 /* The same sums in the same order without any memory, panel by panel on the stack: slow, but a failed allocation then changes
    no bit. False if a panel is too large for that. */
-static bool multiply_tiles(sp_real alpha, const sp_view *a, const sp_view *b, bool few, sp_real beta, const sp_view *c)
+static bool multiply_tiles(sp_real alpha, const sp_view *a, const sp_view *b, sp_real beta, const sp_view *c)
 {
     enum { ROOM = 1 << 14 };
     const struct kernel *u = &kernel;
@@ -433,16 +437,11 @@ static bool multiply_tiles(sp_real alpha, const sp_view *a, const sp_view *b, bo
             const long columns = least(n - j, u->columns);
             pack_panel(right, u->column_panel, columns, depth, b->data + p * b->stride[0] + j * b->stride[1], b->stride[1],
                        b->stride[0]);
-            for (long i = 0; i < m; i += few ? 1 : u->rows) {
+            for (long i = 0; i < m; i += u->rows) {
                 const long rows = least(m - i, u->rows);
-                const sp_real *x = a->data + i * a->stride[0] + p * a->stride[1];
-                sp_real *tile = c->data + i * line + j;
-                if (few) {
-                    row_by_panel(depth, u->column_panel, columns, alpha, x, a->stride[1], right, scale, tile);
-                    continue;
-                }
-                pack_panel(left, u->row_panel, rows, depth, x, a->stride[0], a->stride[1]);
-                run_tile(rows, columns, depth, alpha, left, right, scale, tile, line);
+                pack_panel(left, u->row_panel, rows, depth, a->data + i * a->stride[0] + p * a->stride[1], a->stride[0],
+                           a->stride[1]);
+                multiply_tile(rows, columns, depth, alpha, left, right, scale, c->data + i * line + j, line);
             }
         }
     }
@@ -525,9 +524,8 @@ void sp_gemm_packed(sp_real alpha, const sp_view *a, const sp_view *b, const sp_
     }
     const int side = p ? side_of(p, b) : -1;
     const sp_real *panels = side >= 0 ? panels_for(p, b, side) : NULL;
-    const bool few = side >= 0 && a->shape.dim[0] <= FEW_ROWS && kernel.column_panel <= WIDEST_PANEL;
-    if (few && panels)
+    if (panels && few(a->shape.dim[0]))
         multiply_few(alpha, a, panels, beta, c);
-    else if ((few || !multiply_panels(alpha, a, b, panels, beta, c)) && !multiply_tiles(alpha, a, b, few, beta, c))
+    else if (!multiply_panels(alpha, a, b, panels, beta, c) && !multiply_tiles(alpha, a, b, beta, c))
         sp_gemm(alpha, a, b, beta, c);
 }
