@@ -260,6 +260,17 @@ static long pack_fours(sp_real *to, long room, long width, long depth, const sp_
 }
 #endif
 
+/* A call of memcpy for each row of a panel costs as much as the row; of a size that the compiler knows it is a few moves. */
+static inline void copy_row(sp_real *to, const sp_real *from, long n)
+{
+#define COPY(N) case N: memcpy(to, from, N * sizeof *to); break;
+    switch (n) {
+    COPY(4) COPY(6) COPY(8) COPY(12) COPY(14) COPY(16) COPY(24) COPY(32)
+    default: memcpy(to, from, (size_t)n * sizeof *to);
+    }
+#undef COPY
+}
+
 /* Up to `width` vectors of `depth` numbers, side by side, depth by depth; the panel has room for `room`, the rest is 0.
    Element p of vector i lies at from[i * step + p * down]. */
 SP_CLONES static void pack_panel(sp_real *restrict to, long room, long width, long depth, const sp_real *restrict from, long step,
@@ -268,8 +279,7 @@ SP_CLONES static void pack_panel(sp_real *restrict to, long room, long width, lo
     long done = down == 1 ? pack_fours(to, room, width, depth, from, step) : 0;
     if (step == 1 && width == room) {
         for (long p = 0; p < depth; p++)
-            for (long i = 0; i < room; i++)
-                to[p * room + i] = from[i + p * down];
+            copy_row(to + p * room, from + p * down, room);
         return;
     }
     for (long p = 0; p < depth; p++) {
@@ -323,28 +333,67 @@ static long panels_width(long n)
     return panels_of(n, kernel.columns) * kernel.column_panel;
 }
 
-/* A tile of C, row-major with `line` numbers from row to row: alpha left right + beta tile. */
-static void run_tile(long rows, long columns, long depth, sp_real alpha, const sp_real *left, const sp_real *right, sp_real beta,
-                     sp_real *tile, long line)
+/* A depth of k is cut into stretches of equal length, as near to the kernel's as can be. */
+static long stretch_of(long k)
+{
+    const long n = (k + kernel.depth / 2) / kernel.depth;
+    return panels_of(k, n > 1 ? n : 1);
+}
+
+/* C = alpha A B + beta C, or + bias, a row for all rows, if that is not NULL. */
+struct product {
+    sp_real alpha, beta;
+    const sp_view *a, *b, *c;
+    const sp_real *bias;        /* [n] */
+    const sp_real *panels;      /* of B; NULL: not packed yet */
+};
+
+/* A part of it: the tile of C at (row, column), and some of the depth. */
+struct tile {
+    long row, column, rows, columns;
+    long from, depth;
+};
+
+SP_CLONES static void fill_rows(long rows, long columns, const sp_real *restrict row, sp_real *restrict c, long line)
+{
+    for (long i = 0; i < rows; i++)
+        copy_row(c + i * line, row, columns);
+}
+
+/* alpha left right + beta tile, both sides packed. */
+static void run_tile(const struct product *g, const struct tile *t, const sp_real *left, const sp_real *right)
 {
     const struct kernel *u = &kernel;
+    const long line = g->c->stride[0];
+    const sp_real beta = t->from || g->bias ? 1 : g->beta;
+    sp_real *c = g->c->data + t->row * line + t->column;
     auxinfo_t aux;
     memset(&aux, 0, sizeof aux);
+    if (g->bias && !t->from)
+        fill_rows(t->rows, t->columns, g->bias + t->column, c, line);
     if (u->row_major)
-        u->run(rows, columns, depth, &alpha, left, right, &beta, tile, line, 1, &aux, u->context);
+        u->run(t->rows, t->columns, t->depth, &g->alpha, left, right, &beta, c, line, 1, &aux, u->context);
     else
-        u->run(columns, rows, depth, &alpha, right, left, &beta, tile, 1, line, &aux, u->context);
+        u->run(t->columns, t->rows, t->depth, &g->alpha, right, left, &beta, c, 1, line, &aux, u->context);
 }
 
 /* The same for few rows, which need not be packed: row i at x + i*line, its numbers `step` apart. */
-SP_CLONES static void run_rows(long rows, long columns, long depth, sp_real alpha, const sp_real *x, long line, long step,
-                               const sp_real *right, sp_real beta, sp_real *restrict y, long y_line)
+SP_CLONES static void run_rows(const struct product *g, const struct tile *t, const sp_real *x, long line, long step,
+                               const sp_real *right)
 {
     _Alignas(SP_ALIGN) sp_real sum[SP_MOST_ROWS * SP_ROWS_BYTES / sizeof(sp_real)];
-    kernel.few.sum(rows, depth, x, line, step, right, sum);
-    for (long i = 0; i < rows; i++)
-        for (long j = 0; j < columns; j++)
-            y[i * y_line + j] = alpha * sum[i * kernel.column_panel + j] + (beta == 0 ? 0 : beta * y[i * y_line + j]);
+    const sp_real alpha = g->alpha, beta = t->from ? 1 : g->beta, *bias = g->bias ? g->bias + t->column : NULL;
+    kernel.few.sum(t->rows, t->depth, x, line, step, right, sum);
+    for (long i = 0; i < t->rows; i++) {
+        const sp_real *restrict s = sum + i * kernel.column_panel;
+        sp_real *restrict y = g->c->data + (t->row + i) * g->c->stride[0] + t->column;
+        if (!t->from && bias)
+            for (long j = 0; j < t->columns; j++)
+                y[j] = alpha * s[j] + bias[j];
+        else
+            for (long j = 0; j < t->columns; j++)
+                y[j] = alpha * s[j] + (beta == 0 ? 0 : beta * y[j]);
+    }
 }
 
 static bool few(long rows)
@@ -352,96 +401,113 @@ static bool few(long rows)
     return rows <= kernel.few.most && rows < kernel.rows;
 }
 
-/* A tile of C from its packed rows and columns. */
-static void multiply_tile(long rows, long columns, long depth, sp_real alpha, const sp_real *left, const sp_real *right,
-                          sp_real beta, sp_real *tile, long line)
+static void multiply_tile(const struct product *g, const struct tile *t, const sp_real *left, const sp_real *right)
 {
-    if (few(rows))
-        run_rows(rows, columns, depth, alpha, left, 1, kernel.row_panel, right, beta, tile, line);
+    if (few(t->rows))
+        run_rows(g, t, left, 1, kernel.row_panel, right);
     else
-        run_tile(rows, columns, depth, alpha, left, right, beta, tile, line);
+        run_tile(g, t, left, right);
 }
 
-/* C = alpha A B + beta C for few rows of A, as they lie: limited by the memory that B is read from. */
-static void multiply_few(sp_real alpha, const sp_view *a, const sp_real *panels, sp_real beta, const sp_view *c)
+/* Few rows of A, as they lie: limited by the memory that B is read from. */
+static void multiply_few(const struct product *g)
 {
     const struct kernel *u = &kernel;
-    const long n = c->shape.dim[1], k = a->shape.dim[1], width = panels_width(n);
-    for (long p = 0; p < k; p += u->depth) {
-        const long depth = least(k - p, u->depth);
-        for (long j = 0; j < n; j += u->columns)
-            run_rows(a->shape.dim[0], least(n - j, u->columns), depth, alpha, a->data + p * a->stride[1], a->stride[0],
-                     a->stride[1], panels + p * width + j / u->columns * u->column_panel * depth, p ? 1 : beta, c->data + j,
-                     c->stride[0]);
+    const sp_view *a = g->a;
+    const long n = g->c->shape.dim[1], k = a->shape.dim[1], width = panels_width(n), stretch = stretch_of(k);
+    struct tile t = { .rows = a->shape.dim[0] };
+    for (t.from = 0; t.from < k; t.from += stretch) {
+        t.depth = least(k - t.from, stretch);
+        for (t.column = 0; t.column < n; t.column += u->columns) {
+            t.columns = least(n - t.column, u->columns);
+            run_rows(g, &t, a->data + t.from * a->stride[1], a->stride[0], a->stride[1],
+                     g->panels + t.from * width + t.column / u->columns * u->column_panel * t.depth);
+        }
     }
+}
+
+/* n vectors as panels, one after the other. */
+static void pack_panels(sp_real *to, long width, long room, long n, long depth, const sp_real *from, long step, long down)
+{
+    for (long i = 0; i < n; i += width)
+        pack_panel(to + i / width * room * depth, room, least(n - i, width), depth, from + i * step, step, down);
 }
 
 /* A stretch of B's depth as column panels. */
 static void pack_columns(sp_real *to, const sp_view *b, long p, long depth)
 {
-    const struct kernel *u = &kernel;
-    const long n = b->shape.dim[1];
-    for (long j = 0; j < n; j += u->columns)
-        pack_panel(to + j / u->columns * u->column_panel * depth, u->column_panel, least(n - j, u->columns), depth,
-                   b->data + p * b->stride[0] + j * b->stride[1], b->stride[1], b->stride[0]);
+    pack_panels(to, kernel.columns, kernel.column_panel, b->shape.dim[1], depth, b->data + p * b->stride[0], b->stride[1],
+                b->stride[0]);
 }
 
-/* C = alpha A B + beta C with B as packed column panels: for each stretch of depth all panels, one after the other; without
-   them (NULL) they are packed on the way. The rows of A are packed some at a time, few enough to stay in the second-level
-   cache. False without memory: nothing was computed. */
-static bool multiply_panels(sp_real alpha, const sp_view *a, const sp_view *b, const sp_real *panels, sp_real beta,
-                            const sp_view *c)
+/* Some rows of A's stretch as row panels. */
+static void pack_rows(sp_real *to, const sp_view *a, long row, long rows, long p, long depth)
+{
+    pack_panels(to, kernel.rows, kernel.row_panel, rows, depth, a->data + row * a->stride[0] + p * a->stride[1], a->stride[0],
+                a->stride[1]);
+}
+
+/* All tiles of some rows, which are packed at left, by the column panels at right. */
+static void multiply_rows(const struct product *g, struct tile t, long rows, const sp_real *left, const sp_real *right)
 {
     const struct kernel *u = &kernel;
-    const long m = c->shape.dim[0], n = c->shape.dim[1], k = a->shape.dim[1], line = c->stride[0];
+    const long n = g->c->shape.dim[1], first = t.row;
+    for (t.column = 0; t.column < n; t.column += u->columns, right += u->column_panel * t.depth) {
+        t.columns = least(n - t.column, u->columns);
+        for (long r = 0; r < rows; r += u->rows) {
+            t.row = first + r;
+            t.rows = least(rows - r, u->rows);
+            multiply_tile(g, &t, left + r / u->rows * u->row_panel * t.depth, right);
+        }
+    }
+}
+
+/* For each stretch of depth, all column panels of B, which are packed on the way if they are not. The rows of A are packed
+   some at a time, few enough to stay in the second-level cache. False without memory: nothing was computed. */
+static bool multiply_panels(const struct product *g)
+{
+    const struct kernel *u = &kernel;
+    const long m = g->c->shape.dim[0], n = g->c->shape.dim[1], k = g->a->shape.dim[1], stretch = stretch_of(k);
     const long block = panels_of(160, u->rows) * u->rows, width = panels_width(n);
-    const long left_size = panels_of(block, u->rows) * u->row_panel * u->depth, right_size = panels ? 0 : width * u->depth;
-    sp_real *packed = scratch((size_t)(left_size + right_size) * sizeof *packed);
+    const long left_size = panels_of(block, u->rows) * u->row_panel * stretch, right_size = g->panels ? 0 : width * stretch;
+    sp_real *packed = scratch((size_t)(left_size + right_size) * sizeof *packed), *left = packed + right_size;
     if (!packed)
         return false;
-    for (long p = 0; p < k; p += u->depth) {
-        const long depth = least(k - p, u->depth);
-        const sp_real scale = p ? 1 : beta, *stretch = panels ? panels + p * width : packed + left_size;
-        if (!panels)
-            pack_columns(packed + left_size, b, p, depth);
-        for (long i = 0; i < m; i += block) {
-            const long rows = least(m - i, block);
-            for (long r = 0; r < rows; r += u->rows)
-                pack_panel(packed + r / u->rows * u->row_panel * depth, u->row_panel, least(rows - r, u->rows), depth,
-                           a->data + (i + r) * a->stride[0] + p * a->stride[1], a->stride[0], a->stride[1]);
-            for (long j = 0; j < n; j += u->columns) {
-                const sp_real *right = stretch + j / u->columns * u->column_panel * depth;
-                for (long r = 0; r < rows; r += u->rows)
-                    multiply_tile(least(rows - r, u->rows), least(n - j, u->columns), depth, alpha,
-                                  packed + r / u->rows * u->row_panel * depth, right, scale, c->data + (i + r) * line + j, line);
-            }
+    struct tile t = { 0 };
+    for (t.from = 0; t.from < k; t.from += stretch) {
+        t.depth = least(k - t.from, stretch);
+        if (!g->panels)
+            pack_columns(packed, g->b, t.from, t.depth);
+        for (t.row = 0; t.row < m; t.row += block) {
+            const long rows = least(m - t.row, block);
+            pack_rows(left, g->a, t.row, rows, t.from, t.depth);
+            multiply_rows(g, t, rows, left, g->panels ? g->panels + t.from * width : packed);
         }
     }
     return true;
 }
 
-/* The same sums in the same order without any memory, panel by panel on the stack: slow, but a failed allocation then changes
+/* The same sums in the same order without any memory, tile by tile on the stack: slow, but a failed allocation then changes
    no bit. False if a panel is too large for that. */
-static bool multiply_tiles(sp_real alpha, const sp_view *a, const sp_view *b, sp_real beta, const sp_view *c)
+static bool multiply_tiles(const struct product *g)
 {
     enum { ROOM = 1 << 14 };
     const struct kernel *u = &kernel;
-    const long m = c->shape.dim[0], n = c->shape.dim[1], k = a->shape.dim[1], line = c->stride[0];
-    _Alignas(64) sp_real left[ROOM], right[ROOM];
-    if (u->depth * u->column_panel > ROOM || u->depth * u->row_panel > ROOM)
+    const long m = g->c->shape.dim[0], n = g->c->shape.dim[1], k = g->a->shape.dim[1], stretch = stretch_of(k);
+    _Alignas(SP_ALIGN) sp_real left[ROOM], right[ROOM];
+    if (stretch * u->column_panel > ROOM || stretch * u->row_panel > ROOM)
         return false;
-    for (long p = 0; p < k; p += u->depth) {
-        const long depth = least(k - p, u->depth);
-        const sp_real scale = p ? 1 : beta;
-        for (long j = 0; j < n; j += u->columns) {
-            const long columns = least(n - j, u->columns);
-            pack_panel(right, u->column_panel, columns, depth, b->data + p * b->stride[0] + j * b->stride[1], b->stride[1],
-                       b->stride[0]);
-            for (long i = 0; i < m; i += u->rows) {
-                const long rows = least(m - i, u->rows);
-                pack_panel(left, u->row_panel, rows, depth, a->data + i * a->stride[0] + p * a->stride[1], a->stride[0],
-                           a->stride[1]);
-                multiply_tile(rows, columns, depth, alpha, left, right, scale, c->data + i * line + j, line);
+    struct tile t = { 0 };
+    for (t.from = 0; t.from < k; t.from += stretch) {
+        t.depth = least(k - t.from, stretch);
+        for (t.column = 0; t.column < n; t.column += u->columns) {
+            t.columns = least(n - t.column, u->columns);
+            pack_panel(right, u->column_panel, t.columns, t.depth, g->b->data + t.from * g->b->stride[0]
+                       + t.column * g->b->stride[1], g->b->stride[1], g->b->stride[0]);
+            for (t.row = 0; t.row < m; t.row += u->rows) {
+                t.rows = least(m - t.row, u->rows);
+                pack_rows(left, g->a, t.row, t.rows, t.from, t.depth);
+                multiply_tile(g, &t, left, right);
             }
         }
     }
@@ -470,12 +536,11 @@ void sp_packing_release(struct sp_packing *packing)
 
 static bool pack(sp_real **panels, const sp_view *b)
 {
-    const struct kernel *u = &kernel;
-    const long k = b->shape.dim[0], width = panels_width(b->shape.dim[1]);
+    const long k = b->shape.dim[0], width = panels_width(b->shape.dim[1]), stretch = stretch_of(k);
     if (!*panels && !(*panels = sp_aligned_calloc((size_t)(width * k) * sizeof **panels)))
         return false;
-    for (long p = 0; p < k; p += u->depth)
-        pack_columns(*panels + p * width, b, p, least(k - p, u->depth));
+    for (long p = 0; p < k; p += stretch)
+        pack_columns(*panels + p * width, b, p, least(k - p, stretch));
     return true;
 }
 
@@ -510,22 +575,42 @@ static const sp_real *panels_for(const sp_param *p, const sp_view *b, int side)
     return ok ? packing->side[side].panels : NULL;
 }
 
+/* For a C that is not row-major, and where there is no kernel. */
+static void multiply_plainly(const struct product *g)
+{
+    for (long i = 0; g->bias && i < g->c->shape.dim[0]; i++)
+        for (long j = 0; j < g->c->shape.dim[1]; j++)
+            g->c->data[i * g->c->stride[0] + j * g->c->stride[1]] = g->bias[j];
+    sp_gemm(g->alpha, g->a, g->b, g->bias ? 1 : g->beta, g->c);
+}
+
+static void multiply(struct product *g, const sp_param *p)
+{
+    const bool any = g->a->shape.dim[0] && g->a->shape.dim[1] && g->b->shape.dim[1];
+    init_once();
+    if (!kernel.run || g->c->stride[1] != 1 || !any) {
+        multiply_plainly(g);
+        return;
+    }
+    const int side = p ? side_of(p, g->b) : -1;
+    g->panels = side >= 0 ? panels_for(p, g->b, side) : NULL;
+    if (g->panels && few(g->a->shape.dim[0]))
+        multiply_few(g);
+    else if (!multiply_panels(g) && !multiply_tiles(g))
+        multiply_plainly(g);
+}
+
 void sp_gemm_packed(sp_real alpha, const sp_view *a, const sp_view *b, const sp_param *p, sp_real beta, const sp_view *c)
 {
-    init_once();
     if (c->stride[0] == 1 && c->stride[1] != 1) {       /* C' = B' A', which is row-major */
         const sp_view ta = sp_transposed(a), tb = sp_transposed(b), tc = sp_transposed(c);
-        sp_gemm_packed(alpha, &tb, &ta, NULL, beta, &tc);
-        return;
+        multiply(&(struct product){ .alpha = alpha, .a = &tb, .b = &ta, .beta = beta, .c = &tc }, NULL);
+    } else {
+        multiply(&(struct product){ .alpha = alpha, .a = a, .b = b, .beta = beta, .c = c }, p);
     }
-    if (!kernel.run || c->stride[1] != 1 || !a->shape.dim[0] || !a->shape.dim[1] || !b->shape.dim[1]) {
-        sp_gemm(alpha, a, b, beta, c);
-        return;
-    }
-    const int side = p ? side_of(p, b) : -1;
-    const sp_real *panels = side >= 0 ? panels_for(p, b, side) : NULL;
-    if (panels && few(a->shape.dim[0]))
-        multiply_few(alpha, a, panels, beta, c);
-    else if (!multiply_panels(alpha, a, b, panels, beta, c) && !multiply_tiles(alpha, a, b, beta, c))
-        sp_gemm(alpha, a, b, beta, c);
+}
+
+void sp_gemm_bias(const sp_view *a, const sp_view *b, const sp_param *p, const sp_real *bias, const sp_view *c)
+{
+    multiply(&(struct product){ .alpha = 1, .a = a, .b = b, .c = c, .bias = bias }, p);
 }

@@ -1,5 +1,7 @@
 #include "nn/scan.h"
 
+#include <string.h>
+
 #include "nn/cell_inside.h"
 #include "nn/scan_inside.h"
 #include "ops/kernel.h"
@@ -81,7 +83,7 @@ struct stretch {
     long from, to;
 };
 
-enum { STRETCH_ROWS = 400 };            /* about the depth to which BLIS blocks products */
+enum { STRETCH_ROWS = 400 };            /* about the depth to which BLIS blocks products (autograd/blas.c) */
 
 static long stretch_steps(const struct scan *s)
 {
@@ -195,15 +197,24 @@ static void run(struct scan *s)
         run_stretch(s, stretch_at(s, k));
 }
 
+static void clear_gradients(const struct scan *s, enum clearing when, long first, long n)
+{
+    for (const struct operation *o = s->operation; o < s->operation + s->operations; o++)
+        if (o->clearing == when && o->y.buffer->wants_grad)
+            memset(gradient_of(&o->y, rows_of(&o->y, first, n)).data, 0, (size_t)(n * o->y.row) * sizeof(sp_real));
+}
+
 /* The way back: what is behind the loop, the loop, its weights over all rows of the stretch at once, what is before it. */
 static void back_stretch(struct scan *s, struct stretch x)
 {
     struct operation *first = s->operation, *end = first + s->operations;
+    clear_gradients(s, BY_STRETCH, first_of(s, x.from), first_of(s, x.to) - first_of(s, x.from));
     for (struct operation *o = end; o-- > first; )
         if (o->phase == BEHIND)
             backward_over(s, o, x, TO_ROWS | TO_CONSTANTS);
     for (long k = x.to - x.from - 1; k >= 0; k--) {
         const long step = step_at(s, x, k);
+        clear_gradients(s, BY_STEP, first_of(s, step), rows_at(s, step));
         for (struct operation *o = end; o-- > first; )
             if (o->phase == LOOP)
                 backward(o, first_of(s, step), rows_at(s, step), step, o->by_step ? TO_ROWS | TO_CONSTANTS : TO_ROWS);
@@ -218,18 +229,41 @@ static void back_stretch(struct scan *s, struct stretch x)
             backward_over(s, o, x, TO_ROWS | TO_CONSTANTS);
 }
 
+/* True for a buffer that only operations of the loop read, so that only they add to its gradient. */
+static bool read_in_loop(const struct scan *s, const struct sp_buffer *b)
+{
+    for (int i = 0; i < s->operations; i++)
+        for (int j = 0; j < s->operation[i].node->call.inputs; j++)
+            if (s->operation[i].x[j].buffer == b && s->operation[i].phase != LOOP)
+                return false;
+    return true;
+}
+
+/* The gradient of what an operation computes. If nobody outside has added to it yet, it is cleared on the way. */
+static bool need_result(sp_tape *t, const struct scan *s, struct operation *o)
+{
+    struct sp_buffer *b = o->y.buffer;
+    for (const struct operation *u = s->operation; u < s->operation + s->operations; u++)
+        if (u->twins && u->x[1].buffer == b)    /* it gets that of the other */
+            return true;
+    o->clearing = b->grad ? AT_ONCE : o->phase != BEHIND && read_in_loop(s, b) ? BY_STEP : BY_STRETCH;
+    for (int i = 0; i < s->states; i++)
+        if (s->next[i].buffer == b)             /* steps add to the gradients of their neighbours */
+            o->clearing = AT_ONCE;
+    if (o->clearing == AT_ONCE)
+        return sp_need_grad(t, b);
+    return (b->grad = sp_tape_take(t, (size_t)b->size * sizeof *b->grad)) != NULL;
+}
+
 static bool need_gradients(sp_tape *t, struct scan *s)
 {
     for (int i = 0; i < s->operations; i++)
-        if (s->operation[i].twins) {
-            if (!sp_need_grad(t, s->operation[i].x[0].buffer))
-                return false;
-            s->operation[i].x[1].buffer->grad = s->operation[i].x[0].buffer->grad;
-        }
+        if (s->operation[i].y.buffer->wants_grad && !need_result(t, s, &s->operation[i]))
+            return false;
     for (int i = 0; i < s->operations; i++) {
         struct operation *o = &s->operation[i];
-        if (o->y.buffer->wants_grad && !sp_need_grad(t, o->y.buffer))
-            return false;
+        if (o->twins)
+            o->x[1].buffer->grad = o->x[0].buffer->grad;
         for (int j = 0; j < o->node->call.inputs; j++)
             if (o->x[j].buffer->wants_grad && !sp_need_grad(t, o->x[j].buffer))
                 return false;

@@ -17,10 +17,14 @@ struct operand {
 
 enum phase { BEFORE, LOOP, BEHIND };    /* the loop over time */
 
+/* When the gradient of a result is cleared: as late as can be, so that it is still in the cache when it is added to. */
+enum clearing { AT_ONCE, BY_STRETCH, BY_STEP };
+
 struct operation {
     struct sp_node *node;
     struct operand y, saved, *x;        /* [node->call.inputs] */
     enum phase phase;
+    enum clearing clearing;
     bool by_step;               /* runs step by step in any phase: random by time, or with a constant for each row */
     bool twins;                 /* inputs 0 and 1 share one gradient: see find_twins */
 };

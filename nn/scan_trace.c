@@ -167,16 +167,19 @@ static void mark_nodes(const struct tracing *k, int states, struct sp_node **lis
                 list[i]->input[j]->node->mark |= REACHES;
 }
 
-/* True if an operand is all of what an operation computed, and nothing else uses that. */
+/* True if an operand is all of what an operation of the program computes, and nothing else uses that. */
 static bool used_once(const struct scan *s, const struct operand *x)
 {
     int uses = x->buffer == s->y.buffer;
+    bool computed_here = false;
     for (int i = 0; i < s->states; i++)
         uses += x->buffer == s->next[i].buffer;
-    for (int i = 0; i < s->operations; i++)
+    for (int i = 0; i < s->operations; i++) {
+        computed_here |= x->buffer == s->operation[i].y.buffer;
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             uses += x->buffer == s->operation[i].x[j].buffer;
-    return uses == 1 && x->row && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
+    }
+    return computed_here && uses == 1 && x->row && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
            && sp_shape_size(x->view.shape) == s->layout->batch * x->row;
 }
 

@@ -23,7 +23,12 @@ static bool infer(sp_call *c, sp_status *s)
 
 static void forward(const sp_call *c)
 {
-    SP_EACH2(c->y.shape, y, c->y, b, c->x[2], *y = *b);
+    const sp_view *b = &c->x[2];
+    if (b->stride[0] == 1) {
+        sp_gemm_bias(&c->x[0], &c->x[1], c->param[1], b->data, &c->y);
+        return;
+    }
+    SP_EACH2(c->y.shape, y, c->y, each, *b, *y = *each);
     sp_gemm_packed(1, &c->x[0], &c->x[1], c->param[1], 1, &c->y);
 }
 

@@ -35,6 +35,13 @@ SP_CLONES static void new_state(long n, const sp_real *restrict i, const sp_real
         new[j] = f[j] * old[j] + i[j] * g[j];
 }
 
+/* h' = o tanh(c') */
+SP_CLONES static void new_output(long n, const sp_real *restrict o, const sp_real *restrict tc, sp_real *restrict h)
+{
+    for (long j = 0; j < n; j++)
+        h[j] = o[j] * tc[j];
+}
+
 static void forward(const sp_call *c)
 {
     const long n = c->x[2].shape.dim[1];
@@ -49,31 +56,23 @@ static void forward(const sp_call *c)
         sp_vsigmoid(n, o, o);
         new_state(n, i, old, new);
         sp_vtanh(n, new, tc);
-        for (long j = 0; j < n; j++)
-            h[j] = o[j] * tc[j];
+        new_output(n, o, tc, h);
     }
 }
 
-/* One row: saved [5n], c [n], dy [2n] -> da, db [4n], one of them or both: they are summed, so their gradients are equal. */
+/* One row: saved [5n], c [n], dy [2n] -> da [4n], which is db as well: a and b enter as their sum. */
 SP_CLONES static void row_gates(long n, const sp_real *restrict i, const sp_real *restrict old, const sp_real *restrict dh,
-                                sp_real *restrict da, sp_real *restrict db)
+                                sp_real *restrict da)
 {
     const sp_real *restrict f = i + n, *restrict g = f + n, *restrict o = g + n, *restrict tc = o + n;
     const sp_real *restrict dnew = dh + n;
+    sp_real *restrict df = da + n, *restrict dg = df + n, *restrict d_o = dg + n;
     for (long j = 0; j < n; j++) {
         sp_real k = dnew[j] + dh[j] * o[j] * (1 - tc[j] * tc[j]);
-        sp_real di = k * g[j] * (1 - i[j]) * i[j], df = k * old[j] * (1 - f[j]) * f[j];
-        sp_real dg = k * i[j] * (1 - g[j] * g[j]), d_o = dh[j] * tc[j] * (1 - o[j]) * o[j];
-        da[j] += di;
-        da[n + j] += df;
-        da[2 * n + j] += dg;
-        da[3 * n + j] += d_o;
-        if (db) {
-            db[j] += di;
-            db[n + j] += df;
-            db[2 * n + j] += dg;
-            db[3 * n + j] += d_o;
-        }
+        da[j] += k * g[j] * (1 - i[j]) * i[j];
+        df[j] += k * old[j] * (1 - f[j]) * f[j];
+        dg[j] += k * i[j] * (1 - g[j] * g[j]);
+        d_o[j] += dh[j] * tc[j] * (1 - o[j]) * o[j];
     }
 }
 
@@ -87,12 +86,11 @@ SP_CLONES static void row_state(long n, const sp_real *restrict i, const sp_real
 static void backward(const sp_call *c)
 {
     const long n = c->x[2].shape.dim[1];
-    const int first = c->dx[0].data ? 0 : 1;
     for (long r = 0; r < c->y.shape.dim[0]; r++) {
         const sp_real *saved = c->saved.data + r * 5 * n, *dy = c->dy.data + r * c->dy.stride[0];
-        if (c->dx[first].data)
-            row_gates(n, saved, c->x[2].data + r * c->x[2].stride[0], dy, c->dx[first].data + r * c->dx[first].stride[0],
-                      first == 0 && c->dx[1].data ? c->dx[1].data + r * c->dx[1].stride[0] : NULL);
+        for (int i = 0; i < 2; i++)
+            if (c->dx[i].data)
+                row_gates(n, saved, c->x[2].data + r * c->x[2].stride[0], dy, c->dx[i].data + r * c->dx[i].stride[0]);
         if (c->dx[2].data)
             row_state(n, saved, dy, c->dx[2].data + r * c->dx[2].stride[0]);
     }
