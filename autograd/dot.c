@@ -79,7 +79,7 @@ static void write_program(FILE *out, const struct sp_node *n)
         bool back = to->buffer->row && from->node && from->node->output == from && to->id < from->id;
         write_leaf(out, to);
         write_edge(out, from, to, back ? " [style=bold, color=\"#c04040\", constraint=false, label=\"t+1\", fontsize=10]"
-                   : i ? " [style=bold, label=\"t = 0\", fontsize=10]" : " [style=bold, label=\"each t\", fontsize=10]");
+                   : i >= n->each ? " [style=bold, label=\"t = 0\", fontsize=10]" : " [style=bold, label=\"each t\", fontsize=10]");
     }
 }
 

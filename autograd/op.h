@@ -96,7 +96,7 @@ struct sp_node {
     bool (*sweep)(sp_tape *t, struct sp_node *n);
     const struct sp_node *program;
     sp_tensor **link;           /* [2 links] for its picture: from where to where values go that no operation carries */
-    int links;
+    int links, each;            /* the first of them, a row at each time step */
 };
 
 /* A step function that is being traced: operations on placeholders are noted down instead of run. Placeholders, and what
@@ -123,6 +123,9 @@ bool sp_tape_recording(const sp_tape *t);
 
 /* Runs an operation on inputs and records it; attr is copied. The way every constructor ends. */
 sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr, size_t bytes);
+
+/* The same operation as a node's, with its attr, on other inputs. */
+sp_tensor *sp_record_again(sp_tape *t, const struct sp_node *n, sp_tensor *const *input);
 
 /* Memory of the tape, not cleared (or a copy of data), until it is rewound. NULL without memory: the tape has the error. */
 void *sp_tape_take(sp_tape *t, size_t bytes);

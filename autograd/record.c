@@ -179,19 +179,14 @@ void sp_tape_append(sp_tape *t, struct sp_node *n)
     t->nodes++;
 }
 
-sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr, size_t bytes)
+/* attr lives as long as what is recorded. */
+static sp_tensor *record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr)
 {
     bool wants_grad;
-    if (!t)
-        return NULL;
-    if (!sp_ok(t))
-        return &t->poison;
     struct sp_node *n = sp_tape_take(t, sizeof *n);
     if (!n)
         return &t->poison;
-    *n = (struct sp_node){ .op = op, .scope = t->scope, .call.inputs = inputs };
-    if (bytes && !(n->call.attr = sp_tape_copy(t, attr, bytes)))
-        return &t->poison;
+    *n = (struct sp_node){ .op = op, .scope = t->scope, .call.inputs = inputs, .call.attr = attr };
     if (!gather_inputs(t, op, n, input, &wants_grad) || !infer_shapes(t, op, n))
         return &t->poison;
     if (t->trace && is_traced(n))
@@ -209,6 +204,22 @@ sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *
         sp_tape_append(t, n);
     }
     return y;
+}
+
+sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr, size_t bytes)
+{
+    if (!t)
+        return NULL;
+    if (!sp_ok(t))
+        return &t->poison;
+    if (bytes && !(attr = sp_tape_copy(t, attr, bytes)))
+        return &t->poison;
+    return record(t, op, inputs, input, bytes ? attr : NULL);
+}
+
+sp_tensor *sp_record_again(sp_tape *t, const struct sp_node *n, sp_tensor *const *input)
+{
+    return sp_ok(t) ? record(t, n->op, n->call.inputs, input, n->call.attr) : &t->poison;
 }
 
 /* ---- backward -------------------------------------------------------------------------------------------------- */

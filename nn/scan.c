@@ -199,9 +199,9 @@ static void run(struct scan *s)
 
 static void clear_gradients(const struct scan *s, enum clearing when, long first, long n)
 {
-    for (const struct operation *o = s->operation; o < s->operation + s->operations; o++)
-        if (o->clearing == when && o->y.buffer->wants_grad)
-            memset(gradient_of(&o->y, rows_of(&o->y, first, n)).data, 0, (size_t)(n * o->y.row) * sizeof(sp_real));
+    for (const struct result *r = s->result; r < s->result + s->results; r++)
+        if (r->clearing == when)
+            memset(gradient_of(&r->y, rows_of(&r->y, first, n)).data, 0, (size_t)(n * r->y.row) * sizeof(sp_real));
 }
 
 /* The way back: what is behind the loop, the loop, its weights over all rows of the stretch at once, what is before it. */
@@ -239,31 +239,36 @@ static bool read_in_loop(const struct scan *s, const struct sp_buffer *b)
     return true;
 }
 
-/* The gradient of what an operation computes. If nobody outside has added to it yet, it is cleared on the way. */
-static bool need_result(sp_tape *t, const struct scan *s, struct operation *o)
+/* If nobody outside has added to a gradient yet, it is cleared on the way. */
+static bool need_result(sp_tape *t, const struct scan *s, struct result *r)
 {
-    struct sp_buffer *b = o->y.buffer;
+    struct sp_buffer *b = r->y.buffer;
+    r->clearing = AT_ONCE;
+    if (!b->wants_grad)
+        return true;
     for (const struct operation *u = s->operation; u < s->operation + s->operations; u++)
-        if (u->twins && u->x[1].buffer == b)    /* it gets that of the other */
+        if (u->twins && u->x[!u->lender].buffer == b)   /* it gets a part of the other's */
             return true;
-    o->clearing = b->grad ? AT_ONCE : o->phase != BEHIND && read_in_loop(s, b) ? BY_STEP : BY_STRETCH;
+    bool at_once = b->grad;
     for (int i = 0; i < s->states; i++)
-        if (s->next[i].buffer == b)             /* steps add to the gradients of their neighbours */
-            o->clearing = AT_ONCE;
-    if (o->clearing == AT_ONCE)
+        at_once |= s->next[i].buffer == b;      /* steps add to the gradients of their neighbours */
+    if (at_once)
         return sp_need_grad(t, b);
+    r->clearing = !r->behind && read_in_loop(s, b) ? BY_STEP : BY_STRETCH;
     return (b->grad = sp_tape_take(t, (size_t)b->size * sizeof *b->grad)) != NULL;
 }
 
 static bool need_gradients(sp_tape *t, struct scan *s)
 {
-    for (int i = 0; i < s->operations; i++)
-        if (s->operation[i].y.buffer->wants_grad && !need_result(t, s, &s->operation[i]))
+    for (int i = 0; i < s->results; i++)
+        if (!need_result(t, s, &s->result[i]))
             return false;
     for (int i = 0; i < s->operations; i++) {
         struct operation *o = &s->operation[i];
-        if (o->twins)
-            o->x[1].buffer->grad = o->x[0].buffer->grad;
+        if (o->twins) {
+            const struct operand *has = &o->x[o->lender], *borrows = &o->x[!o->lender];
+            borrows->buffer->grad = has->buffer->grad + (sp_operand_offset(has) - sp_operand_offset(borrows));
+        }
         for (int j = 0; j < o->node->call.inputs; j++)
             if (o->x[j].buffer->wants_grad && !sp_need_grad(t, o->x[j].buffer))
                 return false;
@@ -296,6 +301,15 @@ static bool sweep(sp_tape *t, struct sp_node *n)
 
 static const sp_op scan_op = { .name = "scan" };
 
+static bool reads(const struct scan *s, const struct sp_buffer *b)
+{
+    for (int i = 0; i < s->operations; i++)
+        for (int j = 0; j < s->operation[i].node->call.inputs; j++)
+            if (s->operation[i].x[j].buffer == b)
+                return true;
+    return false;
+}
+
 static void link_up(struct sp_node *n, sp_tensor *from, sp_tensor *to, const char *label)
 {
     to->label = label;
@@ -306,7 +320,7 @@ static void link_up(struct sp_node *n, sp_tensor *from, sp_tensor *to, const cha
 /* Puts one entry on the tape: inputs are the sequence, the initial states, and every constant of the program. */
 static bool record(sp_tape *t, struct scan *s, const struct tracing *k, sp_tensor **initial, sp_tensor *y)
 {
-    int most = 1 + s->states;
+    int most = 1 + s->states + k->givens;
     for (int i = 0; i < s->operations; i++)
         most += s->operation[i].node->call.inputs;
     struct sp_node *n = sp_tape_take(t, sizeof *n + (size_t)most * sizeof *n->input);
@@ -321,10 +335,16 @@ static bool record(sp_tape *t, struct scan *s, const struct tracing *k, sp_tenso
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             if (!s->operation[i].x[j].row)
                 n->input[n->call.inputs++] = s->operation[i].node->input[j];
-    n->link = sp_tape_take(t, (size_t)(2 + 4 * s->states) * sizeof *n->link);
+    n->link = sp_tape_take(t, (size_t)(2 + 2 * k->givens + 4 * s->states) * sizeof *n->link);
     if (!n->link)
         return false;
-    link_up(n, k->xs, k->x, "x(t)");
+    if (!k->givens || reads(s, k->xs->buffer))
+        link_up(n, k->xs, k->x, "x(t)");
+    for (int i = 0; i < k->givens; i++) {
+        n->input[n->call.inputs++] = k->given[i].rows;
+        link_up(n, k->given[i].rows, k->given[i].traced, "row(t)");
+    }
+    n->each = n->links;
     for (int i = 0; i < s->states; i++) {
         link_up(n, initial[i], k->previous[i], "state(t-1)");
         link_up(n, k->next[i], k->previous[i], "state(t-1)");
@@ -359,7 +379,7 @@ static bool scan(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, 
     struct scan *s = sp_tape_take(t, sizeof *s);
     for (int i = 0; i < cell->states; i++)
         initial[i] = sp_state_sorted(t, l, state[i]);
-    if (!s || !sp_ok(t) || !sp_scan_trace(t, cell, &k))
+    if (!s || !sp_ok(t) || !sp_scan_trace(t, cell, &k) || !sp_scan_hoist(t, &k, cell->states))
         return false;
     *s = (struct scan){ .layout = l, .reverse = reverse, .carried = !even, .states = cell->states };
     if (!sp_scan_program(t, &k, s))

@@ -24,19 +24,33 @@ struct operation {
     struct sp_node *node;
     struct operand y, saved, *x;        /* [node->call.inputs] */
     enum phase phase;
-    enum clearing clearing;
     bool by_step;               /* runs step by step in any phase: random by time, or with a constant for each row */
     bool twins;                 /* inputs 0 and 1 share one gradient: see find_twins */
+    int lender;                 /* the one of them that has it; the other's is a part of it */
+};
+
+/* Something the program computes or is given, whose gradient is nobody else's. */
+struct result {
+    struct operand y;
+    bool behind;                /* the loop */
+    enum clearing clearing;
 };
 
 struct scan {
     const sp_layout *layout;
     bool reverse;               /* from the last step to the first */
     bool carried;               /* the states before each step are copies, because the lengths differ */
-    int operations, states;
+    int operations, states, results;
     struct operation *operation;
+    struct result *result;
     struct operand y, initial[SP_MAX_STATES];
     struct operand previous[SP_MAX_STATES], next[SP_MAX_STATES];        /* the states before and behind each step */
+};
+
+/* What was taken out of the program, because it is computed beforehand: nn/scan_table.c. */
+struct given {
+    sp_tensor *traced;          /* in the program it is this, */
+    sp_tensor *table, *rows;    /* and on the tape rows of a table; all of the sequence's */
 };
 
 /* The step function's view of the world while it is traced. */
@@ -46,10 +60,21 @@ struct tracing {
     sp_tensor *previous[SP_MAX_STATES], *next[SP_MAX_STATES];
     struct sp_trace trace;
     bool carried;
+    struct given *given;
+    int givens;
 };
 
 /* Calls the step function on placeholders: nn/scan_trace.c. k->xs and k->trace are set. False: the tape has the error. */
 bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k);
+
+/* Takes out what depends on x alone, where x is rows of a small table: nn/scan_table.c. False: the tape has the error. */
+bool sp_scan_hoist(sp_tape *t, struct tracing *k, int states);
+
+/* Where its rows begin in its buffer. */
+long sp_operand_offset(const struct operand *o);
+
+/* Is an input a constant [B,...] whose rows go with those of the batch? */
+bool sp_row_constant(const struct sp_node *n, int input, long batch);
 
 /* Makes the program of what was noted down; the layout and the number of states of s are set. False without memory. */
 bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s);

@@ -108,6 +108,11 @@ static struct operand operand_of(const struct tracing *k, const struct scan *s, 
     o.times = x->view.shape.dim[0] / s->layout->batch;
     if (x->buffer == k->x->buffer)
         o.buffer = k->xs->buffer;
+    for (int i = 0; i < k->givens; i++)
+        if (x->buffer == k->given[i].traced->buffer) {
+            o.buffer = k->given[i].rows->buffer;
+            o.view.data = k->given[i].rows->view.data + (x->view.data - k->given[i].traced->view.data);
+        }
     if (state >= 0 && !s->carried) {            /* the new state of the step before */
         const struct operand *next = &s->next[state];
         const long back = (s->reverse ? s->layout->batch : -s->layout->batch) * next->row;
@@ -119,8 +124,7 @@ static struct operand operand_of(const struct tracing *k, const struct scan *s, 
     return o;
 }
 
-/* A constant [B,...] whose rows go with those of the batch. */
-static bool row_constant(const struct sp_node *n, int input, long batch)
+bool sp_row_constant(const struct sp_node *n, int input, long batch)
 {
     const sp_shape x = n->call.x[input].shape, y = n->call.y.shape;
     return !n->input[input]->buffer->row && !(n->op->flags & SP_OP_SHARED << input) && x.rank == y.rank && x.dim[0] == batch
@@ -134,7 +138,7 @@ static bool make_operation(sp_tape *t, const struct tracing *k, const struct sca
     o->x = sp_tape_take(t, (size_t)c->inputs * sizeof *o->x);
     for (int i = 0; o->x && i < c->inputs; i++) {
         o->x[i] = operand_of(k, s, n->input[i]);
-        o->x[i].prefix = row_constant(n, i, s->layout->batch);
+        o->x[i].prefix = sp_row_constant(n, i, s->layout->batch);
         o->by_step |= o->x[i].prefix;
     }
     if (c->saved.shape.rank) {
@@ -167,20 +171,25 @@ static void mark_nodes(const struct tracing *k, int states, struct sp_node **lis
                 list[i]->input[j]->node->mark |= REACHES;
 }
 
-/* True if an operand is all of what an operation of the program computes, and nothing else uses that. */
+/* True if an operand is all of what the program computes or is given, and nothing else uses that. */
 static bool used_once(const struct scan *s, const struct operand *x)
 {
     int uses = x->buffer == s->y.buffer;
     bool computed_here = false;
     for (int i = 0; i < s->states; i++)
         uses += x->buffer == s->next[i].buffer;
-    for (int i = 0; i < s->operations; i++) {
-        computed_here |= x->buffer == s->operation[i].y.buffer;
+    for (int i = 0; i < s->results; i++)
+        computed_here |= x->buffer == s->result[i].y.buffer;
+    for (int i = 0; i < s->operations; i++)
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             uses += x->buffer == s->operation[i].x[j].buffer;
-    }
     return computed_here && uses == 1 && x->row && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
            && sp_shape_size(x->view.shape) == s->layout->batch * x->row;
+}
+
+long sp_operand_offset(const struct operand *o)
+{
+    return o->view.data - o->buffer->data;
 }
 
 /* What enters an operation as the sum of two has one gradient, not two: where nobody else adds to either, it is computed
@@ -192,6 +201,7 @@ static void find_twins(struct scan *s)
         o->twins = (o->node->op->flags & SP_OP_SUM) && used_once(s, &o->x[0]) && used_once(s, &o->x[1])
                    && o->x[0].buffer->wants_grad && o->x[1].buffer->wants_grad
                    && sp_shape_equal(o->x[0].view.shape, o->x[1].view.shape);
+        o->lender = o->twins && sp_operand_offset(&o->x[1]) > sp_operand_offset(&o->x[0]);
     }
 }
 
@@ -200,7 +210,8 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
     int n = k->trace.nodes, at = n;
     struct sp_node **list = sp_tape_take(t, (size_t)n * sizeof *list);
     s->operation = sp_tape_take(t, (size_t)n * sizeof *s->operation);
-    if (!list || !s->operation)
+    s->result = sp_tape_take(t, (size_t)(n + k->givens) * sizeof *s->result);
+    if (!list || !s->operation || !s->result)
         return false;
     for (struct sp_node *node = k->trace.last; node; node = node->previous)
         list[--at] = node;
@@ -217,8 +228,11 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
         if (!make_operation(t, k, s, list[i], o))
             return false;
         o->phase = !(list[i]->mark & ON_STATE) ? BEFORE : list[i]->mark & REACHES ? LOOP : BEHIND;
+        s->result[s->results++] = (struct result){ .y = o->y, .behind = o->phase == BEHIND };
         s->operations++;
     }
+    for (int i = 0; i < k->givens; i++)
+        s->result[s->results++] = (struct result){ .y = operand_of(k, s, k->given[i].traced) };
     find_twins(s);
     return true;
 }

@@ -1,4 +1,9 @@
 /* y_i = row ids_i of a table [v,e].   dtable_id += dy_i, in the order of the rows */
+#include <string.h>
+
+#include "config.h"
+
+#include "autograd/clones_inside.h"
 #include "ops/kernel.h"
 
 struct attr {
@@ -20,30 +25,40 @@ static bool infer(sp_call *c, sp_status *s)
     return true;
 }
 
-/* Row i of a view. */
-static sp_view row(const sp_view *v, long i)
+/* y += x, n numbers */
+SP_CLONES static void add_row(long n, const sp_real *restrict x, long x_step, sp_real *restrict y, long y_step)
 {
-    sp_view r = sp_without_axis(v, 0);
-    r.data += i * v->stride[0];
-    return r;
+    if (x_step == 1 && y_step == 1)
+        for (long j = 0; j < n; j++)
+            y[j] += x[j];
+    else
+        for (long j = 0; j < n; j++)
+            y[j * y_step] += x[j * x_step];
 }
 
 static void forward(const sp_call *c)
 {
     const struct attr *a = c->attr;
+    const sp_view *table = &c->x[0];
+    const long n = c->y.shape.dim[1];
     for (long i = 0; i < a->n; i++) {
-        sp_view to = row(&c->y, i), from = row(&c->x[0], a->ids[i]);
-        SP_EACH2(to.shape, y, to, x, from, *y = *x);
+        const sp_real *from = table->data + a->ids[i] * table->stride[0];
+        sp_real *to = c->y.data + i * n;
+        if (table->stride[1] == 1)
+            memcpy(to, from, (size_t)n * sizeof *to);
+        else
+            for (long j = 0; j < n; j++)
+                to[j] = from[j * table->stride[1]];
     }
 }
 
 static void backward(const sp_call *c)
 {
     const struct attr *a = c->attr;
-    for (long i = 0; i < a->n; i++) {
-        sp_view to = row(&c->dx[0], a->ids[i]), from = row(&c->dy, i);
-        SP_EACH2(to.shape, dx, to, dy, from, *dx += *dy);
-    }
+    const sp_view *dy = &c->dy, *table = &c->dx[0];
+    for (long i = 0; i < a->n; i++)
+        add_row(c->dy.shape.dim[1], dy->data + i * dy->stride[0], dy->stride[1], table->data + a->ids[i] * table->stride[0],
+                table->stride[1]);
 }
 
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
@@ -64,4 +79,13 @@ sp_tensor *sp_embedding(sp_tape *t, sp_tensor *table, const int *ids, long n)
         return sp_tape_fail(t, SP_ERR_VALUE, "embedding: %ld ids%s", n, ids ? "" : ", and no list");
     struct attr a = { sp_tape_copy(t, ids, (size_t)n * sizeof *ids), n };
     return sp_record(t, &sp_op_embedding, 1, &table, &a, sizeof a);
+}
+
+bool sp_embedding_source(const sp_tensor *x, sp_tensor **table, const int **ids)
+{
+    if (!x->node || x->node->op != &sp_op_embedding || x->node->output != x)
+        return false;
+    *table = x->node->input[0];
+    *ids = ((const struct attr *)x->node->call.attr)->ids;
+    return true;
 }

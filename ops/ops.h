@@ -23,6 +23,9 @@ enum {
 /* Cuts x along an axis into n equal parts; part[0..n-1] are views. */
 void sp_split(sp_tape *t, sp_tensor *x, int axis, int n, sp_tensor **part);
 
+/* If x was made by sp_embedding: its table, and the id of each row. */
+bool sp_embedding_source(const sp_tensor *x, sp_tensor **table, const int **ids);
+
 /* All operations, NULL at the end. */
 extern const sp_op *const sp_op_table[];
 

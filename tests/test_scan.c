@@ -101,6 +101,24 @@ static sp_tensor *outer(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **
     return *h = sp_tanh(t, sp_add(t, sp_linear_on(t, &m->c, x), sp_reshape(t, product, SP_SHAPE(m->batch, H))));
 }
 
+/* The input itself in a sum, beside what is computed. */
+static sp_tensor *adding(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    sp_tensor *gain = sp_slice(t, sp_param_on(t, m->gain), 0, 0, IN);
+    return *h = sp_tanh(t, sp_add(t, x, sp_mul(t, *h, gain)));
+}
+
+/* What depends on x alone in several steps, seen whole and in parts; some of it is read behind the loop only. */
+static sp_tensor *embedding(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    sp_tensor *in = sp_tanh(t, sp_linear_on(t, &m->c, x)), *gate = sp_sigmoid(t, sp_linear_on(t, &m->d, in));
+    sp_tensor *wide = sp_linear_on(t, &m->a, x), *part = sp_slice(t, wide, 1, H, 2 * H);
+    *h = sp_tanh(t, sp_add(t, sp_mul(t, part, *h), sp_mul(t, in, sp_linear_on(t, &m->d, *h))));
+    return sp_add(t, sp_mul(t, gate, *h), sp_slice(t, wide, 1, 3 * H, 4 * H));
+}
+
 static sp_cell cell_of(int i)
 {
     static const struct sp_cell own[] = {
@@ -112,6 +130,8 @@ static sp_cell cell_of(int i)
         { .name = "odd_states", .step = odd_states, .out = IN, .states = 4, .width = { IN, H, H, H } },
         { .name = "folding", .step = folding, .states = 1, .width = { H } },
         { .name = "outer", .step = outer, .states = 1, .width = { H } },
+        { .name = "adding", .step = adding, .states = 1, .width = { IN } },
+        { .name = "embedding", .step = embedding, .states = 1, .width = { H } },
     };
     if (sp_cell_kind(i))
         return sp_cell_make(s, sp_cell_kind(i), "cell", 0, IN, H);
@@ -158,7 +178,29 @@ struct batch {
     long T, B;
     const long *length;
     bool reverse;
+    long symbols;               /* the inputs are rows of a table of so many; 0: all are different */
 };
+
+static long rows_of(const struct batch *b)
+{
+    long rows = b->length ? 0 : b->T * b->B;
+    for (long i = 0; b->length && i < b->B; i++)
+        rows += b->length[i];
+    return rows;
+}
+
+static sp_tensor *inputs(sp_tape *t, const struct batch *b, const sp_param *xs)
+{
+    const long rows = rows_of(b);
+    if (!b->symbols)
+        return sp_param_on(t, xs);
+    int *id = malloc((size_t)rows * sizeof *id);
+    for (long i = 0; i < rows; i++)
+        id[i] = (int)((i * i + i / 3) % b->symbols);
+    sp_tensor *x = sp_embedding(t, sp_param_on(t, xs), id, rows);
+    free(id);
+    return x;
+}
 
 static struct result run(runner *way, const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial)
 {
@@ -168,7 +210,7 @@ static struct result run(runner *way, const sp_cell *cell, struct batch b, const
     sp_tape_seed(t, 3, 1);
     for (int i = 0; i < cell->states; i++)
         state[i] = sp_param_on(t, initial[i]);
-    sp_tensor *x = sp_param_on(t, xs);
+    sp_tensor *x = inputs(t, &b, xs);
     sp_seq seq = b.length ? sp_seq_pack(t, sp_reshape(t, x, SP_SHAPE(-1, IN)), b.length, b.B)
                           : sp_seq_of(t, sp_reshape(t, x, SP_SHAPE(b.T, b.B, IN)));
     sp_tensor *ys = sp_seq_unpack(t, way(t, cell, seq, state, b.reverse));
@@ -180,6 +222,7 @@ static struct result run(runner *way, const sp_cell *cell, struct batch b, const
     for (int i = 0; i < cell->states; i++)
         loss = sp_add(t, loss, sp_sum(t, sp_mul(t, state[i], state[i]), SP_ALL));
     loss = sp_add(t, loss, sp_sum(t, sp_index(t, ys, 0, -1), SP_ALL));
+    loss = sp_add(t, loss, sp_sum(t, sp_mul(t, x, x), SP_ALL));         /* x is used elsewhere, too */
     sp_backward(t, loss);
     ck_assert_msg(sp_ok(t), "%s: %s", cell->name, sp_error(t));
     add_tensor(&r, ys, false);
@@ -194,16 +237,13 @@ static struct result run(runner *way, const sp_cell *cell, struct batch b, const
 
 static void compare_batch(int which, struct batch b)
 {
-    const long B = b.B;
-    long rows = b.length ? 0 : b.T * B;
-    for (long i = 0; b.length && i < B; i++)
-        rows += b.length[i];
+    const long B = b.B, rows = b.symbols ? b.symbols : rows_of(&b);
     sp_param *initial[SP_MAX_STATES], *xs;
     s = sp_store_new(7);
     sp_cell cell = cell_of(which);
     mine = (struct mine){ sp_linear_make(s, "a", IN, 4 * H), sp_linear_make(s, "b", H, 4 * H), sp_linear_make(s, "c", IN, H),
                           sp_linear_make(s, "d", H, H), sp_store_add(s, SP_SHAPE(H), "gain"), B };
-    xs = sp_store_add(s, SP_SHAPE(rows * IN), "xs");
+    xs = sp_store_add(s, SP_SHAPE(rows, IN), "xs");
     for (int i = 0; i < cell.states; i++)
         initial[i] = sp_store_add(s, SP_SHAPE(B, cell.width[i]), "initial%d", i);
     for (int i = 0; i < sp_store_count(s); i++) {
@@ -218,8 +258,8 @@ static void compare_batch(int which, struct batch b)
         worst = fmax(worst, fabs((double)slow.value[i] - (double)fast.value[i]));
     }
     /* the same products in another order of summation: rounding only */
-    ck_assert_msg(worst <= WIDE(1e-10, 1e-5) * largest, "%s, T = %ld, B = %ld%s%s: %.2e of %.2e", cell.name, b.T, B,
-                  b.length ? ", lengths" : "", b.reverse ? ", reverse" : "", worst, largest);
+    ck_assert_msg(worst <= WIDE(1e-10, 1e-5) * largest, "%s, T = %ld, B = %ld%s%s, %ld symbols: %.2e of %.2e", cell.name, b.T,
+                  B, b.length ? ", lengths" : "", b.reverse ? ", reverse" : "", b.symbols, worst, largest);
     free(slow.value);
     free(fast.value);
     sp_store_free(s);
@@ -265,6 +305,47 @@ START_TEST(ragged)
         compare_batch(_i, (struct batch){ .T = 0, .B = n, .length = lengths[k] });
         compare_batch(_i, (struct batch){ .T = 0, .B = n, .length = lengths[k], .reverse = true });
     }
+}
+END_TEST
+
+/* Inputs that are rows of a table, smaller and larger than would pay. */
+START_TEST(symbols)
+{
+    static const long lengths[] = { 3, 9, 2, 9, 1 };
+    s = sp_store_new(1);
+    sp_cell cell = cell_of(_i);
+    bool possible = any_batch(&cell);
+    sp_store_free(s);
+    for (long n = 1; n <= 60; n += n < 5 ? 1 : 55)
+        for (int reverse = 0; reverse < 2; reverse++) {
+            compare_batch(_i, (struct batch){ .T = 1, .B = 4, .reverse = reverse, .symbols = n });
+            compare_batch(_i, (struct batch){ .T = 90, .B = 6, .reverse = reverse, .symbols = n });
+            if (possible)
+                compare_batch(_i, (struct batch){ .B = 5, .length = lengths, .reverse = reverse, .symbols = n });
+        }
+}
+END_TEST
+
+/* The products of x are computed for the table alone. */
+START_TEST(few_products)
+{
+    const long length[] = { 5, 2 };
+    s = sp_store_new(1);
+    sp_cell lstm = sp_lstm_make(s, "lstm", 0, IN, H);
+    sp_param *table = sp_store_add(s, SP_SHAPE(3, IN), "table");
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *x = sp_embedding(t, sp_param_on(t, table), (const int[]){ 0, 1, 2, 1, 0, 2, 2 }, 7);
+    sp_scan_seq(t, &lstm, sp_seq_pack(t, x, length, 2), NULL, _i);
+    ck_tape_ok(t);
+    int products = 0;
+    for (const struct sp_node *n = sp_tape_last(t); n; n = n->previous)
+        if (!strcmp(n->op->name, "affine")) {
+            ck_assert(sp_shape_equal(n->output->view.shape, SP_SHAPE(3, 4 * H)));
+            products++;
+        }
+    ck_assert_int_eq(products, 1);
+    sp_tape_free(t);
+    sp_store_free(s);
 }
 END_TEST
 
@@ -397,6 +478,8 @@ Suite *suite(void)
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, twins, 0, cells());
     tcase_add_loop_test(c, ragged, 0, cells());
+    tcase_add_loop_test(c, symbols, 0, cells());
+    tcase_add_loop_test(c, few_products, 0, 2);
     tcase_add_test(c, alone);
     tcase_add_loop_test(c, wrong_lengths, 0, sizeof bad_lengths / sizeof *bad_lengths);
     suite_add_tcase(all, c);
