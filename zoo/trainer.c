@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "autograd/timing.h"
 #include "nn/optimizer.h"
 #include "zoo/progress.h"
 #include "zoo/report.h"
