@@ -8,6 +8,7 @@
 #include "autograd/tape.h"
 #include "autograd/blas.h"
 #include "autograd/timing.h"
+#include "autograd/profile.h"
 #include "autograd/gradcheck.h"
 #include "autograd/dot.h"
 #include "autograd/file.h"

@@ -162,6 +162,7 @@ bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training 
         ok = sp_fail(status, SP_ERR_FILE, "%s: cannot be written: %s", config->log, strerror(errno));
     if (ok) {
         r.tape = sp_tape_new(task->store);
+        sp_tape_set_profile(r.tape, config->profile);
         r.optimizer = sp_optimizer_new(task->store, config->optimizer, config->lr, status);
         ok = r.optimizer && (r.tape || sp_fail(status, SP_ERR_MEMORY, "training: out of memory")) && run(&r);
     }
