@@ -7,6 +7,8 @@
 #include "autograd/store.h"
 #include "autograd/tape.h"
 #include "autograd/blas.h"
+#include "autograd/timing.h"
+#include "autograd/profile.h"
 #include "autograd/gradcheck.h"
 #include "autograd/dot.h"
 #include "autograd/file.h"

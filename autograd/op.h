@@ -5,7 +5,7 @@
 #ifndef SP_AUTOGRAD_OP_H
 #define SP_AUTOGRAD_OP_H
 
-#include "autograd/tape.h"
+#include "autograd/profile.h"
 
 SP_BEGIN
 
@@ -50,6 +50,9 @@ typedef struct sp_op {
 
     void (*forward)(const sp_call *c);          /* x -> y, saved */
     void (*backward)(const sp_call *c);         /* dx[i] += ..., for every i with dx[i].data; NULL: no gradient */
+
+    /* What one call of forward, or of backward, costs; reads no values. For profiles; NULL: not known. */
+    sp_cost (*cost)(const sp_call *c, bool back);
 
     const struct sp_probe *probes;              /* ends with a NULL name */
 } sp_op;
@@ -126,6 +129,10 @@ sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *
 
 /* The same operation as a node's, with its attr, on other inputs. */
 sp_tensor *sp_record_again(sp_tape *t, const struct sp_node *n, sp_tensor *const *input);
+
+/* Runs the operation of a node, its call filled in. Nobody runs one otherwise: here it is counted in the tape's profile. */
+void sp_run_forward(const struct sp_node *n);
+void sp_run_backward(const struct sp_node *n);
 
 /* Memory of the tape, not cleared (or a copy of data), until it is rewound. NULL without memory: the tape has the error. */
 void *sp_tape_take(sp_tape *t, size_t bytes);

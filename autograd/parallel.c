@@ -10,6 +10,7 @@
 
 struct shard {
     sp_tape *tape;
+    sp_profile *profile;        /* of its own jobs; NULL: nothing is counted */
     sp_tensor *loss;
     double weight;
 };
@@ -25,6 +26,7 @@ struct sp_parallel {
     sp_shard_loss *loss;
     void *self;
     double weight;              /* of all shards */
+    sp_profile *profile;        /* the user's */
 
     /* The helpers, beside the caller's thread. */
     pid_t process;
@@ -135,6 +137,8 @@ void sp_parallel_free(sp_parallel *p)
 {
     if (!p)
         return;
+    if (p->shard)
+        sp_parallel_set_profile(p, NULL);
     if (have_helpers(p)) {
         pthread_mutex_lock(&p->lock);
         p->quit = true;
@@ -146,8 +150,10 @@ void sp_parallel_free(sp_parallel *p)
         pthread_cond_destroy(&p->begin);
         pthread_mutex_destroy(&p->lock);
     }
-    for (int i = 0; p->shard && i < p->shards; i++)
+    for (int i = 0; p->shard && i < p->shards; i++) {
         sp_tape_free(p->shard[i].tape);
+        sp_profile_free(p->shard[i].profile);
+    }
     free(p->shard);
     free(p->helper);
     free(p);
@@ -165,25 +171,52 @@ void sp_parallel_seed(sp_parallel *p, uint64_t seed, uint32_t step)
         sp_tape_seed(p->shard[i].tape, i ? sp_hash(seed, (uint64_t)i) : seed, step);
 }
 
+void sp_parallel_set_profile(sp_parallel *p, sp_profile *profile)
+{
+    for (int i = 0; p && i < p->shards; i++) {
+        struct shard *s = &p->shard[i];
+        sp_profile_add(p->profile, s->profile);
+        sp_profile_free(s->profile);
+        s->profile = profile ? sp_profile_new() : NULL;
+        if (profile && !s->profile)
+            sp_tape_fail(p->shard->tape, SP_ERR_MEMORY, "parallel: out of memory for a profile");
+    }
+    if (p) {
+        p->profile = profile;
+        sp_tape_set_profile(p->shard->tape, profile);
+    }
+}
+
 /* ---- a step ---------------------------------------------------------------------------------------------------- */
+
+/* While a shard's job runs, its time goes to its own profile. */
+static void count(const sp_parallel *p, const struct shard *s, bool on)
+{
+    if (p->profile)
+        sp_tape_set_profile(s->tape, on ? s->profile : NULL);
+}
 
 static void forward(sp_parallel *p, int i)
 {
     struct shard *s = &p->shard[i];
     s->weight = 0;
     sp_tape_reset(s->tape);
+    count(p, s, true);
     s->loss = p->loss(s->tape, p->self, i, &s->weight);
     if (!(s->weight >= 0 && isfinite(s->weight)))
         sp_tape_fail(s->tape, SP_ERR_VALUE, "parallel: shard %d has the weight %g", i, s->weight);
     else if (s->weight > 0 && !s->loss)
         sp_tape_fail(s->tape, SP_ERR_VALUE, "parallel: the loss of shard %d is NULL, its weight %g", i, s->weight);
+    count(p, s, false);
 }
 
 static void backward(sp_parallel *p, int i)
 {
     struct shard *s = &p->shard[i];
+    count(p, s, true);
     if (s->weight > 0)
         sp_backward_scaled(s->tape, s->loss, s->weight / p->weight);
+    count(p, s, false);
 }
 
 enum { PIECE = 1 << 14 };
@@ -202,6 +235,25 @@ static void gather(sp_parallel *p, int i)
             sum[j] += g[j];
         memset(g, 0, (size_t)n * sizeof *g);
     }
+}
+
+static void gather_all(sp_parallel *p)
+{
+    const long size = sp_store_size(sp_tape_store(p->shard->tape));
+    const double n = (double)size * (p->shards - 1);
+    if (p->shards == 1)
+        return;
+    const sp_span span = sp_profile_begin(p->profile);
+    run(p, gather, (int)((size + PIECE - 1) / PIECE));
+    sp_profile_end(span, "gather", true, (sp_cost){ n, 5 * n * sizeof(sp_real) });
+}
+
+/* A job with an item for each shard. The first tape counts for the user again when it is done. */
+static void run_shards(sp_parallel *p, void (*job)(sp_parallel *p, int item))
+{
+    run(p, job, p->shards);
+    if (p->profile)
+        sp_tape_set_profile(p->shard->tape, p->profile);
 }
 
 /* The first error is the first tape's. One that its user has cleared is forgotten on all. */
@@ -224,7 +276,7 @@ static double mean_loss(sp_parallel *p, sp_shard_loss *loss, void *self)
     p->loss = loss;
     p->self = self;
     p->weight = 0;
-    run(p, forward, p->shards);
+    run_shards(p, forward);
     if (!all_ok(p))
         return NAN;
     for (int i = 0; i < p->shards; i++)
@@ -246,11 +298,10 @@ double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, dou
         sp_tape_fail(p->shard->tape, SP_ERR_VALUE, "parallel: the weights of %d shards sum to 0", p->shards);
         return NAN;
     }
-    run(p, backward, p->shards);
+    run_shards(p, backward);
     if (!all_ok(p) || !sp_gradients(p->shard->tape))
         return NAN;
-    if (p->shards > 1)
-        run(p, gather, (int)((sp_store_size(sp_tape_store(p->shard->tape)) + PIECE - 1) / PIECE));
+    gather_all(p);
     return mean;
 }
 

@@ -16,7 +16,7 @@
 #ifndef SP_AUTOGRAD_PARALLEL_H
 #define SP_AUTOGRAD_PARALLEL_H
 
-#include "autograd/tape.h"
+#include "autograd/profile.h"
 
 SP_BEGIN
 
@@ -39,6 +39,10 @@ sp_tape *sp_parallel_tape(const sp_parallel *p, int shard);
 /* The seed of everything random, and the number of the step that follows: each shard draws numbers of its own, the first
    those of a tape by itself. */
 void sp_parallel_seed(sp_parallel *p, uint64_t seed, uint32_t step);
+
+/* Counts what the tapes do, and what is done on the first between steps, in a profile; NULL, or freeing p, ends that, and
+   then the profile has all rows. Its seconds are those of all threads together, without the time they wait. */
+void sp_parallel_set_profile(sp_parallel *p, sp_profile *profile);
 
 /* Resets the tapes, calls loss for every shard, and adds the gradients of the mean loss of the batch to those of the first
    tape. Returns that mean, sum (weight loss) / sum weight, and the sum of the weights in *weight unless it is NULL; NaN

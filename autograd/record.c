@@ -4,6 +4,31 @@
 
 #include "autograd/tape_inside.h"
 
+/* ---- running --------------------------------------------------------------------------------------------------- */
+
+static void run(const struct sp_node *n, void (*way)(const sp_call *c), bool back)
+{
+    sp_profile *p = n->output->tape->profile;
+    if (!p) {
+        way(&n->call);
+        return;
+    }
+    const sp_cost cost = n->op->cost ? n->op->cost(&n->call, back) : (sp_cost){ 0 };
+    const sp_span span = sp_profile_begin(p);
+    way(&n->call);
+    sp_profile_end(span, n->op->name, back, cost);
+}
+
+void sp_run_forward(const struct sp_node *n)
+{
+    run(n, n->op->forward, false);
+}
+
+void sp_run_backward(const struct sp_node *n)
+{
+    run(n, n->op->backward, true);
+}
+
 /* ---- recording ------------------------------------------------------------------------------------------------- */
 
 /* The inputs as views, and whether any wants a gradient. False if one cannot be used. */
@@ -196,10 +221,10 @@ static sp_tensor *record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *con
         return &t->poison;
     if (op->flags & SP_OP_RANDOM)
         n->call.key = next_key(t);
+    n->output = y;
     if (op->forward)
-        op->forward(&n->call);
+        sp_run_forward(n);
     if (!t->paused) {
-        n->output = y;
         y->node = n;
         sp_tape_append(t, n);
     }
@@ -251,11 +276,19 @@ bool sp_need_grad(sp_tape *t, struct sp_buffer *b)
     return b->grad;
 }
 
+static bool sweep_program(sp_tape *t, struct sp_node *n)
+{
+    const sp_span span = sp_profile_begin(t->profile);
+    bool ok = n->sweep(t, n);
+    sp_profile_end(span, n->op->name, true, (sp_cost){ 0 });
+    return ok;
+}
+
 static bool sweep_node(sp_tape *t, struct sp_node *n)
 {
     sp_call *c = &n->call;
     if (n->sweep)
-        return n->sweep(t, n);
+        return sweep_program(t, n);
     if (!n->op->backward || !n->output->buffer->wants_grad || !n->output->buffer->grad)
         return true;
     for (int i = 0; i < c->inputs; i++) {
@@ -267,7 +300,7 @@ static bool sweep_node(sp_tape *t, struct sp_node *n)
         }
     }
     c->dy = sp_grad_view(n->output);
-    n->op->backward(c);
+    sp_run_backward(n);
     return true;
 }
 

@@ -49,6 +49,7 @@ void sp_tape_free(sp_tape *t)
 {
     if (!t)
         return;
+    sp_tape_set_profile(t, NULL);
     sp_store_attach(t->store, -1);
     sp_arena_free(&t->arena);
     free(t->gradients);

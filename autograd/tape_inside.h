@@ -44,6 +44,7 @@ struct sp_tape {
     struct sp_buffer nothing;   /* what poison is a view of */
     sp_status status;
     struct sp_trace *trace;     /* while a step function is traced */
+    sp_profile *profile;        /* what every operation that runs is counted in, or NULL */
 };
 
 /* A tensor with a buffer of its own, its values not set; NULL without memory: the tape then has the error. */

@@ -67,6 +67,27 @@ static int finish(sp_report *r)
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* A row of every command's options. */
+#define PROFILE_OPTION(flag) { "profile", SP_OPTION_FLAG, flag, .help = "on standard error, what the time went into" }
+
+/* From here on what the model does is counted, if that was asked for. */
+static bool begin_profile(sp_lm *m, bool wanted, sp_status *status)
+{
+    if (wanted)
+        m->profile = sp_profile_new();
+    return !wanted || m->profile || sp_fail(status, SP_ERR_MEMORY, "out of memory for a profile");
+}
+
+/* Shows what was counted, and frees the model. */
+static void close_model(sp_lm *m)
+{
+    sp_profile *p = m ? m->profile : NULL;
+    if (sp_profile_seconds(p) > 0)
+        sp_profile_write(p, sp_peak_rate(), stderr);
+    sp_profile_free(p);
+    sp_lm_free(m);
+}
+
 /* Symbols as text: words with spaces between them, except at line ends. */
 static void print_symbols(const sp_vocabulary *v, const int *id, long n, FILE *out)
 {
@@ -88,6 +109,7 @@ struct settings {
     const char *data, *valid, *out, *level, *log, *graph;
     sp_lm_config model;
     long layers, batch, bptt, vocabulary, seed, threads;
+    bool profile;
     sp_trainer_config trainer;
 };
 
@@ -134,7 +156,7 @@ static void close_run(struct run *r)
         free(r->part[i].y);
         sp_state_free(r->part[i].state);
     }
-    sp_lm_free(r->model);
+    close_model(r->model);
 }
 
 static long begin(void *self, bool training)
@@ -239,7 +261,7 @@ static bool open_run(struct run *r, const char *text, size_t size, const char *v
         if (!p->x || !p->y || !p->state)
             return sp_fail(status, SP_ERR_MEMORY, "out of memory for a window");
     }
-    return true;
+    return begin_profile(r->model, s->profile, status);
 }
 
 /* The graph of two streams over three time steps: enough to see everything, small enough to look at. */
@@ -269,8 +291,10 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
             sp_thousands(params, count), sp_blas_kernels());
     if (r->valid.unknown)
         fprintf(stderr, "%ld of the symbols to validate on are unknown\n", r->valid.unknown);
+    sp_trainer_config config = s->trainer;
+    config.profile = r->model->profile;
     catch_signals();
-    if (!sp_train(&task, &s->trainer, result, status))
+    if (!sp_train(&task, &config, result, status))
         return false;
     if (result->interrupted)
         fprintf(stderr, "Interrupted in epoch %ld. %s holds the best model so far, valid %.3f nats per symbol, %s.\n",
@@ -319,6 +343,7 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
                                                                            "some for 2, of 64 for 4" },
         { "log", SP_OPTION_TEXT, &s->log, .argument = "FILE", .help = "JSON Lines, an object per epoch" },
         { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
+        PROFILE_OPTION(&s->profile),
         { 0 }
     };
     const sp_command command = { "lm train", "Trains a language model on a text. Ctrl-C ends it and saves.\n"
@@ -405,6 +430,7 @@ static int sample(int argc, char **argv)
 {
     const char *model, *prime = NULL;
     long length = 400, seed = 1;
+    bool profile = false;
     double log_p;
     sp_sampling how = { .temperature = 0.8, .top_p = 1 };
     int code;
@@ -416,6 +442,7 @@ static int sample(int argc, char **argv)
         { "top-k", SP_OPTION_WHOLE, &how.top_k, 0, 1e6, .help = "only among the k likeliest; 0: all" },
         { "top-p", SP_OPTION_NUMBER, &how.top_p, 1e-6, 1, .help = "only among the likeliest of this much probability" },
         { "seed", SP_OPTION_WHOLE, &seed, 0, 2147483647, .help = "another seed, another text" },
+        PROFILE_OPTION(&profile),
         { 0 }
     };
     const sp_command command = { "lm sample", "Lets a model write.", options, "MODEL" };
@@ -423,8 +450,8 @@ static int sample(int argc, char **argv)
         return code;
     how.seed = (uint64_t)seed;
     sp_lm *m = sp_lm_load(model, &status);
-    bool ok = m && write_sample(m, prime, &how, length, &log_p, &status);
-    sp_lm_free(m);
+    bool ok = m && begin_profile(m, profile, &status) && write_sample(m, prime, &how, length, &log_p, &status);
+    close_model(m);
     if (!ok)
         return report_error(&status);
     sp_report *j = sp_report_new();
@@ -441,11 +468,13 @@ static int eval(int argc, char **argv)
 {
     const char *model, *data = NULL;
     long batch = 20;
+    bool profile = false;
     int code;
     sp_status status = { 0 };
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .required = true, .help = "text to measure" },
         { "batch", SP_OPTION_WHOLE, &batch, 1, 65536, .help = "pieces of the text read side by side" },
+        PROFILE_OPTION(&profile),
         { 0 }
     };
     const sp_command command = { "lm eval", "Measures how well a model predicts a text.", options, "MODEL" };
@@ -455,12 +484,12 @@ static int eval(int argc, char **argv)
     sp_ids ids = { 0 };
     double nats = NAN;
     sp_lm *m = sp_lm_load(model, &status);
-    char *text = m ? sp_text_read(data, &size, &status) : NULL;
+    char *text = m && begin_profile(m, profile, &status) ? sp_text_read(data, &size, &status) : NULL;
     if (text && sp_encode(m->vocabulary, text, size, &ids, &status))
         nats = sp_lm_evaluate(m, ids.id, ids.n, batch, &status);
     free(text);
     free(ids.id);
-    sp_lm_free(m);
+    close_model(m);
     if (status.code != SP_OK)
         return report_error(&status);
     printf("%.4f nats, %.4f bits per symbol, perplexity %.3f\n", nats, nats / log(2), exp(nats));
@@ -502,15 +531,17 @@ static int score(int argc, char **argv)
     size_t room = 0;
     long lines = 0, unknown;
     double log_p, sum = 0;
+    bool profile = false;
     int code;
     sp_status status = { 0 };
-    const sp_option options[] = { { 0 } };
+    const sp_option options[] = { PROFILE_OPTION(&profile), { 0 } };
     const sp_command command = { "lm score", "Reads lines from standard input and prints before each its log-probability "
                                  "(nats) as a whole line.", options, "MODEL" };
     if (!parse(&command, argc, argv, &model, &code))
         return code;
     sp_lm *m = sp_lm_load(model, &status);
-    for (ssize_t n; m && (n = getline(&line, &room, stdin)) >= 0; lines++) {
+    bool ready = m && begin_profile(m, profile, &status);
+    for (ssize_t n; ready && (n = getline(&line, &room, stdin)) >= 0; lines++) {
         n -= n && line[n - 1] == '\n';
         if (!score_line(m, line, (size_t)n, &log_p, &unknown, &status))
             break;
@@ -522,7 +553,7 @@ static int score(int argc, char **argv)
     if (m && ferror(stdin))
         sp_fail(&status, SP_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
     free(line);
-    sp_lm_free(m);
+    close_model(m);
     if (status.code != SP_OK)
         return report_error(&status);
     sp_report *j = sp_report_new();
@@ -594,6 +625,7 @@ static int demo(int argc, char **argv)
     const sp_option options[] = {
         { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and graph go" },
         { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the text" },
+        PROFILE_OPTION(&s.profile),
         { 0 }
     };
     const sp_command command = { "lm demo", "Trains on Spindle's own source for about a minute, and shows what it learned.",

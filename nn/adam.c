@@ -24,4 +24,4 @@ static void update(const sp_optimizer *o, long n, sp_real *restrict x, const sp_
     }
 }
 
-const struct sp_rule sp_rule_adam = { "adam", 2, update };
+const struct sp_rule sp_rule_adam = { "adam", 2, 13, update };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autograd/arena.h"
+#include "autograd/profile.h"
 
 static const struct sp_rule *const rules[] = { &sp_rule_sgd, &sp_rule_adam };
 
@@ -44,6 +45,13 @@ void sp_optimizer_free(sp_optimizer *o)
     }
 }
 
+/* Parameters, gradients and slots, each read and written. */
+static sp_cost cost_of(const sp_optimizer *o)
+{
+    const double n = (double)o->size;
+    return (sp_cost){ o->rule->flops * n, 2 * (2 + o->rule->slots) * n * sizeof(sp_real) };
+}
+
 bool sp_step(sp_optimizer *o, sp_tape *t)
 {
     if (!sp_ok(t))
@@ -64,9 +72,11 @@ bool sp_step(sp_optimizer *o, sp_tape *t)
     const sp_real *gradients = sp_gradients(t);
     if (!gradients)
         return false;
+    const sp_span span = sp_profile_begin(sp_tape_profile(t));
     o->steps++;
-    o->rule->update(o, sp_store_size(o->store), sp_store_values(o->store), gradients);
+    o->rule->update(o, o->size, sp_store_values(o->store), gradients);
     sp_zero_grad(t);
+    sp_profile_end(span, o->rule->name, false, cost_of(o));
     return true;
 }
 
@@ -88,6 +98,8 @@ double sp_clip_norm(sp_tape *t, double most)
     long n = sp_store_size(sp_tape_store(t));
     if (!g)
         return NAN;
+    const sp_span span = sp_profile_begin(sp_tape_profile(t));
+    sp_cost cost = { 2 * (double)n, (double)n * sizeof *g };
     double norm = sqrt(squared_norm(n, g));
     if (!(most > 0))
         sp_tape_fail(t, SP_ERR_VALUE, "clip: the greatest norm is %g, not over 0", most);
@@ -97,6 +109,9 @@ double sp_clip_norm(sp_tape *t, double most)
         sp_real k = (sp_real)(most / norm);
         for (long i = 0; i < n; i++)
             g[i] *= k;
+        cost.flops += (double)n;
+        cost.bytes *= 3;
     }
+    sp_profile_end(span, "clip_norm", false, cost);
     return norm;
 }

@@ -33,6 +33,7 @@ typedef struct sp_optimizer {
 struct sp_rule {
     const char *name;
     int slots;
+    int flops;                          /* of update, for each number */
     void (*update)(const sp_optimizer *o, long n, sp_real *x, const sp_real *g);
 };
 extern const struct sp_rule sp_rule_sgd, sp_rule_adam;

@@ -41,7 +41,7 @@ static void place(struct operation *o, long first, long n, long time)
 static void forward(struct operation *o, long first, long n, long time)
 {
     place(o, first, n, time);
-    o->node->op->forward(&o->node->call);
+    sp_run_forward(o->node);
 }
 
 enum { TO_ROWS = 1, TO_CONSTANTS = 2 };         /* which inputs get their gradients */
@@ -64,7 +64,7 @@ static void backward(struct operation *o, long first, long n, long time, int whi
         c->dx[1].data = NULL;
     c->dy = gradient_of(&o->y, c->y);
     if (any)
-        o->node->op->backward(c);
+        sp_run_backward(o->node);
 }
 
 /* The rows of one step. */
@@ -411,7 +411,9 @@ sp_seq sp_scan_seq(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state
     if (!xs.layout->rows)
         return sp_seq_like(xs, sp_full(t, 0, SP_SHAPE(0, sp_cell_out(cell))));
     sp_scope_push(t, "%s", cell->name ? cell->name : "cell");
+    const sp_span span = sp_profile_begin(sp_tape_profile(t));
     bool ok = scan(t, cell, xs, state, reverse, &y);
+    sp_profile_end(span, scan_op.name, false, (sp_cost){ 0 });
     sp_scope_pop(t);
     return sp_seq_like(xs, ok ? y : sp_tape_fail(t, SP_ERR_STATE, "scan: failed"));
 }

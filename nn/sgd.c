@@ -12,4 +12,4 @@ static void update(const sp_optimizer *o, long n, sp_real *restrict x, const sp_
     }
 }
 
-const struct sp_rule sp_rule_sgd = { "sgd", 1, update };
+const struct sp_rule sp_rule_sgd = { "sgd", 1, 4, update };

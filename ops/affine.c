@@ -43,6 +43,14 @@ static void backward(const sp_call *c)
         sp_add_sums(&c->dx[2], &c->dy);
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    sp_cost all = sp_cost_product(c, back);
+    if (back && c->dx[2].data)
+        all.flops += sp_elements(&c->y);
+    return all;
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_affine(t, leaf[0], leaf[1], leaf[2]);
@@ -61,7 +69,9 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_affine = { "affine", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_SHARED << 2, infer, forward, backward, probes };
+const sp_op sp_op_affine = {
+    "affine", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_SHARED << 2, infer, forward, backward, cost, probes
+};
 
 sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *b)
 {

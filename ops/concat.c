@@ -50,6 +50,14 @@ static void backward(const sp_call *c)
     }
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    double added = 0;
+    for (int i = 0; i < c->inputs; i++)
+        added += back && c->dx[i].data ? sp_elements(&c->dx[i]) : 0;
+    return sp_cost_of(c, back, added, 0);
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_concat(t, 3, leaf, 1);
@@ -66,7 +74,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_concat = { "concat", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, probes };
+const sp_op sp_op_concat = { "concat", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_concat(sp_tape *t, int n, sp_tensor *const *x, int axis)
 {

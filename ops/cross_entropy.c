@@ -61,6 +61,11 @@ static void backward(const sp_call *c)
     }
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 6, (const double[]){ 2 }, SP_READS_SAVED);
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_cross_entropy(t, leaf[0], (const int[]){ 4, 0, 2, 2, 1, 3 }, SP_IGNORE, NULL);
@@ -77,7 +82,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_cross_entropy = { "cross_entropy", 0, infer, forward, backward, probes };
+const sp_op sp_op_cross_entropy = { "cross_entropy", 0, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_cross_entropy(sp_tape *t, sp_tensor *logits, const int *ids, int ignore, const sp_real *weight)
 {

@@ -36,6 +36,11 @@ static void backward(const sp_call *c)
     SP_EACH3(c->y.shape, dx, c->dx[0], dy, c->dy, m, c->saved, *dx += *dy * *m);
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 2, (const double[]){ 2 }, SP_READS_SAVED);
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_dropout(t, leaf[0], 0.4);
@@ -47,7 +52,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_dropout = { "dropout", SP_OP_RANDOM | SP_OP_ROWS, infer, forward, backward, probes };
+const sp_op sp_op_dropout = { "dropout", SP_OP_RANDOM | SP_OP_ROWS, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_dropout(sp_tape *t, sp_tensor *x, double p)
 {

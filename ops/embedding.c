@@ -61,6 +61,13 @@ static void backward(const sp_call *c)
                 table->stride[1]);
 }
 
+/* Of the table only the rows that are looked up are touched. */
+static sp_cost cost(const sp_call *c, bool back)
+{
+    const double n = sp_elements(&c->y);
+    return back ? (sp_cost){ n, 3 * n * sizeof(sp_real) } : (sp_cost){ 0, 2 * n * sizeof(sp_real) };
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_embedding(t, leaf[0], (const int[]){ 3, 0, 3, 1 }, 4);
@@ -71,7 +78,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_embedding = { "embedding", 0, infer, forward, backward, probes };
+const sp_op sp_op_embedding = { "embedding", 0, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_embedding(sp_tape *t, sp_tensor *table, const int *ids, long n)
 {

@@ -78,6 +78,14 @@ static void backward(const sp_call *c)
     }
 }
 
+/* Backward reads h, bn and what was saved. */
+static sp_cost cost(const sp_call *c, bool back)
+{
+    const double n = sp_elements(&c->y);
+    const double wanted = (c->dx[0].data ? 17 : 0) + (c->dx[1].data ? 18 : 0) + (c->dx[2].data ? 2 : 0);
+    return sp_cost_of(c, back, (back ? wanted : 11) * n, 2 * n + sp_elements(&c->saved));
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_gru_gates(t, leaf[0], leaf[1], leaf[2]);
@@ -88,7 +96,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_gru_gates = { "gru_gates", SP_OP_ROWS, infer, forward, backward, probes };
+const sp_op sp_op_gru_gates = { "gru_gates", SP_OP_ROWS, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_gru_gates(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *h)
 {

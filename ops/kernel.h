@@ -40,6 +40,23 @@ bool sp_view_reshape(const sp_view *x, sp_shape shape, sp_view *y);
 sp_tensor *sp_as_rows(sp_tape *t, sp_tensor *x);
 sp_tensor *sp_like_rows(sp_tape *t, sp_tensor *y, const sp_tensor *x);
 
+/* ---- costs ----------------------------------------------------------------------------------------------------- */
+
+/* Elements of a view, to count with. */
+double sp_elements(const sp_view *v);
+
+/* So many operations, and the bytes that move once: forward those of the inputs, y and what is saved; back those of dy, of
+   the wanted dx there and back, and of so many other numbers that are read. */
+sp_cost sp_cost_of(const sp_call *c, bool back, double flops, double read);
+
+/* The same where every element costs alike: so many operations forward; back each[i] for every wanted dx[i]. Elements are
+   those of y or, if it has more, of the first input. `reads` says what backward reads beside dy. */
+enum { SP_READS_Y = 1, SP_READS_SAVED = 2, SP_READS_X = 4 };    /* SP_READS_X << i: input i */
+sp_cost sp_cost_each(const sp_call *c, bool back, double flops, const double *each, unsigned reads);
+
+/* A product of the inputs 0 and 1: 2 m n k forward, and for each of their wanted gradients. */
+sp_cost sp_cost_product(const sp_call *c, bool back);
+
 /* ---- loops ----------------------------------------------------------------------------------------------------- */
 
 /* Walks up to four views together, broadcast to one shape, in runs along the longest inner axis they agree on. */

@@ -69,6 +69,11 @@ static void backward(const sp_call *c)
     }
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 8, (const double[]){ 16, 4, 1 }, SP_READS_X | SP_READS_X << 1 | SP_READS_SAVED);
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_layer_norm(t, leaf[0], leaf[1], leaf[2], 1e-5);
@@ -80,7 +85,9 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_layer_norm = { "layer_norm", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_SHARED << 2, infer, forward, backward, probes };
+const sp_op sp_op_layer_norm = {
+    "layer_norm", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_SHARED << 2, infer, forward, backward, cost, probes
+};
 
 sp_tensor *sp_layer_norm(sp_tape *t, sp_tensor *x, sp_tensor *gain, sp_tensor *bias, double epsilon)
 {

@@ -16,13 +16,18 @@ static void backward(const sp_call *c)
         SP_ADD_EACH(c->y.shape, c->dx[2], dy, c->dy, a, c->x[0], b, c->x[1], *dy * (*b - *a));
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 4, (const double[]){ 3, 2, 3 }, SP_READS_X | SP_READS_X << 1 | SP_READS_X << 2);
+}
+
 static const struct sp_probe probes[] = {
     { "equal shapes", { { { 2, { 3, 4 } }, -1, 1 }, { { 2, { 3, 4 } }, -1, 1 }, { { 2, { 3, 4 } }, 0, 1 } }, NULL },
     { "broadcast", { { { 2, { 3, 4 } }, -1, 1 }, { { 1, { 4 } }, -1, 1 }, { { 2, { 3, 1 } }, 0, 1 } }, NULL },
     { 0 }
 };
 
-const sp_op sp_op_lerp = { "lerp", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, probes };
+const sp_op sp_op_lerp = { "lerp", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, cost, probes };
 
 sp_tensor *sp_lerp(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *w)
 {

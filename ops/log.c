@@ -12,12 +12,17 @@ static void backward(const sp_call *c)
     SP_EACH3(c->y.shape, dx, c->dx[0], dy, c->dy, x, c->x[0], *dx += *dy / *x);
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 1, (const double[]){ 2 }, SP_READS_X);
+}
+
 static const struct sp_probe probes[] = {
     { "plain", { { { 2, { 3, 5 } }, 0.3, 3 } }, NULL },
     { 0 }
 };
 
-const sp_op sp_op_log = { "log", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_log = { "log", SP_OP_ROWS, sp_infer_same, forward, backward, cost, probes };
 
 sp_tensor *sp_log(sp_tape *t, sp_tensor *x)
 {

@@ -27,6 +27,11 @@ static void backward(const sp_call *c)
     }
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 6, (const double[]){ 5 }, SP_READS_Y);
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_log_softmax(t, leaf[0]);
@@ -44,7 +49,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_log_softmax = { "log_softmax", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_log_softmax = { "log_softmax", SP_OP_ROWS, sp_infer_same, forward, backward, cost, probes };
 
 sp_tensor *sp_log_softmax(sp_tape *t, sp_tensor *x)
 {

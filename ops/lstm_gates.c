@@ -96,6 +96,15 @@ static void backward(const sp_call *c)
     }
 }
 
+/* For each element of the state; the second of da and db only adds what the first computed. */
+static sp_cost cost(const sp_call *c, bool back)
+{
+    const double n = sp_elements(&c->x[2]);
+    const bool da = c->dx[0].data, db = c->dx[1].data, dc = c->dx[2].data;
+    const double flops = !back ? 13 : (da || db ? 25 : 0) + (da && db ? 4 : 0) + (dc ? 7 : 0);
+    return sp_cost_of(c, back, flops * n, n + sp_elements(&c->saved));
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     sp_tensor *y = sp_lstm_gates(t, leaf[0], leaf[1], leaf[2]);
@@ -107,7 +116,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_lstm_gates = { "lstm_gates", SP_OP_ROWS | SP_OP_SUM, infer, forward, backward, probes };
+const sp_op sp_op_lstm_gates = { "lstm_gates", SP_OP_ROWS | SP_OP_SUM, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_lstm_gates(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *c)
 {

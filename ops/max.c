@@ -39,6 +39,11 @@ static void backward(const sp_call *c)
     });
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 1, (const double[]){ 1 }, SP_READS_Y | SP_READS_X);
+}
+
 /* Small leaves on constants that are far apart, so that no probe is near a tie. */
 static sp_tensor *spread(sp_tape *t, sp_tensor *x)
 {
@@ -68,7 +73,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_max = { "max", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, probes };
+const sp_op sp_op_max = { "max", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_max(sp_tape *t, sp_tensor *x, int axis)
 {

@@ -20,6 +20,11 @@ static void backward(const sp_call *c)
         SP_ADD_EACH(c->y.shape, c->dx[1], dy, c->dy, a, c->x[0], b, c->x[1], *dy * share(*b, *a));
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 1, (const double[]){ 3, 3 }, SP_READS_X | SP_READS_X << 1);
+}
+
 /* Every second a is lifted over b, so that no probe is near a tie. */
 static sp_tensor *lift(sp_tape *t, sp_tensor *a)
 {
@@ -43,7 +48,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_maximum = { "maximum", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, probes };
+const sp_op sp_op_maximum = { "maximum", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, cost, probes };
 
 sp_tensor *sp_maximum(sp_tape *t, sp_tensor *a, sp_tensor *b)
 {

@@ -14,6 +14,11 @@ static void backward(const sp_call *c)
         SP_ADD_EACH(c->y.shape, c->dx[1], dy, c->dy, a, c->x[0], b, c->x[1], *dy * *a);
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 1, (const double[]){ 2, 2 }, SP_READS_X | SP_READS_X << 1);
+}
+
 static const struct sp_probe probes[] = {
     { "equal shapes", { { { 2, { 3, 4 } }, -1, 1 }, { { 2, { 3, 4 } }, -1, 1 } }, NULL },
     { "broadcast", { { { 3, { 2, 1, 4 } }, -1, 1 }, { { 2, { 3, 1 } }, -1, 1 } }, NULL },
@@ -21,7 +26,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_mul = { "mul", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, probes };
+const sp_op sp_op_mul = { "mul", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, cost, probes };
 
 sp_tensor *sp_mul(sp_tape *t, sp_tensor *a, sp_tensor *b)
 {

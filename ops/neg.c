@@ -11,12 +11,17 @@ static void backward(const sp_call *c)
     SP_EACH2(c->y.shape, dx, c->dx[0], dy, c->dy, *dx -= *dy);
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 1, (const double[]){ 1 }, 0);
+}
+
 static const struct sp_probe probes[] = {
     { "plain", { { { 2, { 3, 5 } }, -1, 1 } }, NULL },
     { 0 }
 };
 
-const sp_op sp_op_neg = { "neg", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_neg = { "neg", SP_OP_ROWS, sp_infer_same, forward, backward, cost, probes };
 
 sp_tensor *sp_neg(sp_tape *t, sp_tensor *x)
 {

@@ -60,7 +60,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_reshape = { "reshape", SP_OP_VIEW, infer, NULL, NULL, probes };
+const sp_op sp_op_reshape = { "reshape", SP_OP_VIEW, infer, NULL, NULL, NULL, probes };
 
 sp_tensor *sp_reshape(sp_tape *t, sp_tensor *x, sp_shape shape)
 {

@@ -18,6 +18,11 @@ static void backward(const sp_call *c)
     SP_EACH2(c->y.shape, dx, c->dx[0], dy, c->dy, *dx += k * *dy);
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 1, (const double[]){ 2 }, 0);
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_scale(t, leaf[0], -2.5);
@@ -28,7 +33,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_scale = { "scale", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_scale = { "scale", SP_OP_ROWS, sp_infer_same, forward, backward, cost, probes };
 
 sp_tensor *sp_scale(sp_tape *t, sp_tensor *x, double k)
 {

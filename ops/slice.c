@@ -32,7 +32,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_slice = { "slice", SP_OP_VIEW, infer, NULL, NULL, probes };
+const sp_op sp_op_slice = { "slice", SP_OP_VIEW, infer, NULL, NULL, NULL, probes };
 
 sp_tensor *sp_slice(sp_tape *t, sp_tensor *x, int axis, long from, long to)
 {

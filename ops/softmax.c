@@ -32,6 +32,11 @@ static void backward(const sp_call *c)
     }
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 5, (const double[]){ 5 }, SP_READS_Y);
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     return sp_softmax(t, leaf[0]);
@@ -49,7 +54,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_softmax = { "softmax", SP_OP_ROWS, sp_infer_same, forward, backward, probes };
+const sp_op sp_op_softmax = { "softmax", SP_OP_ROWS, sp_infer_same, forward, backward, cost, probes };
 
 sp_tensor *sp_softmax(sp_tape *t, sp_tensor *x)
 {

@@ -21,6 +21,11 @@ static void backward(const sp_call *c)
     SP_EACH2(c->x[0].shape, dx, c->dx[0], d, dy, *dx += *d);
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 1, (const double[]){ 1 }, 0);
+}
+
 static sp_tensor *build_rows(sp_tape *t, sp_tensor **leaf)
 {
     return sp_sum(t, leaf[0], -1);
@@ -43,7 +48,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_sum = { "sum", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, probes };
+const sp_op sp_op_sum = { "sum", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis)
 {

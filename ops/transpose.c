@@ -28,7 +28,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_transpose = { "transpose", SP_OP_VIEW, infer, NULL, NULL, probes };
+const sp_op sp_op_transpose = { "transpose", SP_OP_VIEW, infer, NULL, NULL, NULL, probes };
 
 sp_tensor *sp_transpose(sp_tape *t, sp_tensor *x, int a, int b)
 {

@@ -14,6 +14,11 @@ static void backward(const sp_call *c)
         SP_ADD_EACH(c->y.shape, c->dx[2], dy, c->dy, m, c->x[0], u, c->dy, *m != 0 ? 0 : *dy);
 }
 
+static sp_cost cost(const sp_call *c, bool back)
+{
+    return sp_cost_each(c, back, 1, (const double[]){ 0, 2, 2 }, SP_READS_X);
+}
+
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
     sp_tensor *mask = sp_feed(t, (const sp_real[]){ 1, 0, 0, 1 }, SP_SHAPE(4));
@@ -26,7 +31,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_where = { "where", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, probes };
+const sp_op sp_op_where = { "where", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, cost, probes };
 
 sp_tensor *sp_where(sp_tape *t, sp_tensor *mask, sp_tensor *a, sp_tensor *b)
 {

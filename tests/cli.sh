@@ -128,6 +128,32 @@ mv "$model" "$work/first"
 train 0 --dropout 0.2 --batch 64 --threads 3
 cmp -s "$model" "$work/first" || fail 'three threads make another model'
 
+# ---- what the time goes into -------------------------------------------------
+
+# profiled ROW...: a table with these rows, and some number of calls in each, is on standard error
+profiled()
+{
+    grep -q '^operation  *calls  *seconds  *share  *GFLOP/s  *GB/s$' "$work/err" || { fail 'no profile:'; cat "$work/err"; }
+    for row; do
+        grep -q "^$row  *[1-9][0-9]*  *[0-9.]*  *[0-9.]* %  *[-0-9.]*  *[-0-9.]*\$" "$work/err" || fail "no '$row' in the profile"
+    done
+    tail -n 1 "$work/err" | grep -q ' GFLOP/s in all, .* of the peak, [0-9.]*; BLIS kernels: [a-z]' || fail 'the profile has another end'
+}
+train 0 --dropout 0.2 --seed 7 --profile
+profiled affine 'affine backward' lstm_gates scan 'scan backward' adam clip_norm total
+json command='"train"'
+cmp -s "$model" "$work/first" || fail 'a profile makes another model'
+run 0 sample "$model" --length 50 --profile
+profiled affine scan total
+json command='"sample"'
+run 0 eval "$model" --data "$text" --profile
+profiled affine cross_entropy total
+json command='"eval"'
+printf 'the wheel\n' | "$lm" score "$model" --profile >"$work/out" 2>"$work/err" || fail 'score --profile fails'
+profiled affine total
+run 0 eval "$model" --data "$text"
+[ ! -s "$work/err" ] || fail 'a profile that nobody asked for'
+
 # ---- a mistake in the command ------------------------------------------------
 
 wrong 2 'there is no command (see lm --help)'

@@ -12,6 +12,7 @@
 
 #include "autograd/blas.h"
 #include "autograd/file.h"
+#include "autograd/profile.h"
 #include "config.h"
 #include "nn/optimizer.h"
 #include "tests/suite.h"
@@ -175,13 +176,16 @@ static bool learn(const sp_lm *m, const sp_ids *ids, sp_status *status)
     sp_stream s = sp_stream_of(ids->id, ids->n, BATCH, STEPS);
     sp_state *state = sp_state_new(&m->stack, BATCH);
     sp_tape *t = sp_tape_new(m->store);
+    sp_profile *p = sp_profile_new();
     sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 1e-2, status);
+    sp_tape_set_profile(t, p);
     if (adam && state)
         one_window(t, m, adam, &s, 0, state);
     bool ok = adam && (state || sp_fail(status, SP_ERR_MEMORY, "no state"))
               && (sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t)));
     sp_optimizer_free(adam);
     sp_tape_free(t);
+    sp_profile_free(p);
     sp_state_free(state);
     return ok;
 }
@@ -235,7 +239,9 @@ START_TEST(steady_state)
     sp_stream s = sp_stream_of(ids.id, ids.n, BATCH, STEPS);
     sp_state *state = sp_state_new(&m->stack, BATCH);
     sp_tape *t = sp_tape_new(m->store);
+    sp_profile *p = sp_profile_new();
     sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 1e-2, &status);
+    sp_tape_set_profile(t, p);
     bool counted = memory.calls > 0 && memory.live == memory.calls - memory.frees;
     for (int i = 0; i < 20; i++) {
         if (i == 2)
@@ -252,6 +258,7 @@ START_TEST(steady_state)
     bool ok = sp_ok(t), unequal = sp_stream_length(&s, s.windows - 1) < sp_stream_length(&s, 0);
     sp_optimizer_free(adam);
     sp_tape_free(t);
+    sp_profile_free(p);
     sp_state_free(state);
     sp_lm_free(m);
     free(ids.id);

@@ -1,4 +1,4 @@
-/* Every operation of the table: its gradients by its probes, and what all must do with odd inputs. */
+/* Every operation of the table: its gradients by its probes, its costs, and what all must do with odd inputs. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +85,91 @@ START_TEST(gradient)
         if (!p->build)
             check_gradient(op, p, true);
     }
+}
+END_TEST
+
+/* ---- costs ----------------------------------------------------------------------------------------------------- */
+
+/* Every operation that runs says what that costs: it moves something, and backward at least adds. */
+START_TEST(costs)
+{
+    const sp_op *op = sp_op_table[_i];
+    ck_assert_msg(!op->cost == !op->forward, "%s has %s cost", op->name, op->cost ? "a" : "no");
+    for (const struct sp_probe *probe = op->probes; op->cost && probe->name; probe++) {
+        struct probing p = { op, probe, leaves_of(probe, false), false };
+        sp_tape *t = sp_tape_new(p.store);
+        ck_assert(sp_backward(t, weighted_sum(t, &p)));
+        int seen = 0;
+        for (const struct sp_node *n = sp_tape_last(t); n; n = n->previous) {
+            if (n->op != op)
+                continue;
+            const sp_cost there = op->cost(&n->call, false), back = op->cost(&n->call, true);
+            ck_assert_msg(there.bytes > 0 && there.flops >= 0, "%s, %s: forward", op->name, probe->name);
+            ck_assert_msg(back.bytes > 0 && back.flops > 0, "%s, %s: backward", op->name, probe->name);
+            seen++;
+        }
+        ck_assert_msg(seen, "%s, %s: is not what it probes", op->name, probe->name);
+        sp_tape_free(t);
+        sp_store_free(p.store);
+    }
+}
+END_TEST
+
+static sp_tensor *variable(sp_tape *t, sp_shape shape)
+{
+    return sp_add(t, sp_full(t, 0, shape), sp_variable(t, REALS(1), SP_SHAPE(1)));
+}
+
+/* The cost of the last operation, forward, and backward with these gradients wanted. */
+static void check_cost(const sp_tape *t, double flops, double numbers, unsigned wanted, double back_flops,
+                       double back_numbers)
+{
+    sp_call c = sp_tape_last(t)->call;
+    const sp_op *op = sp_tape_last(t)->op;
+    sp_real somewhere;
+    sp_view dx[3];
+    c.dx = dx;
+    for (int i = 0; i < c.inputs; i++) {
+        dx[i] = c.x[i];
+        dx[i].data = wanted & 1U << i ? &somewhere : NULL;
+    }
+    const sp_cost there = op->cost(&c, false), back = op->cost(&c, true);
+    ck_tape_ok(t);
+    ck_assert_double_eq(there.flops, flops);
+    ck_assert_double_eq(there.bytes, numbers * sizeof(sp_real));
+    ck_assert_double_eq(back.flops, back_flops);
+    ck_assert_double_eq(back.bytes, back_numbers * sizeof(sp_real));
+}
+
+/* By hand; an input's gradient is read and written. */
+START_TEST(costs_by_hand)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_tensor *a = variable(t, SP_SHAPE(3, 4)), *b = variable(t, SP_SHAPE(4, 5)), *row = variable(t, SP_SHAPE(5));
+    sp_tensor *y = sp_matmul(t, a, b);
+    check_cost(t, 2 * 3 * 4 * 5, 12 + 20 + 15, 1, 120, 15 + 20 + 24);          /* dA = dY B' */
+    check_cost(t, 2 * 3 * 4 * 5, 12 + 20 + 15, 2, 120, 15 + 12 + 40);          /* dB = A' dY */
+    check_cost(t, 2 * 3 * 4 * 5, 12 + 20 + 15, 3, 240, 15 + 20 + 12 + 24 + 40);
+    sp_matmul(t, variable(t, SP_SHAPE(7, 2, 3, 4)), variable(t, SP_SHAPE(7, 2, 4, 5)));
+    check_cost(t, 14 * 120, 14 * 47, 3, 14 * 240, 14 * 111);
+    sp_affine(t, a, b, row);
+    check_cost(t, 120, 12 + 20 + 5 + 15, 7, 240 + 15, 15 + 20 + 12 + 24 + 40 + 10);
+    check_cost(t, 120, 12 + 20 + 5 + 15, 4, 15, 15 + 10);                      /* db = column sums of dY */
+    sp_add(t, y, row);
+    check_cost(t, 15, 15 + 5 + 15, 3, 30, 15 + 30 + 10);
+    check_cost(t, 15, 15 + 5 + 15, 2, 15, 15 + 10);
+    sp_tanh(t, y);
+    check_cost(t, 15, 15 + 15, 1, 60, 15 + 15 + 30);                           /* dy (1 - y y), added */
+    sp_sum(t, y, 0);
+    check_cost(t, 15, 15 + 5, 1, 15, 5 + 30);
+    sp_concat(t, 2, (sp_tensor *[]){ y, y }, 0);
+    check_cost(t, 0, 15 + 15 + 30, 2, 15, 30 + 30);
+    sp_embedding(t, a, (const int[]){ 2, 2, 0, 1, 2 }, 5);
+    check_cost(t, 0, 20 + 20, 1, 20, 20 + 40);
+    sp_lstm_gates(t, variable(t, SP_SHAPE(2, 12)), variable(t, SP_SHAPE(2, 12)), variable(t, SP_SHAPE(2, 3)));
+    check_cost(t, 13 * 6, 24 + 24 + 6 + 12 + 30, 7, (25 + 4 + 7) * 6, 12 + 30 + 6 + 48 + 48 + 12);
+    check_cost(t, 13 * 6, 24 + 24 + 6 + 12 + 30, 2, 25 * 6, 12 + 30 + 6 + 48);
+    sp_tape_free(t);
 }
 END_TEST
 
@@ -547,6 +632,10 @@ Suite *suite(void)
     TCase *c = tcase_create("gradients");
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, gradient, 0, operations());
+    suite_add_tcase(s, c);
+    c = tcase_create("costs");
+    tcase_add_loop_test(c, costs, 0, operations());
+    tcase_add_test(c, costs_by_hand);
     suite_add_tcase(s, c);
     c = tcase_create("values");
     tcase_add_loop_test(c, values, 0, VALUE_CASES);

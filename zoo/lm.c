@@ -174,6 +174,7 @@ static bool open_session(const sp_lm *m, long batch, sp_tape **t, sp_state **sta
     *state = sp_state_new(&m->stack, batch);
     sp_tape_set_recording(*t, false);
     sp_tape_set_training(*t, false);
+    sp_tape_set_profile(*t, m->profile);
     return (*t && *state) || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for a batch of %ld", batch);
 }
 

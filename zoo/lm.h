@@ -4,6 +4,7 @@
 #ifndef SP_ZOO_LM_H
 #define SP_ZOO_LM_H
 
+#include "autograd/profile.h"
 #include "nn/embed.h"
 #include "nn/stack.h"
 #include "zoo/sampling.h"
@@ -27,6 +28,7 @@ typedef struct sp_lm {
     sp_embed embed;
     sp_stack stack;
     sp_linear out;
+    sp_profile *profile;        /* counts what evaluate, score and sample do, or NULL; yours to set and to free */
 } sp_lm;
 
 /* A new model over a vocabulary, which it takes over even if this fails (NULL, status says why). */

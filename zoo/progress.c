@@ -1,15 +1,9 @@
 #include "zoo/progress.h"
 
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
-double sp_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
+#include "autograd/timing.h"
 
 char *sp_thousands(char text[32], long n)
 {

@@ -17,9 +17,6 @@ typedef struct sp_progress {
     double began, drawn;        /* when the work began, and when the bar was last drawn */
 } sp_progress;
 
-/* Seconds since some fixed moment. */
-double sp_seconds(void);
-
 void sp_progress_begin(sp_progress *p, FILE *out);
 
 /* Draws the bar for a part (0 to 1) of the work done, at most ten times a second; units is what is counted per second. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autograd/parallel.h"
+#include "autograd/timing.h"
 #include "nn/optimizer.h"
 #include "zoo/progress.h"
 #include "zoo/report.h"
@@ -171,6 +172,7 @@ bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training 
         ok = sp_fail(status, SP_ERR_FILE, "%s: cannot be written: %s", config->log, strerror(errno));
     if (ok) {
         r.parallel = sp_parallel_new(task->store, task->shards, config->threads);
+        sp_parallel_set_profile(r.parallel, config->profile);
         r.optimizer = sp_optimizer_new(task->store, config->optimizer, config->lr, status);
         ok = r.optimizer && (r.parallel || sp_fail(status, SP_ERR_MEMORY, "training: out of memory")) && run(&r);
     }

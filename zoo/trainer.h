@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "autograd/tape.h"
+#include "autograd/profile.h"
 
 SP_BEGIN
 
@@ -35,6 +35,7 @@ typedef struct sp_trainer_config {
     int threads;                /* the result does not depend on it */
     const char *log;            /* a file that gets one JSON object per epoch, or NULL */
     FILE *progress;             /* where a person watches, or NULL */
+    sp_profile *profile;        /* counts what training and validation do, or NULL */
     const volatile sig_atomic_t *stop;  /* training ends soon after this becomes non-zero; or NULL */
 } sp_trainer_config;
 

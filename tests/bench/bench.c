@@ -5,74 +5,20 @@
        make bench                    all rows
        make bench ROWS=lstm_train    those whose names begin so
        make bench PEER=1             each beside PyTorch: tests/bench/peer.py */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "autograd/blas.h"
 #include "autograd/parallel.h"
+#include "autograd/timing.h"
 #include "nn/loss.h"
 #include "nn/optimizer.h"
 #include "nn/scan.h"
 #include "nn/stack.h"
 #include "ops/ops.h"
 #include "zoo/lm.h"
-#include "zoo/progress.h"
 #include "zoo/report.h"
-
-/* ---- timing ---------------------------------------------------------------------------------------------------- */
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The median time in seconds of work(context), of at least 5 repetitions and about half a second in all. */
-static double median_time(void (*work)(void *), void *context)
-{
-    enum { MOST = 2000 };
-    static double time[MOST];
-    int n = 0;
-    work(context);
-    work(context);
-    for (double began = sp_seconds(); n < MOST && (n < 5 || sp_seconds() - began < 0.5); n++) {
-        double start = sp_seconds();
-        work(context);
-        time[n] = sp_seconds() - start;
-    }
-    qsort(time, (size_t)n, sizeof *time, by_size);
-    return time[n / 2];
-}
-
-struct product {
-    sp_view a, b, c;
-    const sp_param *weight;
-};
-
-static void multiply(void *context)
-{
-    struct product *p = context;
-    sp_gemm_packed(1, &p->a, &p->b, p->weight, 0, &p->c);
-}
-
-/* GFLOP/s of a product [m,k] x [k,n], by the parameter's panels or plainly. */
-static double product_rate(long m, long n, long k, bool packed)
-{
-    sp_store *s = sp_store_new(1);
-    sp_param *w = sp_store_add(s, SP_SHAPE(n, k), "w");
-    sp_real *x = calloc((size_t)(m * k), sizeof *x), *y = calloc((size_t)(m * n), sizeof *y), *values = sp_param_values(w);
-    for (long i = 0; i < m * k; i++)
-        x[i] = (sp_real)0.01;
-    sp_view weight = sp_view_of(values, SP_SHAPE(n, k));
-    struct product p = { sp_view_of(x, SP_SHAPE(m, k)), sp_transposed(&weight), sp_view_of(y, SP_SHAPE(m, n)), packed ? w : NULL };
-    double seconds = median_time(multiply, &p);
-    free(x);
-    free(y);
-    sp_store_free(s);
-    return 2e-9 * (double)m * (double)n * (double)k / seconds;
-}
 
 /* ---- rows ------------------------------------------------------------------------------------------------------ */
 
@@ -84,7 +30,7 @@ struct row {
 
 static void write_row(const struct row *r, double seconds, double gflop)
 {
-    double peak = fmax(product_rate(1024, 1024, 1024, false), product_rate(1024, 1024, 1024, true));
+    double peak = sp_peak_rate();
     sp_report *j = sp_report_new();
     sp_report_text(j, "bench", r->bench);
     sp_report_count(j, "T", r->T);
@@ -105,7 +51,7 @@ static void write_row(const struct row *r, double seconds, double gflop)
 static void bench_product(const struct row *r)
 {
     double gflop = 2e-9 * (double)r->B * (double)r->H * (double)r->I;
-    write_row(r, gflop / product_rate(r->B, r->H, r->I, true), gflop);
+    write_row(r, gflop / sp_product_rate(r->B, r->H, r->I, true), gflop);
 }
 
 /* A stack of layers, forward and backward; each repetition packs its changed weights. */
@@ -156,7 +102,7 @@ static void bench_layers(const struct row *r)
     k.tape = sp_tape_new(k.store);
     k.x = calloc((size_t)(r->T * r->B * r->I), sizeof *k.x);
     sp_random_uniform((sp_key){ .seed = 1 }, r->T * r->B * r->I, k.x, -1, 1);
-    write_row(r, median_time(train_layers, &k), layer_gflop(r));
+    write_row(r, sp_median_seconds(train_layers, &k), layer_gflop(r));
     if (!sp_ok(k.tape))
         fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
     free(k.x);
@@ -201,7 +147,7 @@ static void bench_ragged(const struct row *r)
     k.x = calloc((size_t)(k.rows * r->I), sizeof *k.x);
     sp_random_uniform((sp_key){ .seed = 1 }, k.rows * r->I, k.x, -1, 1);
     struct row one_row = { .cell = "lstm", .T = 1, .B = k.rows, .I = r->I, .H = r->H, .L = 1, .threads = 1 };
-    write_row(r, median_time(train_ragged, &k), 2 * layer_gflop(&one_row));
+    write_row(r, sp_median_seconds(train_ragged, &k), 2 * layer_gflop(&one_row));
     if (!sp_ok(k.tape))
         fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
     free(k.x);
@@ -279,7 +225,7 @@ static void bench_model(const struct row *r)
     struct row cells = *r;
     cells.cell = "lstm";
     double gflop = layer_gflop(&cells) + 6e-9 * (double)(r->T * r->B) * (double)r->H * (SYMBOLS + 1);
-    write_row(r, median_time(decode ? decode_symbol : train_model, &k), decode ? gflop / 3 : gflop);
+    write_row(r, sp_median_seconds(decode ? decode_symbol : train_model, &k), decode ? gflop / 3 : gflop);
     if (!sp_ok(sp_parallel_tape(k.parallel, 0)))
         fprintf(stderr, "%s: %s\n", r->bench, sp_error(sp_parallel_tape(k.parallel, 0)));
     free(k.x);

@@ -1,0 +1,24 @@
+/* How long work takes, and how fast matrix products can be on this machine. */
+#ifndef SP_AUTOGRAD_TIMING_H
+#define SP_AUTOGRAD_TIMING_H
+
+#include "autograd/base.h"
+
+SP_BEGIN
+
+/* Seconds since some fixed moment. */
+double sp_seconds(void);
+
+/* The median time in seconds of work(context), of at least 5 repetitions and about half a second in all, behind two that
+   do not count. */
+double sp_median_seconds(void (*work)(void *context), void *context);
+
+/* GFLOP/s of a product [m,k] x [k,n] on this thread, such a median; packed: the right side is a parameter, packed once
+   (autograd/blas.h). 0 without memory. */
+double sp_product_rate(long m, long n, long k, bool packed);
+
+/* GFLOP/s of a product of 1024^3, packed or not, whichever is faster: what others are compared to. Takes a second. */
+double sp_peak_rate(void);
+
+SP_END
+#endif
