@@ -4,6 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "config.h"
+
+#include "autograd/clones_inside.h"
 #include "autograd/vmath.h"
 
 /* The stride of a view along an axis of a shape it is broadcast to. */
@@ -106,14 +109,10 @@ void sp_apply(const sp_view *y, const sp_view *x, void (*f)(long n, const sp_rea
     }
 }
 
-sp_real sp_sum_run(long n, const sp_real *x, long step)
+enum { LANES = 16, LEAF = 512 };
+
+SP_CLONES static sp_real sum_leaf(long n, const sp_real *x, long step)
 {
-    enum { LANES = 16, LEAF = 512 };
-    if (n > LEAF) {
-        long half = n / 2 / LEAF * LEAF;
-        half = half ? half : LEAF;
-        return sp_sum_run(half, x, step) + sp_sum_run(n - half, x + half * step, step);
-    }
     sp_real lane[LANES] = { 0 };
     long i = 0;
     if (step == 1)
@@ -126,6 +125,36 @@ sp_real sp_sum_run(long n, const sp_real *x, long step)
         for (int k = 0; k < width; k++)
             lane[k] += lane[k + width];
     return lane[0];
+}
+
+sp_real sp_sum_run(long n, const sp_real *x, long step)
+{
+    if (n <= LEAF)
+        return sum_leaf(n, x, step);
+    long half = n / 2 / LEAF * LEAF;
+    half = half ? half : LEAF;
+    return sp_sum_run(half, x, step) + sp_sum_run(n - half, x + half * step, step);
+}
+
+/* to[k] += sum over rows of from[k], up to SP_TILE of them; summed in double, unless there is but one row. */
+SP_CLONES static void add_columns(long n, long rows, const sp_real *restrict from, long step, long stride, sp_real *restrict to,
+                                  long to_step)
+{
+    double sum[SP_TILE] = { 0 };
+    if (rows == 1) {
+        for (long k = 0; k < n; k++)
+            to[k * to_step] += from[k * step];
+        return;
+    }
+    for (long i = 0; i < rows; i++, from += stride)
+        if (n == SP_TILE && step == 1)                  /* known to the compiler */
+            for (int k = 0; k < SP_TILE; k++)
+                sum[k] += (double)from[k];
+        else
+            for (long k = 0; k < n; k++)
+                sum[k] += (double)from[k * step];
+    for (long k = 0; k < n; k++)
+        to[k * to_step] += (sp_real)sum[k];
 }
 
 void sp_add_sums(const sp_view *y, const sp_view *x)
@@ -142,33 +171,44 @@ void sp_add_sums(const sp_view *y, const sp_view *x)
                 sum += (double)sp_sum_run(w.n, from + i * stride, w.step[1]);
             *to += (sp_real)sum;
         } else {
-            for (long j = 0; j < w.n; j += SP_TILE) {
-                double sum[SP_TILE] = { 0 };
-                long n = w.n - j < SP_TILE ? w.n - j : SP_TILE;
-                for (long i = 0; i < rows; i++)
-                    for (long k = 0; k < n; k++)
-                        sum[k] += (double)from[(j + k) * w.step[1] + i * stride];
-                for (long k = 0; k < n; k++)
-                    to[(j + k) * w.step[0]] += (sp_real)sum[k];
-            }
+            for (long j = 0; j < w.n; j += SP_TILE)
+                add_columns(w.n - j < SP_TILE ? w.n - j : SP_TILE, rows, from + j * w.step[1], w.step[1], stride,
+                            to + j * w.step[0], w.step[0]);
         }
     }
 }
 
-sp_real sp_row_max(long n, const sp_real *x)
+SP_CLONES sp_real sp_row_max(long n, const sp_real *x)
 {
-    sp_real largest = n ? x[0] : 0;
-    for (long i = 1; i < n; i++)
-        if (!(x[i] <= largest) && largest == largest)
-            largest = x[i];
-    return largest;
+    sp_real lane[LANES], largest = -INFINITY;
+    bool nan = false;
+    long i = 0;
+    for (int k = 0; k < LANES; k++)
+        lane[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
+            nan |= x[i + k] != x[i + k];
+        }
+    for (; i < n; i++) {
+        lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+        nan |= x[i] != x[i];
+    }
+    for (int k = 0; k < LANES; k++)
+        largest = lane[k] > largest ? lane[k] : largest;
+    return nan ? NAN : n ? largest : 0;
+}
+
+SP_CLONES static void subtract(long n, const sp_real *restrict x, sp_real m, sp_real *restrict y)
+{
+    for (long i = 0; i < n; i++)
+        y[i] = x[i] - m;
 }
 
 sp_real sp_log_sum(long n, const sp_real *x, sp_real *y, sp_real *m)
 {
     *m = sp_row_max(n, x);
-    for (long i = 0; i < n; i++)
-        y[i] = x[i] - *m;
+    subtract(n, x, *m, y);
     sp_vexp(n, y, y);
     return (sp_real)log((double)sp_sum_run(n, y, 1));
 }
