@@ -124,9 +124,9 @@ cmp -s "$model" "$work/first" || fail 'the same seed makes another model'
 train 0 --dropout 0.2 --seed 8
 ! cmp -s "$model" "$work/first" || fail 'another seed makes the same model'
 train 0 --dropout 0.2 --batch 64 --threads 1
-mv "$model" "$work/first"
+mv "$model" "$work/one"
 train 0 --dropout 0.2 --batch 64 --threads 3
-cmp -s "$model" "$work/first" || fail 'three threads make another model'
+cmp -s "$model" "$work/one" || fail 'three threads make another model'
 
 # ---- what the time goes into -------------------------------------------------
 

@@ -348,9 +348,9 @@ static long begin_pass(void *self, bool training)
     return training ? 3 : 2;
 }
 
-static sp_tensor *weights_squared(sp_tape *tape, void *self, bool training, long batch, long *count)
+static sp_tensor *weights_squared(sp_tape *tape, void *self, bool training, long batch, int shard, long *count)
 {
-    (void)training, (void)batch;
+    (void)training, (void)batch, (void)shard;
     *count = 1;
     sp_tensor *w = sp_param_on(tape, sp_store_at(self, 0));
     return sp_mean(tape, sp_mul(tape, w, w), SP_ALL);
@@ -362,17 +362,20 @@ static bool save(void *self, sp_status *status)
     return true;
 }
 
+/* In one shard, and in three on two threads. */
 START_TEST(of_a_training)
 {
     sp_training x;
-    const sp_task task = { .self = store, .store = store, .begin = begin_pass, .loss = weights_squared, .save = save };
-    const sp_trainer_config config = { .optimizer = "sgd", .lr = 0.1, .clip = 1, .epochs = 2, .profile = p };
+    const int shards = _i ? 3 : 1;
+    const sp_task task = { .self = store, .store = store, .shards = shards, .begin = begin_pass, .loss = weights_squared, .save = save };
+    const sp_trainer_config config = { .optimizer = "sgd", .lr = 0.1, .clip = 1, .epochs = 2, .threads = 2, .profile = p };
     sp_tape_set_profile(t, NULL);
     ck_assert(sp_train(&task, &config, &x, NULL));
-    ck_assert_int_eq(row_of(p, "mul", false).calls, 2 * (3 + 2));
-    ck_assert_int_eq(row_of(p, "mul", true).calls, 2 * 3);
+    ck_assert_int_eq(row_of(p, "mul", false).calls, 2 * (3 + 2) * shards);
+    ck_assert_int_eq(row_of(p, "mul", true).calls, 2 * 3 * shards);
     ck_assert_int_eq(row_of(p, "sgd", false).calls, 2 * 3);
     ck_assert_int_eq(row_of(p, "clip_norm", false).calls, 2 * 3);
+    ck_assert_int_eq(row_of(p, "gather", true).calls, shards > 1 ? 2 * 3 : 0);
     check_times(p);
 }
 END_TEST
@@ -490,7 +493,7 @@ Suite *suite(void)
     tcase_add_test(c, pieces);
     tcase_add_test(c, sums);
     tcase_add_test(c, many_names);
-    tcase_add_test(c, of_a_training);
+    tcase_add_loop_test(c, of_a_training, 0, 2);
     tcase_add_test(c, of_a_model);
     tcase_add_loop_test(c, table, 0, 2);
     tcase_add_test(c, write_fails);
