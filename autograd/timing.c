@@ -38,7 +38,7 @@ double sp_median_seconds(void (*work)(void *context), void *context)
 /* ---- products -------------------------------------------------------------------------------------------------- */
 
 struct product {
-    sp_view a, b, c;            /* [m,k], [k,n], [m,n] */
+    sp_view a, b, c;            /* [n,n] each */
     const sp_param *weight;     /* whose transpose b is, or NULL */
 };
 
@@ -48,28 +48,30 @@ static void multiply(void *context)
     sp_gemm_packed(1, &p->a, &p->b, p->weight, 0, &p->c);
 }
 
-double sp_product_rate(long m, long n, long k, bool packed)
+/* In seconds; 0 without memory. */
+static double product_seconds(long n, bool packed)
 {
     sp_store *s = sp_blas_ready() ? sp_store_new(1) : NULL;
-    sp_param *w = sp_store_add(s, SP_SHAPE(n, k), "weight");
-    sp_real *x = calloc((size_t)(m * k), sizeof *x), *y = calloc((size_t)(m * n), sizeof *y);
-    double rate = 0;
+    sp_param *w = sp_store_add(s, SP_SHAPE(n, n), "weight");
+    sp_real *x = calloc((size_t)(n * n), sizeof *x), *y = calloc((size_t)(n * n), sizeof *y);
+    double seconds = 0;
     if (w && x && y) {
-        for (long i = 0; i < m * k; i++)
+        for (long i = 0; i < n * n; i++)
             x[i] = (sp_real)0.01;
-        sp_view weight = sp_view_of(sp_param_values(w), SP_SHAPE(n, k));
-        struct product p = { sp_view_of(x, SP_SHAPE(m, k)), sp_transposed(&weight), sp_view_of(y, SP_SHAPE(m, n)),
+        sp_view weight = sp_view_of(sp_param_values(w), SP_SHAPE(n, n));
+        struct product p = { sp_view_of(x, SP_SHAPE(n, n)), sp_transposed(&weight), sp_view_of(y, SP_SHAPE(n, n)),
                              packed ? w : NULL };
-        rate = 2e-9 * (double)m * (double)n * (double)k / sp_median_seconds(multiply, &p);
+        seconds = sp_median_seconds(multiply, &p);
     }
     free(x);
     free(y);
     sp_store_free(s);
-    return rate;
+    return seconds;
 }
 
 double sp_peak_rate(void)
 {
     enum { N = 1024 };
-    return fmax(sp_product_rate(N, N, N, false), sp_product_rate(N, N, N, true));
+    double plain = product_seconds(N, false), packed = product_seconds(N, true);
+    return plain > 0 && packed > 0 ? 2e-9 * N * N * N / fmin(plain, packed) : 0;
 }

@@ -13,11 +13,8 @@ double sp_seconds(void);
    do not count. */
 double sp_median_seconds(void (*work)(void *context), void *context);
 
-/* GFLOP/s of a product [m,k] x [k,n] on this thread, such a median; packed: the right side is a parameter, packed once
-   (autograd/blas.h). 0 without memory. */
-double sp_product_rate(long m, long n, long k, bool packed);
-
-/* GFLOP/s of a product of 1024^3, packed or not, whichever is faster: what others are compared to. Takes a second. */
+/* GFLOP/s of a product of 1024^3, packed or not, whichever is faster: what others are compared to. Takes a second.
+   0 without memory. */
 double sp_peak_rate(void);
 
 SP_END
