@@ -167,10 +167,11 @@ static void mark_nodes(const struct tracing *k, int states, struct sp_node **lis
                 list[i]->input[j]->node->mark |= REACHES;
 }
 
-/* True if an operand is all of what an operation computed, and nothing else uses that. */
-static bool used_once(const struct scan *s, const struct operand *x)
+/* True if an operand is all of what an operation computed, and nothing else uses that: not what the step is given, whose
+   gradient others may add to as well. */
+static bool used_once(const struct tracing *k, const struct scan *s, const struct operand *x)
 {
-    int uses = x->buffer == s->y.buffer;
+    int uses = (x->buffer == s->y.buffer) + (x->buffer == k->xs->buffer);
     for (int i = 0; i < s->states; i++)
         uses += x->buffer == s->next[i].buffer;
     for (int i = 0; i < s->operations; i++)
@@ -182,11 +183,11 @@ static bool used_once(const struct scan *s, const struct operand *x)
 
 /* What enters an operation as the sum of two has one gradient, not two: where nobody else adds to either, it is computed
    and kept once. */
-static void find_twins(struct scan *s)
+static void find_twins(const struct tracing *k, struct scan *s)
 {
     for (int i = 0; i < s->operations; i++) {
         struct operation *o = &s->operation[i];
-        o->twins = (o->node->op->flags & SP_OP_SUM) && used_once(s, &o->x[0]) && used_once(s, &o->x[1])
+        o->twins = (o->node->op->flags & SP_OP_SUM) && used_once(k, s, &o->x[0]) && used_once(k, s, &o->x[1])
                    && o->x[0].buffer->wants_grad && o->x[1].buffer->wants_grad
                    && sp_shape_equal(o->x[0].view.shape, o->x[1].view.shape);
     }
@@ -216,6 +217,6 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
         o->phase = !(list[i]->mark & ON_STATE) ? BEFORE : list[i]->mark & REACHES ? LOOP : BEHIND;
         s->operations++;
     }
-    find_twins(s);
+    find_twins(k, s);
     return true;
 }

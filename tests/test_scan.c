@@ -101,6 +101,13 @@ static sp_tensor *outer(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **
     return *h = sp_tanh(t, sp_add(t, sp_linear_on(t, &m->c, x), sp_reshape(t, product, SP_SHAPE(m->batch, H))));
 }
 
+/* The input itself in a sum; the terms of a sum share a gradient where nobody else adds to it. */
+static sp_tensor *adding(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self;
+    return *h = sp_tanh(t, sp_add(t, x, sp_scale(t, *h, 0.5)));
+}
+
 static sp_cell cell_of(int i)
 {
     static const struct sp_cell own[] = {
@@ -112,6 +119,7 @@ static sp_cell cell_of(int i)
         { .name = "odd_states", .step = odd_states, .out = IN, .states = 4, .width = { IN, H, H, H } },
         { .name = "folding", .step = folding, .states = 1, .width = { H } },
         { .name = "outer", .step = outer, .states = 1, .width = { H } },
+        { .name = "adding", .step = adding, .states = 1, .width = { IN } },
     };
     if (sp_cell_kind(i))
         return sp_cell_make(s, sp_cell_kind(i), "cell", 0, IN, H);
