@@ -108,6 +108,21 @@ static sp_tensor *adding(sp_tape *t, const void *self, sp_tensor *x, sp_tensor *
     return *h = sp_tanh(t, sp_add(t, x, sp_scale(t, *h, 0.5)));
 }
 
+/* Rows of a state and of columns of x cut into parts; the new states are columns of something wider, side by side and every
+   second. */
+static sp_tensor *cutting(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **state)
+{
+    const struct mine *m = self;
+    const long batch = sp_dim(x, 0);
+    sp_tensor *parts = sp_softmax(t, sp_reshape(t, state[0], SP_SHAPE(batch, 2, H / 2)));
+    sp_tensor *shares = sp_softmax(t, sp_reshape(t, sp_slice(t, x, 1, 1, IN), SP_SHAPE(batch, 2, (IN - 1) / 2)));
+    sp_tensor *in = sp_add(t, sp_linear_on(t, &m->c, x), sp_linear_on(t, &m->d, state[1]));
+    sp_tensor *all[] = { sp_index(t, shares, 2, 0), sp_reshape(t, parts, SP_SHAPE(batch, H)), in };
+    sp_tensor *wide = sp_tanh(t, sp_concat(t, 3, all, 1));
+    state[1] = sp_index(t, sp_reshape(t, sp_slice(t, wide, 1, 0, 2 * H), SP_SHAPE(batch, H, 2)), 2, 0);
+    return state[0] = sp_slice(t, sp_tanh(t, wide), 1, 1, 1 + H);
+}
+
 static sp_cell cell_of(int i)
 {
     static const struct sp_cell own[] = {
@@ -120,6 +135,7 @@ static sp_cell cell_of(int i)
         { .name = "folding", .step = folding, .states = 1, .width = { H } },
         { .name = "outer", .step = outer, .states = 1, .width = { H } },
         { .name = "adding", .step = adding, .states = 1, .width = { IN } },
+        { .name = "cutting", .step = cutting, .states = 2, .width = { H, H } },
     };
     if (sp_cell_kind(i))
         return sp_cell_make(s, sp_cell_kind(i), "cell", 0, IN, H);
