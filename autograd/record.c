@@ -122,9 +122,10 @@ static bool acts_on_rows(const struct sp_node *n)
     for (int i = 0; i < c->inputs; i++) {
         if (!n->input[i]->buffer->row)
             continue;
-        if ((op->flags & SP_OP_SHARED << i) && c->x[i].shape.rank <= 2)
+        const sp_shape x = c->x[i].shape, y = c->y.shape;
+        if ((op->flags & SP_OP_SHARED << i) && x.rank <= 2)
             return false;
-        if ((op->flags & SP_OP_ELEMENTS) && c->x[i].shape.rank != c->y.shape.rank)
+        if (!y.rank || x.rank < y.rank || x.dim[0] != y.dim[0])         /* y's leading axis is another input's */
             return false;
     }
     return true;

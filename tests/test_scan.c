@@ -386,6 +386,21 @@ static sp_tensor *transposes(sp_tape *t, const void *self, sp_tensor *x, sp_tens
     return *h = sp_add(t, *h, sp_transpose(t, *h, 0, 1));
 }
 
+/* Each row of h into all rows of y: h [3,3] by 3 matrices. */
+static sp_tensor *spreads(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self, (void)x;
+    return *h = sp_sum(t, sp_matmul(t, *h, sp_full(t, 1, SP_SHAPE(3, 3, 3))), 1);
+}
+
+/* Two rows out of one, and back: h [1,3]. */
+static sp_tensor *doubles(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self, (void)x;
+    sp_tensor *two = sp_add(t, *h, sp_full(t, 1, SP_SHAPE(2, 3)));
+    return *h = sp_slice(t, sp_reshape(t, two, SP_SHAPE(1, 6)), 1, 0, 3);
+}
+
 static sp_tensor *forgets(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
 {
     (void)self, (void)x;
@@ -395,19 +410,22 @@ static sp_tensor *forgets(sp_tape *t, const void *self, sp_tensor *x, sp_tensor 
 static const struct {
     const char *name;
     sp_tensor *(*step)(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h);
+    long batch;
     const char *error;
 } cannot[] = {
-    { "reads", reads, "reads: scan: the step reads a value, which is not known while it is traced; use sp_unroll" },
-    { "mixes", mixes, "mixes: scan: 'mean' does not act on each row alone; use sp_unroll" },
-    { "transposes", transposes, "transposes: scan: 'transpose' does not act on each row alone; use sp_unroll" },
-    { "forgets", forgets, "forgets: scan: y does not depend on the sequence; use sp_unroll" },
+    { "reads", reads, 3, "reads: scan: the step reads a value, which is not known while it is traced; use sp_unroll" },
+    { "mixes", mixes, 3, "mixes: scan: 'mean' does not act on each row alone; use sp_unroll" },
+    { "transposes", transposes, 3, "transposes: scan: 'transpose' does not act on each row alone; use sp_unroll" },
+    { "spreads", spreads, 3, "spreads: scan: 'matmul' does not act on each row alone; use sp_unroll" },
+    { "doubles", doubles, 1, "doubles: scan: 'add' does not act on each row alone; use sp_unroll" },
+    { "forgets", forgets, 3, "forgets: scan: y does not depend on the sequence; use sp_unroll" },
 };
 
 START_TEST(cannot_be_traced)
 {
     sp_tape *t = sp_tape_new(NULL);
     sp_cell cell = { .name = cannot[_i].name, .step = cannot[_i].step, .states = 1, .width = { 3 } };
-    sp_tensor *ys = sp_scan(t, &cell, sp_full(t, 1, SP_SHAPE(4, 3, 1)), NULL);
+    sp_tensor *ys = sp_scan(t, &cell, sp_full(t, 1, SP_SHAPE(4, cannot[_i].batch, 1)), NULL);
     ck_assert(!sp_sound(ys));
     ck_assert_str_eq(sp_error(t), cannot[_i].error);
     sp_tape_free(t);
