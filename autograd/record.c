@@ -147,9 +147,10 @@ static bool acts_on_rows(const struct sp_node *n)
     for (int i = 0; i < c->inputs; i++) {
         if (!n->input[i]->buffer->row)
             continue;
-        if ((op->flags & SP_OP_SHARED << i) && c->x[i].shape.rank <= 2)
+        const sp_shape x = c->x[i].shape, y = c->y.shape;
+        if ((op->flags & SP_OP_SHARED << i) && x.rank <= 2)
             return false;
-        if ((op->flags & SP_OP_ELEMENTS) && c->x[i].shape.rank != c->y.shape.rank)
+        if (!y.rank || x.rank < y.rank || x.dim[0] != y.dim[0])         /* y's leading axis is another input's */
             return false;
     }
     return true;
@@ -164,6 +165,8 @@ static sp_tensor *note_down(sp_tape *t, struct sp_node *n, bool wants_grad)
     const long width = sp_shape_size(c->y.shape) / (trace->rows ? trace->rows : 1);
     const long saved = sp_shape_size(c->saved.shape) / (trace->rows ? trace->rows : 1);
     sp_view y = view ? c->y : sp_view_of(NULL, c->y.shape);
+    if (view && trace->rows == 1 && y.shape.rank && y.shape.dim[0] == 1)
+        y.stride[0] = n->input[0]->buffer->row;         /* an axis of one may have any stride; over time it is the rows' */
     if ((!view && !acts_on_rows(n)) || !has_rows(&y, trace->rows, view ? n->input[0]->buffer->row : width))
         return sp_tape_fail(t, SP_ERR_STATE, "scan: '%s' does not act on each row alone; use sp_unroll", n->op->name);
     sp_tensor *out = sp_tensor_take(t, view ? SP_SHAPE(0) : SP_SHAPE(trace->before + trace->all + trace->behind, width));

@@ -45,12 +45,26 @@ static bool overlap(const sp_tensor *a, const sp_tensor *b)
     return low->stride[1] != 1 || high->stride[1] != 1 || low->data + low->shape.dim[1] > high->data;
 }
 
-/* Each new state, and y, must be columns of something the program computes; the states of different things, because each
-   is found again at the next step where the program left it. A copy makes it so. */
+/* Does an operation see the rows of a state cut into several? */
+static bool cut(const struct tracing *k, const sp_tensor *state)
+{
+    for (const struct sp_node *n = k->trace.last; n; n = n->previous)
+        for (int i = 0; i < n->call.inputs; i++)
+            if (n->input[i]->buffer == state->buffer && n->input[i]->view.shape.dim[0] != k->trace.rows)
+                return true;
+    return false;
+}
+
+/* Each new state, and y, must be columns of something the program computes; those of a state side by side, and of different
+   things, because each is found again at the next step where the program left it; and all columns there are if its rows are
+   cut, because the parts then follow each other from row to row. A copy makes it so. */
 static void separate(sp_tape *t, const sp_cell *cell, struct tracing *k)
 {
     for (int i = 0; i < cell->states && sp_ok(t); i++) {
-        bool alone = computed(k->next[i]) && k->next[i]->view.stride[0] == k->next[i]->buffer->row;
+        const sp_view *v = &k->next[i]->view;
+        const long row = k->next[i]->buffer->row;
+        bool alone = computed(k->next[i]) && v->stride[0] == row && (v->stride[1] == 1 || v->shape.dim[1] == 1)
+                     && (v->shape.dim[1] == row || !cut(k, k->previous[i]));
         for (int j = 0; alone && j < i; j++)
             alone = !overlap(k->next[i], k->next[j]);
         if (!alone)

@@ -101,12 +101,11 @@ static sp_tensor *outer(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **
     return *h = sp_tanh(t, sp_add(t, sp_linear_on(t, &m->c, x), sp_reshape(t, product, SP_SHAPE(m->batch, H))));
 }
 
-/* The input itself in a sum, beside what is computed. */
+/* The input itself in a sum; the terms of a sum share a gradient where nobody else adds to it. */
 static sp_tensor *adding(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
 {
-    const struct mine *m = self;
-    sp_tensor *gain = sp_slice(t, sp_param_on(t, m->gain), 0, 0, IN);
-    return *h = sp_tanh(t, sp_add(t, x, sp_mul(t, *h, gain)));
+    (void)self;
+    return *h = sp_tanh(t, sp_add(t, x, sp_scale(t, *h, 0.5)));
 }
 
 /* What depends on x alone in several steps, seen whole and in parts; some of it is read behind the loop only. */
@@ -117,6 +116,21 @@ static sp_tensor *embedding(sp_tape *t, const void *self, sp_tensor *x, sp_tenso
     sp_tensor *wide = sp_linear_on(t, &m->a, x), *part = sp_slice(t, wide, 1, H, 2 * H);
     *h = sp_tanh(t, sp_add(t, sp_mul(t, part, *h), sp_mul(t, in, sp_linear_on(t, &m->d, *h))));
     return sp_add(t, sp_mul(t, gate, *h), sp_slice(t, wide, 1, 3 * H, 4 * H));
+}
+
+/* Rows of a state and of columns of x cut into parts; the new states are columns of something wider, side by side and every
+   second. */
+static sp_tensor *cutting(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **state)
+{
+    const struct mine *m = self;
+    const long batch = sp_dim(x, 0);
+    sp_tensor *parts = sp_softmax(t, sp_reshape(t, state[0], SP_SHAPE(batch, 2, H / 2)));
+    sp_tensor *shares = sp_softmax(t, sp_reshape(t, sp_slice(t, x, 1, 1, IN), SP_SHAPE(batch, 2, (IN - 1) / 2)));
+    sp_tensor *in = sp_add(t, sp_linear_on(t, &m->c, x), sp_linear_on(t, &m->d, state[1]));
+    sp_tensor *all[] = { sp_index(t, shares, 2, 0), sp_reshape(t, parts, SP_SHAPE(batch, H)), in };
+    sp_tensor *wide = sp_tanh(t, sp_concat(t, 3, all, 1));
+    state[1] = sp_index(t, sp_reshape(t, sp_slice(t, wide, 1, 0, 2 * H), SP_SHAPE(batch, H, 2)), 2, 0);
+    return state[0] = sp_slice(t, sp_tanh(t, wide), 1, 1, 1 + H);
 }
 
 static sp_cell cell_of(int i)
@@ -132,6 +146,7 @@ static sp_cell cell_of(int i)
         { .name = "outer", .step = outer, .states = 1, .width = { H } },
         { .name = "adding", .step = adding, .states = 1, .width = { IN } },
         { .name = "embedding", .step = embedding, .states = 1, .width = { H } },
+        { .name = "cutting", .step = cutting, .states = 2, .width = { H, H } },
     };
     if (sp_cell_kind(i))
         return sp_cell_make(s, sp_cell_kind(i), "cell", 0, IN, H);
@@ -443,6 +458,21 @@ static sp_tensor *transposes(sp_tape *t, const void *self, sp_tensor *x, sp_tens
     return *h = sp_add(t, *h, sp_transpose(t, *h, 0, 1));
 }
 
+/* Each row of h into all rows of y: h [3,3] by 3 matrices. */
+static sp_tensor *spreads(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self, (void)x;
+    return *h = sp_sum(t, sp_matmul(t, *h, sp_full(t, 1, SP_SHAPE(3, 3, 3))), 1);
+}
+
+/* Two rows out of one, and back: h [1,3]. */
+static sp_tensor *doubles(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self, (void)x;
+    sp_tensor *two = sp_add(t, *h, sp_full(t, 1, SP_SHAPE(2, 3)));
+    return *h = sp_slice(t, sp_reshape(t, two, SP_SHAPE(1, 6)), 1, 0, 3);
+}
+
 static sp_tensor *forgets(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
 {
     (void)self, (void)x;
@@ -452,19 +482,22 @@ static sp_tensor *forgets(sp_tape *t, const void *self, sp_tensor *x, sp_tensor 
 static const struct {
     const char *name;
     sp_tensor *(*step)(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h);
+    long batch;
     const char *error;
 } cannot[] = {
-    { "reads", reads, "reads: scan: the step reads a value, which is not known while it is traced; use sp_unroll" },
-    { "mixes", mixes, "mixes: scan: 'mean' does not act on each row alone; use sp_unroll" },
-    { "transposes", transposes, "transposes: scan: 'transpose' does not act on each row alone; use sp_unroll" },
-    { "forgets", forgets, "forgets: scan: y does not depend on the sequence; use sp_unroll" },
+    { "reads", reads, 3, "reads: scan: the step reads a value, which is not known while it is traced; use sp_unroll" },
+    { "mixes", mixes, 3, "mixes: scan: 'mean' does not act on each row alone; use sp_unroll" },
+    { "transposes", transposes, 3, "transposes: scan: 'transpose' does not act on each row alone; use sp_unroll" },
+    { "spreads", spreads, 3, "spreads: scan: 'matmul' does not act on each row alone; use sp_unroll" },
+    { "doubles", doubles, 1, "doubles: scan: 'add' does not act on each row alone; use sp_unroll" },
+    { "forgets", forgets, 3, "forgets: scan: y does not depend on the sequence; use sp_unroll" },
 };
 
 START_TEST(cannot_be_traced)
 {
     sp_tape *t = sp_tape_new(NULL);
     sp_cell cell = { .name = cannot[_i].name, .step = cannot[_i].step, .states = 1, .width = { 3 } };
-    sp_tensor *ys = sp_scan(t, &cell, sp_full(t, 1, SP_SHAPE(4, 3, 1)), NULL);
+    sp_tensor *ys = sp_scan(t, &cell, sp_full(t, 1, SP_SHAPE(4, cannot[_i].batch, 1)), NULL);
     ck_assert(!sp_sound(ys));
     ck_assert_str_eq(sp_error(t), cannot[_i].error);
     sp_tape_free(t);

@@ -1,6 +1,6 @@
 /* How fast is it? Each row is one JSON object on its line: what was done, its sizes, the median time of a repetition in
    milliseconds, the floating-point operations of its matrix products per second, those of a 1024^3 product measured in the
-   same run in turn, and the fraction of the two. That product is large but of a shape caches do not like best, so a fraction
+   same run in turn, the fraction of the two, and the most memory that was resident so far in this process. That product is large but of a shape caches do not like best, so a fraction
    may exceed 1. A model whose inputs are symbols computes fewer products than are counted here (nn/scan_table.c).
 
        make bench                    all rows
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "autograd/blas.h"
 #include "autograd/parallel.h"
@@ -48,8 +49,11 @@ static double median(const double *x)
 static void write_row(const struct row *r, void (*work)(void *context), void *context, double gflop)
 {
     double seconds[3], peak[3], fraction[3];
+    struct rusage usage = { 0 };
     for (int i = 0; i < 3; i++) {
         seconds[i] = sp_median_seconds(work, context);
+        if (i == 0)
+            getrusage(RUSAGE_SELF, &usage);             /* before the products, which take memory of their own */
         peak[i] = sp_peak_rate();
         fraction[i] = gflop / seconds[i] / peak[i];
     }
@@ -65,6 +69,7 @@ static void write_row(const struct row *r, void (*work)(void *context), void *co
     sp_report_number(j, "gflops", gflop / median(seconds));
     sp_report_number(j, "peak_gflops", median(peak));
     sp_report_number(j, "fraction", median(fraction));
+    sp_report_number(j, "resident_mb", (double)usage.ru_maxrss / 1024);
     sp_report_text(j, "kernels", sp_blas_kernels());
     sp_report_write(j, stdout);
     sp_report_free(j);

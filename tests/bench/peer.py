@@ -1,11 +1,13 @@
 """The rows of tests/bench/bench.c in PyTorch, one thread against one thread, in turn; `make bench PEER=1` runs it.
 
-Each line is the row's JSON object with what PyTorch took ("peer_ms") and how many times faster Spindle was ("ratio").
+Each line is the row's JSON object with what PyTorch took ("peer_ms") and how many times faster Spindle was ("ratio"), and
+the most memory resident in a process that does this alone ("resident_mb", "peer_resident_mb").
 PyTorch's matrix products must not be handicapped: where its BLAS is an old BLIS on a new CPU, it gets the same kernels
 (BLIS_ARCH_TYPE) that Spindle chooses for itself; the field "peer_gflops" shows what its 1024^3 product reaches.
 """
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -114,6 +116,19 @@ peers = {
     "lm_decode": model,
 }
 
+if len(sys.argv) > 3:                                           # one row in a process of its own, for its memory
+    work = peers[json.loads(sys.argv[3])["bench"]](json.loads(sys.argv[3]))
+    for _ in range(3):
+        work()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    sys.exit()
+
+
+def resident(row):
+    command = [sys.executable, __file__, bench, wanted, json.dumps(row)]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
 a = torch.randn(1024, 1024)
 product = 2 * 1024 ** 3 / (1e6 * median_ms(lambda: a @ a))
 for i in range(1000):
@@ -132,6 +147,7 @@ for i in range(1000):
     row["ms"] = statistics.median(ours)
     row["peer_ms"] = statistics.median(theirs)
     row["ratio"] = round(row["peer_ms"] / row["ms"], 3)
+    row["peer_resident_mb"] = round(resident(row), 1)
     row["peer"] = "PyTorch " + torch.__version__
     row["peer_gflops"] = round(product, 1)
     print(json.dumps(row), flush=True)
