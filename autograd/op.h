@@ -28,8 +28,14 @@ enum {
     SP_OP_ELEMENTS = 8,         /* and broadcasts: inputs of lower rank, or with a leading 1, are shared by all rows */
     SP_OP_AXIS     = 16,        /* only if the axis that attr begins with, an int, is not the leading one */
     SP_OP_SUM      = 32,        /* inputs 0 and 1 enter as their sum alone: where their shapes are equal, so are their gradients */
-    SP_OP_SHARED   = 64         /* SP_OP_SHARED << i: a matrix or vector as input i is shared by all rows (a weight) */
+    SP_OP_SHARED   = 64,        /* SP_OP_SHARED << i: a matrix or vector as input i is shared by all rows (a weight) */
+    SP_OP_FREES    = 1 << 14,   /* SP_OP_FREES << i: backward does not read x[i], which may be gone by then */
+    SP_OP_FREES_X  = 255 << 14, /* any of them */
+    SP_OP_FREES_Y  = 1 << 22    /* nor y */
 };
+
+/* Is SP_OP_SHARED << i, or SP_OP_FREES << i, among an operation's flags? There is room for 8 inputs. */
+#define sp_op_has(op, flag, i) ((i) < 8 && ((op)->flags & (unsigned)(flag) << (i)))
 
 /* How an operation is tested: leaves drawn uniformly from [low, high), and what is built on them. Without build it is the
    operation on the leaves, and once more on leaves of rank 2 that are transposed views. The gradient test walks all
@@ -64,8 +70,10 @@ struct sp_buffer {
     long size;
     bool wants_grad;
     const sp_param *param;      /* the parameter whose values they are, or NULL */
-    long row;                   /* of a traced value: numbers from row to row; else 0 */
+    long row;                   /* of a traced value: numbers from row to row; SP_ROW_GONE; else 0 */
 };
+
+enum { SP_ROW_GONE = -1 };      /* of a value of a step that scan did not keep */
 
 struct sp_node;
 

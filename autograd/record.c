@@ -50,6 +50,10 @@ static bool gather_inputs(sp_tape *t, const sp_op *op, struct sp_node *n, sp_ten
                          !x ? "is NULL" : x->tape != t ? "belongs to another tape" : "is of a call that failed");
             return false;
         }
+        if (x->buffer->row == SP_ROW_GONE) {
+            sp_tape_fail(t, SP_ERR_STATE, "%s: input %zu is a value of scan's step that was not kept; return it as y", op->name, i + 1);
+            return false;
+        }
         n->input[i] = x;
         c->x[i] = x->view;
         c->dx[i] = x->view;
@@ -148,7 +152,7 @@ static bool acts_on_rows(const struct sp_node *n)
         if (!n->input[i]->buffer->row)
             continue;
         const sp_shape x = c->x[i].shape, y = c->y.shape;
-        if ((op->flags & SP_OP_SHARED << i) && x.rank <= 2)
+        if (sp_op_has(op, SP_OP_SHARED, i) && x.rank <= 2)
             return false;
         if (!y.rank || x.rank < y.rank || x.dim[0] != y.dim[0])         /* y's leading axis is another input's */
             return false;

@@ -95,6 +95,10 @@ static bool has_value(const sp_tensor *x)
         sp_tape_fail(x->tape, SP_ERR_STATE, "scan: the step reads a value, which is not known while it is traced; use sp_unroll");
         return false;
     }
+    if (x->buffer->row == SP_ROW_GONE) {
+        sp_tape_fail(x->tape, SP_ERR_STATE, "scan: a value of the step is read that was not kept; return it as y");
+        return false;
+    }
     return true;
 }
 

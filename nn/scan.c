@@ -8,23 +8,34 @@
 
 /* ---- running it ------------------------------------------------------------------------------------------------ */
 
-/* Rows first .. first+n-1 of an operand. */
-static sp_view rows_of(const struct operand *o, long first, long n)
+static sp_view of_rows(const struct operand *o, sp_real *data, long n)
 {
     sp_view v = o->view;
-    if (o->row) {
-        v.data += first * o->row;
-        v.shape.dim[0] = n * o->times;
-    } else if (o->prefix) {
-        v.shape.dim[0] = n;
-    }
+    v.data = data;
+    if (o->row || o->prefix)
+        v.shape.dim[0] = o->row ? n * o->times : n;
     return v;
 }
 
-static sp_view gradient_of(const struct operand *o, sp_view v)
+static long behind(long first, const long *from)
 {
-    v.data = o->buffer->grad ? o->buffer->grad + (v.data - o->buffer->data) : NULL;
-    return v;
+    return first - (from ? *from : 0);
+}
+
+/* Rows first .. first+n-1 of an operand. */
+static sp_view rows_of(const struct operand *o, long first, long n)
+{
+    return of_rows(o, o->view.data + behind(first, o->from) * o->row, n);
+}
+
+/* Their gradient; no data if there is none. */
+static sp_view gradient_of(const struct operand *o, long first, long n)
+{
+    const struct result *r = o->result;
+    if (r && r->grad)
+        return of_rows(o, r->grad + (o->view.data - r->y.view.data) + (first - *r->stretch) * o->row, n);
+    sp_real *grad = o->buffer->grad;
+    return of_rows(o, grad ? grad + (o->view.data - o->buffer->data) + first * o->row : NULL, n);
 }
 
 static void place(struct operation *o, long first, long n, long time)
@@ -57,12 +68,12 @@ static void backward(struct operation *o, long first, long n, long time, int whi
         c->dx[i] = c->x[i];
         c->dx[i].data = NULL;
         if (o->x[i].buffer->wants_grad && (which & (o->x[i].row ? TO_ROWS : TO_CONSTANTS)))
-            c->dx[i] = gradient_of(&o->x[i], c->x[i]);
+            c->dx[i] = gradient_of(&o->x[i], first, n);
         any |= c->dx[i].data != NULL;
     }
     if (o->twins)
         c->dx[1].data = NULL;
-    c->dy = gradient_of(&o->y, c->y);
+    c->dy = gradient_of(&o->y, first, n);
     if (any)
         sp_run_backward(o->node);
 }
@@ -129,10 +140,9 @@ static void backward_over(const struct scan *s, struct operation *o, struct stre
 /* ---- states between steps -------------------------------------------------------------------------------------- */
 
 /* Even lengths: the rows beside those of the first step of the loop, where it finds the initial state. */
-static sp_view room_of(const struct scan *s, int state)
+static long room_row(const struct scan *s)
 {
-    const long batch = s->layout->batch;
-    return rows_of(&s->next[state], s->reverse ? s->layout->rows : -batch, batch);
+    return s->reverse ? s->layout->rows : -s->layout->batch;
 }
 
 /* Different lengths: a step's states are those that the loop's step before left, and the initial ones for rows that begin
@@ -152,11 +162,6 @@ static void carry(const struct scan *s, long step, void (*do_rows)(sp_view befor
     }
 }
 
-static sp_view gradient_rows(const struct operand *o, long first, long n)
-{
-    return gradient_of(o, rows_of(o, first, n));
-}
-
 static void copy_rows(sp_view before, sp_view from)
 {
     SP_EACH2(before.shape, y, before, x, from, *y = *x);
@@ -173,11 +178,13 @@ static void add_rows(sp_view before, sp_view from)
 static void run_stretch(struct scan *s, struct stretch x)
 {
     struct operation *first = s->operation, *end = first + s->operations;
+    s->stretch = first_of(s, x.from);
     for (struct operation *o = first; o < end; o++)
         if (o->phase == BEFORE)
             forward_over(s, o, x);
     for (long k = 0; k < x.to - x.from; k++) {
         const long step = step_at(s, x, k);
+        s->step = first_of(s, step);
         if (s->carried)
             carry(s, step, copy_rows, rows_of);
         for (struct operation *o = first; o < end; o++)
@@ -192,34 +199,36 @@ static void run_stretch(struct scan *s, struct stretch x)
 static void run(struct scan *s)
 {
     for (int i = 0; i < s->states && !s->carried; i++)
-        copy_rows(room_of(s, i), s->initial[i].view);
+        copy_rows(rows_of(&s->next[i], room_row(s), s->layout->batch), s->initial[i].view);
     for (long k = 0; k < stretches(s); k++)
         run_stretch(s, stretch_at(s, k));
 }
 
 static void clear_gradients(const struct scan *s, enum clearing when, long first, long n)
 {
-    for (const struct result *r = s->result; r < s->result + s->results; r++)
+    for (const struct result *r = s->result; r < s->result + s->operations; r++)
         if (r->clearing == when)
-            memset(gradient_of(&r->y, rows_of(&r->y, first, n)).data, 0, (size_t)(n * r->y.row) * sizeof(sp_real));
+            memset(gradient_of(&r->y, first, n).data, 0, (size_t)(n * r->y.row) * sizeof(sp_real));
 }
 
 /* The way back: what is behind the loop, the loop, its weights over all rows of the stretch at once, what is before it. */
 static void back_stretch(struct scan *s, struct stretch x)
 {
     struct operation *first = s->operation, *end = first + s->operations;
+    s->stretch = first_of(s, x.from);
     clear_gradients(s, BY_STRETCH, first_of(s, x.from), first_of(s, x.to) - first_of(s, x.from));
     for (struct operation *o = end; o-- > first; )
         if (o->phase == BEHIND)
             backward_over(s, o, x, TO_ROWS | TO_CONSTANTS);
     for (long k = x.to - x.from - 1; k >= 0; k--) {
         const long step = step_at(s, x, k);
+        s->step = first_of(s, step);
         clear_gradients(s, BY_STEP, first_of(s, step), rows_at(s, step));
         for (struct operation *o = end; o-- > first; )
             if (o->phase == LOOP)
                 backward(o, first_of(s, step), rows_at(s, step), step, o->by_step ? TO_ROWS | TO_CONSTANTS : TO_ROWS);
         if (s->carried)
-            carry(s, step, add_rows, gradient_rows);
+            carry(s, step, add_rows, gradient_of);
     }
     for (struct operation *o = end; o-- > first; )
         if (o->phase == LOOP && !o->by_step)
@@ -239,38 +248,51 @@ static bool read_in_loop(const struct scan *s, const struct sp_buffer *b)
     return true;
 }
 
-/* If nobody outside has added to a gradient yet, it is cleared on the way. */
+/* The most rows of a stretch. */
+static long stretch_rows(const struct scan *s)
+{
+    long most = 0;
+    for (long k = 0; k < stretches(s); k++) {
+        const struct stretch x = stretch_at(s, k);
+        const long rows = first_of(s, x.to) - first_of(s, x.from);
+        most = rows > most ? rows : most;
+    }
+    return most;
+}
+
+/* A gradient that nobody outside adds to is cleared on the way; one that nobody outside reads either is kept for as long as a
+   stretch takes. */
 static bool need_result(sp_tape *t, const struct scan *s, struct result *r)
 {
     struct sp_buffer *b = r->y.buffer;
     r->clearing = AT_ONCE;
+    r->grad = NULL;
     if (!b->wants_grad)
         return true;
     for (const struct operation *u = s->operation; u < s->operation + s->operations; u++)
-        if (u->twins && u->x[!u->lender].buffer == b)   /* it gets a part of the other's */
+        if (u->twins && u->x[1].result == r)    /* it gets the other's */
             return true;
     bool at_once = b->grad;
     for (int i = 0; i < s->states; i++)
         at_once |= s->next[i].buffer == b;      /* steps add to the gradients of their neighbours */
     if (at_once)
         return sp_need_grad(t, b);
-    r->clearing = !r->behind && read_in_loop(s, b) ? BY_STEP : BY_STRETCH;
-    return (b->grad = sp_tape_take(t, (size_t)b->size * sizeof *b->grad)) != NULL;
+    r->clearing = r->by->phase != BEHIND && read_in_loop(s, b) ? BY_STEP : BY_STRETCH;
+    r->grad = sp_tape_take(t, (size_t)(stretch_rows(s) * r->y.row) * sizeof *r->grad);
+    return r->grad;
 }
 
 static bool need_gradients(sp_tape *t, struct scan *s)
 {
-    for (int i = 0; i < s->results; i++)
+    for (int i = 0; i < s->operations; i++)
         if (!need_result(t, s, &s->result[i]))
             return false;
     for (int i = 0; i < s->operations; i++) {
         struct operation *o = &s->operation[i];
-        if (o->twins) {
-            const struct operand *has = &o->x[o->lender], *borrows = &o->x[!o->lender];
-            borrows->buffer->grad = has->buffer->grad + (sp_operand_offset(has) - sp_operand_offset(borrows));
-        }
+        if (o->twins)
+            o->x[1].result->grad = o->x[0].result->grad;
         for (int j = 0; j < o->node->call.inputs; j++)
-            if (o->x[j].buffer->wants_grad && !sp_need_grad(t, o->x[j].buffer))
+            if (o->x[j].buffer->wants_grad && !o->x[j].result && !sp_need_grad(t, o->x[j].buffer))
                 return false;
     }
     for (int i = 0; i < s->states; i++)
@@ -293,7 +315,7 @@ static bool sweep(sp_tape *t, struct sp_node *n)
     for (long k = stretches(s) - 1; k >= 0; k--)
         back_stretch(s, stretch_at(s, k));
     for (int i = 0; i < s->states && !s->carried; i++)
-        add_rows(gradient_of(&s->next[i], room_of(s, i)), gradient_of(&s->initial[i], s->initial[i].view));
+        add_rows(gradient_of(&s->next[i], room_row(s), s->layout->batch), gradient_of(&s->initial[i], 0, s->layout->batch));
     return true;
 }
 
@@ -320,7 +342,7 @@ static void link_up(struct sp_node *n, sp_tensor *from, sp_tensor *to, const cha
 /* Puts one entry on the tape: inputs are the sequence, the initial states, and every constant of the program. */
 static bool record(sp_tape *t, struct scan *s, const struct tracing *k, sp_tensor **initial, sp_tensor *y)
 {
-    int most = 1 + s->states + k->givens;
+    int most = 1 + s->states;
     for (int i = 0; i < s->operations; i++)
         most += s->operation[i].node->call.inputs;
     struct sp_node *n = sp_tape_take(t, sizeof *n + (size_t)most * sizeof *n->input);
@@ -335,15 +357,11 @@ static bool record(sp_tape *t, struct scan *s, const struct tracing *k, sp_tenso
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             if (!s->operation[i].x[j].row)
                 n->input[n->call.inputs++] = s->operation[i].node->input[j];
-    n->link = sp_tape_take(t, (size_t)(2 + 2 * k->givens + 4 * s->states) * sizeof *n->link);
+    n->link = sp_tape_take(t, (size_t)(2 + 4 * s->states) * sizeof *n->link);
     if (!n->link)
         return false;
-    if (!k->givens || reads(s, k->xs->buffer))
+    if (reads(s, k->xs->buffer))
         link_up(n, k->xs, k->x, "x(t)");
-    for (int i = 0; i < k->givens; i++) {
-        n->input[n->call.inputs++] = k->given[i].rows;
-        link_up(n, k->given[i].rows, k->given[i].traced, "row(t)");
-    }
     n->each = n->links;
     for (int i = 0; i < s->states; i++) {
         link_up(n, initial[i], k->previous[i], "state(t-1)");
@@ -367,6 +385,16 @@ static sp_tensor *final_state(sp_tape *t, const struct scan *s, const struct tra
     return plain ? x : sp_state_of_rows(t, l, x, s->reverse);
 }
 
+/* What was kept of the step's values are tensors like others from now on. */
+static void end_trace(const struct scan *s, const struct tracing *k)
+{
+    for (int i = 0; i < s->operations; i++)
+        s->operation[i].y.buffer->row = s->operation[i].y.from ? SP_ROW_GONE : 0;
+    for (int i = 0; i < s->states; i++)
+        k->previous[i]->buffer->row = SP_ROW_GONE;
+    k->x->buffer->row = SP_ROW_GONE;
+}
+
 /* Traces, runs and records; y and the final states in *y and state. */
 static bool scan(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, bool reverse, sp_tensor **y)
 {
@@ -379,17 +407,16 @@ static bool scan(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, 
     struct scan *s = sp_tape_take(t, sizeof *s);
     for (int i = 0; i < cell->states; i++)
         initial[i] = sp_state_sorted(t, l, state[i]);
-    if (!s || !sp_ok(t) || !sp_scan_trace(t, cell, &k) || !sp_scan_hoist(t, &k, cell->states))
+    if (!s || !sp_ok(t) || !sp_scan_trace(t, cell, &k))
         return false;
     *s = (struct scan){ .layout = l, .reverse = reverse, .carried = !even, .states = cell->states };
-    if (!sp_scan_program(t, &k, s))
+    if (!sp_scan_hoist(t, &k, s) || !sp_scan_program(t, &k, s))
         return false;
     for (int i = 0; i < s->states; i++)
         s->initial[i] = (struct operand){ .view = initial[i]->view, .buffer = initial[i]->buffer, .times = 1,
                                           .row = initial[i]->view.stride[0] };
     run(s);
-    for (int i = 0; i < s->operations; i++)     /* traced no more: from now on they are tensors like others */
-        s->operation[i].y.buffer->row = 0;
+    end_trace(s, &k);
     *y = sp_scan_tensor(t, rows_of(&s->y, 0, l->rows), s->y.buffer);
     if (!sp_sound(*y))
         return false;

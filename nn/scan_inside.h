@@ -13,6 +13,8 @@ struct operand {
     long row;                   /* numbers from row to row */
     long times;                 /* leading indices of the view per row */
     bool prefix;                /* a constant with a row for each sequence: a step takes as many as still go on */
+    const long *from;           /* the row that comes first in its memory now; NULL: row 0, all are kept */
+    struct result *result;      /* what it is a part of, if the program computes it */
 };
 
 enum phase { BEFORE, LOOP, BEHIND };    /* the loop over time */
@@ -26,31 +28,27 @@ struct operation {
     enum phase phase;
     bool by_step;               /* runs step by step in any phase: random by time, or with a constant for each row */
     bool twins;                 /* inputs 0 and 1 share one gradient: see find_twins */
-    int lender;                 /* the one of them that has it; the other's is a part of it */
 };
 
-/* Something the program computes or is given, whose gradient is nobody else's. */
+/* Something the program computes. */
 struct result {
     struct operand y;
-    bool behind;                /* the loop */
+    const struct operation *by;
     enum clearing clearing;
+    sp_real *grad;              /* its gradient for the rows of a stretch; NULL: it is the buffer's, for all */
+    const long *stretch;        /* the first of these rows */
 };
 
 struct scan {
     const sp_layout *layout;
     bool reverse;               /* from the last step to the first */
     bool carried;               /* the states before each step are copies, because the lengths differ */
-    int operations, states, results;
+    int operations, states;
     struct operation *operation;
-    struct result *result;
+    struct result *result;      /* [operations] */
+    long stretch, step;         /* the first rows of those that are worked on */
     struct operand y, initial[SP_MAX_STATES];
     struct operand previous[SP_MAX_STATES], next[SP_MAX_STATES];        /* the states before and behind each step */
-};
-
-/* What was taken out of the program, because it is computed beforehand: nn/scan_table.c. */
-struct given {
-    sp_tensor *traced;          /* in the program it is this, */
-    sp_tensor *table, *rows;    /* and on the tape rows of a table; all of the sequence's */
 };
 
 /* The step function's view of the world while it is traced. */
@@ -60,18 +58,14 @@ struct tracing {
     sp_tensor *previous[SP_MAX_STATES], *next[SP_MAX_STATES];
     struct sp_trace trace;
     bool carried;
-    struct given *given;
-    int givens;
 };
 
 /* Calls the step function on placeholders: nn/scan_trace.c. k->xs and k->trace are set. False: the tape has the error. */
 bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k);
 
-/* Takes out what depends on x alone, where x is rows of a small table: nn/scan_table.c. False: the tape has the error. */
-bool sp_scan_hoist(sp_tape *t, struct tracing *k, int states);
-
-/* Where its rows begin in its buffer. */
-long sp_operand_offset(const struct operand *o);
+/* Takes out of the program what depends on x alone, where x is rows of a small table: nn/scan_table.c. False: the tape has
+   the error. */
+bool sp_scan_hoist(sp_tape *t, struct tracing *k, struct scan *s);
 
 /* Is an input a constant [B,...] whose rows go with those of the batch? */
 bool sp_row_constant(const struct sp_node *n, int input, long batch);

@@ -1,8 +1,57 @@
 /* Sequences of symbols. Where the rows of x are rows of a table (an embedding), what the step computes of x alone has no
    more different rows than the table has:  f(E[ids]) = f(E)[ids].  It is computed for the table, on the tape that scan is
-   an entry of, and its rows are taken from there. A product of all time steps becomes one of a few rows. */
+   an entry of, and the program takes its rows from there. A product of all time steps becomes one of a few rows. */
+#include <string.h>
+
+#include "config.h"
+
+#include "autograd/clones_inside.h"
 #include "nn/scan_inside.h"
+#include "ops/kernel.h"
 #include "ops/ops.h"
+
+/* ---- taking rows ----------------------------------------------------------------------------------------------- */
+
+/* y_i = row ids_i of a table; y is rows of a stretch. */
+struct attr {
+    const int *ids;             /* [rows of the sequence] */
+    const long *first;          /* row of the stretch */
+};
+
+static void take(const sp_call *c)
+{
+    const struct attr *a = c->attr;
+    const long n = c->y.shape.dim[1];
+    for (long i = 0; i < c->y.shape.dim[0]; i++)
+        memcpy(c->y.data + i * n, c->x[0].data + a->ids[*a->first + i] * n, (size_t)n * sizeof(sp_real));
+}
+
+SP_CLONES static void add_row(long n, const sp_real *restrict x, sp_real *restrict y)
+{
+    for (long j = 0; j < n; j++)
+        y[j] += x[j];
+}
+
+static void give_back(const sp_call *c)
+{
+    const struct attr *a = c->attr;
+    const long n = c->y.shape.dim[1];
+    for (long i = 0; i < c->y.shape.dim[0]; i++)
+        add_row(n, c->dy.data + i * n, c->dx[0].data + a->ids[*a->first + i] * n);
+}
+
+static sp_cost cost(const sp_call *c, bool back)
+{
+    const double n = (double)sp_shape_size(c->y.shape);
+    return (sp_cost){ back ? n : 0, (back ? 3 : 2) * n * sizeof(sp_real) };
+}
+
+static const sp_op take_op = {
+    .name = "take", .flags = SP_OP_ROWS | SP_OP_SHARED | SP_OP_FREES_X | SP_OP_FREES_Y, .forward = take, .backward = give_back,
+    .cost = cost
+};
+
+/* ---- where x comes from ---------------------------------------------------------------------------------------- */
 
 /* What rows are taken from, and which. */
 struct source {
@@ -37,78 +86,125 @@ static bool find_source(sp_tape *t, const sp_tensor *x, long n, struct source *s
     return true;
 }
 
+/* ---- what is computed for the table ---------------------------------------------------------------------------- */
+
+struct hoisted {
+    struct sp_node *node;       /* of the program */
+    sp_tensor *table;           /* its result for the rows of the table */
+};
+
+struct hoisting {
+    const struct scan *scan;
+    struct source source;
+    struct hoisted *list;
+    int n;
+};
+
 /* The tensor over the table's rows that stands for an input of a traced operation; NULL if there is none. */
-static sp_tensor *over_table(const struct tracing *k, const struct source *s, const struct sp_node *n, int input)
+static sp_tensor *over_table(const struct tracing *k, const struct hoisting *h, const struct sp_node *n, int input)
 {
     sp_tensor *x = n->input[input];
     if (!x->buffer->row)
         return sp_row_constant(n, input, k->trace.rows) ? NULL : x;
     if (x == k->x)
-        return s->table;
-    for (int i = 0; i < k->givens; i++)
-        if (k->given[i].traced == x)
-            return k->given[i].table;
+        return h->source.table;
+    for (int i = 0; i < h->n; i++)
+        if (h->list[i].node->output == x)
+            return h->list[i].table;
     return NULL;
 }
 
 /* Records an operation over the table's rows. False if it cannot be: it reads the state, or is random, or is a result of the
    step as it stands. */
-static bool hoist(sp_tape *t, struct tracing *k, int states, const struct source *s, struct sp_node *n)
+static bool hoist(sp_tape *t, const struct tracing *k, struct hoisting *h, struct sp_node *n)
 {
     sp_tensor *input[8];
     const int inputs = n->call.inputs;
-    bool able = inputs <= 8 && n->output->view.shape.rank == 2 && n->output->view.shape.dim[0] == k->trace.rows
-                && !(n->op->flags & (SP_OP_VIEW | SP_OP_RANDOM)) && k->y->buffer != n->output->buffer;
-    for (int i = 0; i < states; i++)
+    const sp_shape y = n->call.y.shape;
+    bool able = inputs <= 8 && y.rank == 2 && y.dim[0] == k->trace.rows && !(n->op->flags & (SP_OP_VIEW | SP_OP_RANDOM))
+                && k->y->buffer != n->output->buffer;
+    for (int i = 0; i < h->scan->states; i++)
         able = able && k->next[i]->buffer != n->output->buffer;
     for (int i = 0; able && i < inputs; i++)
-        able = (input[i] = over_table(k, s, n, i)) != NULL;
+        able = (input[i] = over_table(k, h, n, i)) != NULL;
     if (able)
-        k->given[k->givens++] = (struct given){ .traced = n->output, .table = sp_record_again(t, n, input) };
+        h->list[h->n++] = (struct hoisted){ n, sp_record_again(t, n, input) };
     return able;
 }
 
-/* True if what is left of the program reads a tensor or a view of it. */
-static bool is_read(const struct tracing *k, const sp_tensor *x)
+/* Hoists what can be, first to last: the nodes stand behind each other from the last. */
+static void hoist_all(sp_tape *t, const struct tracing *k, struct hoisting *h, struct sp_node *n)
+{
+    if (n) {
+        hoist_all(t, k, h, n->previous);
+        hoist(t, k, h, n);
+    }
+}
+
+static bool is_hoisted(const struct hoisting *h, const struct sp_node *n)
+{
+    for (int i = 0; i < h->n; i++)
+        if (h->list[i].node == n)
+            return true;
+    return false;
+}
+
+/* True if what is left of the program reads what a node computes, or a view of it. */
+static bool is_read(const struct tracing *k, const struct hoisting *h, const sp_tensor *y)
 {
     for (const struct sp_node *n = k->trace.last; n; n = n->previous)
         for (int i = 0; i < n->call.inputs; i++)
-            if (n->input[i]->buffer == x->buffer)
+            if (n->input[i]->buffer == y->buffer && !is_hoisted(h, n))
                 return true;
     return false;
 }
 
-/* Takes operations out of the program, first to last: they stand behind each other from the last. */
-static void hoist_all(sp_tape *t, struct tracing *k, int states, const struct source *s, struct sp_node **link)
+/* Makes a hoisted operation one that takes the rows from the table. */
+static bool take_instead(sp_tape *t, const struct hoisting *h, const struct hoisted *x)
 {
-    struct sp_node *n = *link;
-    if (!n)
-        return;
-    hoist_all(t, k, states, s, &n->previous);
-    if (hoist(t, k, states, s, n)) {
-        n->output->node = NULL;
+    const struct attr attr = { h->source.ids, &h->scan->stretch };
+    struct sp_node *n = x->node;
+    n->op = &take_op;
+    n->input[0] = x->table;
+    n->call.inputs = 1;
+    n->call.attr = sp_tape_copy(t, &attr, sizeof attr);
+    n->call.x[0] = x->table->view;
+    n->call.param[0] = NULL;
+    n->call.saved = (sp_view){ 0 };
+    n->output->buffer->wants_grad = x->table->buffer->wants_grad;
+    return n->call.attr;
+}
+
+/* Takes operations out of the program. */
+static void remove_unread(struct tracing *k, const struct hoisting *h)
+{
+    for (struct sp_node **link = &k->trace.last; *link; ) {
+        struct sp_node *n = *link;
+        if (n->op == &take_op || !is_hoisted(h, n)) {
+            link = &n->previous;
+            continue;
+        }
+        n->output->buffer->row = SP_ROW_GONE;
         *link = n->previous;
         k->trace.nodes--;
     }
 }
 
-bool sp_scan_hoist(sp_tape *t, struct tracing *k, int states)
+bool sp_scan_hoist(sp_tape *t, struct tracing *k, struct scan *s)
 {
-    struct source s;
-    const long rows = k->trace.all;
-    if (!find_source(t, k->xs, rows, &s) || s.table->view.shape.rank != 2 || 2 * s.table->view.shape.dim[0] > rows)
+    struct hoisting h = { .scan = s };
+    if (!find_source(t, k->xs, k->trace.all, &h.source))
         return sp_ok(t);
-    k->given = sp_tape_take(t, (size_t)k->trace.nodes * sizeof *k->given);
-    if (!k->given)
+    const sp_shape table = h.source.table->view.shape;
+    if (table.rank != 2 || 2 * table.dim[0] > k->trace.all)         /* not worth it */
+        return true;
+    h.list = sp_tape_take(t, (size_t)k->trace.nodes * sizeof *h.list);
+    if (!h.list)
         return false;
-    hoist_all(t, k, states, &s, &k->trace.last);
-    int kept = 0;
-    for (int i = 0; i < k->givens; i++)
-        if (is_read(k, k->given[i].traced)) {
-            k->given[kept] = k->given[i];
-            k->given[kept].rows = sp_embedding(t, k->given[i].table, s.ids, rows);
-            kept++;
-        }
-    k->givens = kept;
+    hoist_all(t, k, &h, k->trace.last);
+    for (int i = 0; sp_ok(t) && i < h.n; i++)
+        if (is_read(k, &h, h.list[i].node->output) && !take_instead(t, &h, &h.list[i]))
+            return false;
+    remove_unread(k, &h);
     return sp_ok(t);
 }

@@ -122,11 +122,6 @@ static struct operand operand_of(const struct tracing *k, const struct scan *s, 
     o.times = x->view.shape.dim[0] / s->layout->batch;
     if (x->buffer == k->x->buffer)
         o.buffer = k->xs->buffer;
-    for (int i = 0; i < k->givens; i++)
-        if (x->buffer == k->given[i].traced->buffer) {
-            o.buffer = k->given[i].rows->buffer;
-            o.view.data = k->given[i].rows->view.data + (x->view.data - k->given[i].traced->view.data);
-        }
     if (state >= 0 && !s->carried) {            /* the new state of the step before */
         const struct operand *next = &s->next[state];
         const long back = (s->reverse ? s->layout->batch : -s->layout->batch) * next->row;
@@ -141,7 +136,7 @@ static struct operand operand_of(const struct tracing *k, const struct scan *s, 
 bool sp_row_constant(const struct sp_node *n, int input, long batch)
 {
     const sp_shape x = n->call.x[input].shape, y = n->call.y.shape;
-    return !n->input[input]->buffer->row && !(n->op->flags & SP_OP_SHARED << input) && x.rank == y.rank && x.dim[0] == batch
+    return !n->input[input]->buffer->row && !sp_op_has(n->op, SP_OP_SHARED, input) && x.rank == y.rank && x.dim[0] == batch
            && (batch > 1 || !(n->op->flags & SP_OP_ELEMENTS));
 }
 
@@ -185,25 +180,23 @@ static void mark_nodes(const struct tracing *k, int states, struct sp_node **lis
                 list[i]->input[j]->node->mark |= REACHES;
 }
 
-/* True if an operand is all of what the program computes or is given, and nothing else uses that. */
+static bool is_outcome(const struct scan *s, const struct sp_buffer *b)
+{
+    bool is = b == s->y.buffer;
+    for (int i = 0; i < s->states; i++)
+        is |= b == s->next[i].buffer;
+    return is;
+}
+
+/* True if an operand is all of what an operation of the program computes, and nothing else uses that. */
 static bool used_once(const struct scan *s, const struct operand *x)
 {
-    int uses = x->buffer == s->y.buffer;
-    bool computed_here = false;
-    for (int i = 0; i < s->states; i++)
-        uses += x->buffer == s->next[i].buffer;
-    for (int i = 0; i < s->results; i++)
-        computed_here |= x->buffer == s->result[i].y.buffer;
+    int uses = is_outcome(s, x->buffer);
     for (int i = 0; i < s->operations; i++)
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             uses += x->buffer == s->operation[i].x[j].buffer;
-    return computed_here && uses == 1 && x->row && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
+    return x->result && uses == 1 && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
            && sp_shape_size(x->view.shape) == s->layout->batch * x->row;
-}
-
-long sp_operand_offset(const struct operand *o)
-{
-    return o->view.data - o->buffer->data;
 }
 
 /* What enters an operation as the sum of two has one gradient, not two: where nobody else adds to either, it is computed
@@ -215,7 +208,55 @@ static void find_twins(struct scan *s)
         o->twins = (o->node->op->flags & SP_OP_SUM) && used_once(s, &o->x[0]) && used_once(s, &o->x[1])
                    && o->x[0].buffer->wants_grad && o->x[1].buffer->wants_grad
                    && sp_shape_equal(o->x[0].view.shape, o->x[1].view.shape);
-        o->lender = o->twins && sp_operand_offset(&o->x[1]) > sp_operand_offset(&o->x[0]);
+    }
+}
+
+/* Values that neither the way back nor anybody outside reads are kept for as long as the step or the stretch takes that
+   computes them: they are always in the same few rows of memory, in the cache. */
+static const long *keep_from(const struct scan *s, const struct result *r, bool recording)
+{
+    const struct sp_buffer *b = r->y.buffer;
+    if (is_outcome(s, b) || (recording && !(r->by->node->op->flags & SP_OP_FREES_Y)))
+        return NULL;
+    bool in_loop = r->by->phase == LOOP;
+    for (const struct operation *o = s->operation; o < s->operation + s->operations; o++)
+        for (int i = 0; i < o->node->call.inputs; i++)
+            if (o->x[i].buffer == b) {
+                if (recording && !sp_op_has(o->node->op, SP_OP_FREES, i))
+                    return NULL;
+                in_loop &= o->phase == LOOP;
+            }
+    return in_loop ? &s->step : &s->stretch;
+}
+
+static void connect(const struct scan *s, struct operand *o)
+{
+    for (struct result *r = s->result; r < s->result + s->operations; r++)
+        if (r->y.buffer == o->buffer) {
+            o->result = r;
+            o->from = r->y.from;
+        }
+}
+
+/* Lets every operand know what it is a part of. */
+static void connect_all(struct scan *s, bool recording)
+{
+    for (struct result *r = s->result; r < s->result + s->operations; r++) {
+        r->y.from = keep_from(s, r, recording);
+        r->stretch = &s->stretch;
+        r->y.result = r;
+    }
+    for (struct operation *o = s->operation; o < s->operation + s->operations; o++) {
+        connect(s, &o->y);
+        for (int i = 0; i < o->node->call.inputs; i++)
+            connect(s, &o->x[i]);
+        if (!recording)
+            o->saved.from = o->phase == LOOP ? &s->step : &s->stretch;
+    }
+    connect(s, &s->y);
+    for (int i = 0; i < s->states; i++) {
+        connect(s, &s->next[i]);
+        connect(s, &s->previous[i]);
     }
 }
 
@@ -224,7 +265,7 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
     int n = k->trace.nodes, at = n;
     struct sp_node **list = sp_tape_take(t, (size_t)n * sizeof *list);
     s->operation = sp_tape_take(t, (size_t)n * sizeof *s->operation);
-    s->result = sp_tape_take(t, (size_t)(n + k->givens) * sizeof *s->result);
+    s->result = sp_tape_take(t, (size_t)n * sizeof *s->result);
     if (!list || !s->operation || !s->result)
         return false;
     for (struct sp_node *node = k->trace.last; node; node = node->previous)
@@ -242,11 +283,9 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
         if (!make_operation(t, k, s, list[i], o))
             return false;
         o->phase = !(list[i]->mark & ON_STATE) ? BEFORE : list[i]->mark & REACHES ? LOOP : BEHIND;
-        s->result[s->results++] = (struct result){ .y = o->y, .behind = o->phase == BEHIND };
-        s->operations++;
+        s->result[s->operations++] = (struct result){ .y = o->y, .by = o };
     }
-    for (int i = 0; i < k->givens; i++)
-        s->result[s->results++] = (struct result){ .y = operand_of(k, s, k->given[i].traced) };
+    connect_all(s, sp_tape_recording(t));
     find_twins(s);
     return true;
 }

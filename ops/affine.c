@@ -70,7 +70,8 @@ static const struct sp_probe probes[] = {
 };
 
 const sp_op sp_op_affine = {
-    "affine", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_SHARED << 2, infer, forward, backward, cost, probes
+    "affine", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_SHARED << 2 | SP_OP_FREES_Y,
+    infer, forward, backward, cost, probes
 };
 
 sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *b)

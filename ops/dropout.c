@@ -52,7 +52,10 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_dropout = { "dropout", SP_OP_RANDOM | SP_OP_ROWS, infer, forward, backward, cost, probes };
+const sp_op sp_op_dropout = {
+    "dropout", SP_OP_RANDOM | SP_OP_ROWS | SP_OP_FREES_X | SP_OP_FREES_Y,
+    infer, forward, backward, cost, probes
+};
 
 sp_tensor *sp_dropout(sp_tape *t, sp_tensor *x, double p)
 {

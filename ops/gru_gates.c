@@ -96,7 +96,10 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_gru_gates = { "gru_gates", SP_OP_ROWS, infer, forward, backward, cost, probes };
+const sp_op sp_op_gru_gates = {
+    "gru_gates", SP_OP_ROWS | SP_OP_FREES | SP_OP_FREES_Y,
+    infer, forward, backward, cost, probes
+};
 
 sp_tensor *sp_gru_gates(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *h)
 {

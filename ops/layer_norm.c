@@ -86,7 +86,8 @@ static const struct sp_probe probes[] = {
 };
 
 const sp_op sp_op_layer_norm = {
-    "layer_norm", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_SHARED << 2, infer, forward, backward, cost, probes
+    "layer_norm", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_SHARED << 2 | SP_OP_FREES_Y,
+    infer, forward, backward, cost, probes
 };
 
 sp_tensor *sp_layer_norm(sp_tape *t, sp_tensor *x, sp_tensor *gain, sp_tensor *bias, double epsilon)

@@ -22,7 +22,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_log = { "log", SP_OP_ROWS, sp_infer_same, forward, backward, cost, probes };
+const sp_op sp_op_log = { "log", SP_OP_ROWS | SP_OP_FREES_Y, sp_infer_same, forward, backward, cost, probes };
 
 sp_tensor *sp_log(sp_tape *t, sp_tensor *x)
 {

@@ -116,7 +116,10 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_lstm_gates = { "lstm_gates", SP_OP_ROWS | SP_OP_SUM, infer, forward, backward, cost, probes };
+const sp_op sp_op_lstm_gates = {
+    "lstm_gates", SP_OP_ROWS | SP_OP_SUM | SP_OP_FREES | SP_OP_FREES << 1 | SP_OP_FREES_Y,
+    infer, forward, backward, cost, probes
+};
 
 sp_tensor *sp_lstm_gates(sp_tape *t, sp_tensor *a, sp_tensor *b, sp_tensor *c)
 {

@@ -89,7 +89,10 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_matmul = { "matmul", SP_OP_ROWS | SP_OP_SHARED << 1, infer, forward, backward, sp_cost_product, probes };
+const sp_op sp_op_matmul = {
+    "matmul", SP_OP_ROWS | SP_OP_SHARED << 1 | SP_OP_FREES_Y,
+    infer, forward, backward, sp_cost_product, probes
+};
 
 sp_tensor *sp_matmul(sp_tape *t, sp_tensor *a, sp_tensor *b)
 {

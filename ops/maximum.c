@@ -48,7 +48,10 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_maximum = { "maximum", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, cost, probes };
+const sp_op sp_op_maximum = {
+    "maximum", SP_OP_ROWS | SP_OP_ELEMENTS | SP_OP_FREES_Y,
+    sp_infer_broadcast, forward, backward, cost, probes
+};
 
 sp_tensor *sp_maximum(sp_tape *t, sp_tensor *a, sp_tensor *b)
 {

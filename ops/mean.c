@@ -61,7 +61,10 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_mean = { "mean", SP_OP_ROWS | SP_OP_AXIS, infer, forward, backward, cost, probes };
+const sp_op sp_op_mean = {
+    "mean", SP_OP_ROWS | SP_OP_AXIS | SP_OP_FREES_X | SP_OP_FREES_Y,
+    infer, forward, backward, cost, probes
+};
 
 sp_tensor *sp_mean(sp_tape *t, sp_tensor *x, int axis)
 {

@@ -22,7 +22,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_tanh = { "tanh", SP_OP_ROWS, sp_infer_same, forward, backward, cost, probes };
+const sp_op sp_op_tanh = { "tanh", SP_OP_ROWS | SP_OP_FREES_X, sp_infer_same, forward, backward, cost, probes };
 
 sp_tensor *sp_tanh(sp_tape *t, sp_tensor *x)
 {

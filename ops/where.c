@@ -31,7 +31,10 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_where = { "where", SP_OP_ROWS | SP_OP_ELEMENTS, sp_infer_broadcast, forward, backward, cost, probes };
+const sp_op sp_op_where = {
+    "where", SP_OP_ROWS | SP_OP_ELEMENTS | SP_OP_FREES << 1 | SP_OP_FREES << 2 | SP_OP_FREES_Y,
+    sp_infer_broadcast, forward, backward, cost, probes
+};
 
 sp_tensor *sp_where(sp_tape *t, sp_tensor *mask, sp_tensor *a, sp_tensor *b)
 {

@@ -88,6 +88,84 @@ START_TEST(gradient)
 }
 END_TEST
 
+/* ---- what backward does not read ------------------------------------------------------------------------------- */
+
+/* A view of the same shape and strides on memory of its own, all of it one value; its memory is to be freed. */
+static sp_view elsewhere(sp_view v, sp_real value)
+{
+    long low = 0, high = 0;
+    for (int i = 0; i < v.shape.rank; i++) {
+        const long reach = (v.shape.dim[i] - 1) * v.stride[i];
+        low += reach < 0 ? reach : 0;
+        high += reach > 0 ? reach : 0;
+    }
+    ck_assert_int_eq(low, 0);
+    v.data = malloc((size_t)(high + 1) * sizeof *v.data);
+    for (long i = 0; i <= high; i++)
+        v.data[i] = value;
+    return v;
+}
+
+/* Runs a node's backward into fresh gradients, where asked for with NaN in all that it says it does not read. */
+static void run_back(const struct sp_node *n, bool spoiled, sp_view *dx)
+{
+    sp_view x[8];
+    sp_call c = n->call;
+    ck_assert_int_le(c.inputs, 8);
+    c.x = x;
+    c.dx = dx;
+    for (int i = 0; i < c.inputs; i++) {
+        const bool gone = spoiled && sp_op_has(n->op, SP_OP_FREES, i);
+        x[i] = gone ? elsewhere(n->call.x[i], (sp_real)NAN) : n->call.x[i];
+        dx[i] = elsewhere(n->call.x[i], 0);
+    }
+    const bool y_gone = spoiled && (n->op->flags & SP_OP_FREES_Y);
+    if (y_gone)
+        c.y = elsewhere(c.y, (sp_real)NAN);
+    c.dy = elsewhere(c.y, (sp_real)0.75);
+    n->op->backward(&c);
+    for (int i = 0; i < c.inputs; i++)
+        if (x[i].data != n->call.x[i].data)
+            free(x[i].data);
+    if (y_gone)
+        free(c.y.data);
+    free(c.dy.data);
+}
+
+static bool same_elements(sp_view a, sp_view b)
+{
+    bool same = true;
+    SP_EACH2(a.shape, p, a, q, b, same = same && *p == *q);
+    return same;
+}
+
+START_TEST(freed_values)
+{
+    const sp_op *op = sp_op_table[_i];
+    for (const struct sp_probe *probe = op->probes; probe->name; probe++) {
+        struct probing p = { op, probe, leaves_of(probe, false), false };
+        sp_tape *t = sp_tape_new(p.store);
+        build_probe(t, &p);
+        ck_tape_ok(t);
+        for (const struct sp_node *n = sp_tape_last(t); n; n = n->previous) {
+            sp_view dx[2][8];
+            if (n->op != op || !op->backward)
+                continue;
+            run_back(n, false, dx[0]);
+            run_back(n, true, dx[1]);
+            for (int i = 0; i < n->call.inputs; i++) {
+                ck_assert_msg(same_elements(dx[0][i], dx[1][i]), "%s, %s: the gradient of input %d reads what is freed",
+                              op->name, probe->name, i);
+                free(dx[0][i].data);
+                free(dx[1][i].data);
+            }
+        }
+        sp_tape_free(t);
+        sp_store_free(p.store);
+    }
+}
+END_TEST
+
 /* ---- costs ----------------------------------------------------------------------------------------------------- */
 
 /* Every operation that runs says what that costs: it moves something, and backward at least adds. */
@@ -632,6 +710,7 @@ Suite *suite(void)
     TCase *c = tcase_create("gradients");
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, gradient, 0, operations());
+    tcase_add_loop_test(c, freed_values, 0, operations());
     suite_add_tcase(s, c);
     c = tcase_create("costs");
     tcase_add_loop_test(c, costs, 0, operations());

@@ -479,6 +479,36 @@ static sp_tensor *forgets(sp_tape *t, const void *self, sp_tensor *x, sp_tensor 
     return *h = sp_full(t, 1, SP_SHAPE(3, 3));
 }
 
+static sp_tensor *taken[2];
+
+static sp_tensor *hands_out(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self;
+    taken[0] = sp_add(t, x, *h);                        /* not needed on the way back */
+    return *h = taken[1] = sp_tanh(t, taken[0]);
+}
+
+/* What a step lets others keep of its values: those that scan keeps may be used, the others say that they are gone. */
+START_TEST(values_of_a_step)
+{
+    sp_cell cell = { .name = "hands out", .step = hands_out, .states = 1, .width = { 3 } };
+    sp_real value[3 * 3];
+    sp_tape *t = sp_tape_new(NULL);
+    sp_tensor *x = sp_variable(t, (const sp_real[9]){ 1, 2, 3 }, SP_SHAPE(1, 3, 3));
+    sp_tensor *ys = sp_scan(t, &cell, x, NULL);
+    ck_assert(sp_read(taken[1], value) && fabs((double)value[0] - tanh(1)) < 1e-6);
+    if (_i)
+        sp_tanh(t, taken[0]);
+    else
+        ck_assert(!sp_read(taken[0], value));
+    ck_assert_msg(strstr(sp_error(t), "not kept; return it as y"), "%s", sp_error(t));
+    sp_tape_clear(t);
+    sp_scan(t, &cell, sp_reshape(t, ys, SP_SHAPE(1, 3, 3)), NULL);
+    ck_tape_ok(t);
+    sp_tape_free(t);
+}
+END_TEST
+
 static const struct {
     const char *name;
     sp_tensor *(*step)(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h);
@@ -519,6 +549,7 @@ Suite *suite(void)
     c = tcase_create("tape");
     tcase_add_test(c, entries_do_not_depend_on_time);
     tcase_add_test(c, no_time);
+    tcase_add_loop_test(c, values_of_a_step, 0, 2);
     tcase_add_loop_test(c, cannot_be_traced, 0, sizeof cannot / sizeof *cannot);
     suite_add_tcase(all, c);
     return all;
