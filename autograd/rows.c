@@ -42,17 +42,21 @@
 #define EACH_5(NAME) EACH_3(NAME) CASE(NAME, 4) CASE(NAME, 5)
 #define EACH_11(NAME) EACH_5(NAME) CASE(NAME, 6) CASE(NAME, 7) CASE(NAME, 8) CASE(NAME, 9) CASE(NAME, 10) CASE(NAME, 11)
 
+#ifndef SP_BASELINE             /* the tests run what a CPU without AVX would */
 ROWS(rows_avx512, target("avx512f"), 64, 2, 11)
 ROWS(rows_avx2, target("avx2,fma"), 32, 2, 5)
+#endif
 ROWS(rows_sse2, target("sse2"), 16, 4, 3)
 
 struct sp_rows sp_rows_for(long width)
 {
     const long bytes = width * (long)sizeof(sp_real);
+#ifndef SP_BASELINE
     if (bytes == 128 && __builtin_cpu_supports("avx512f"))
         return (struct sp_rows){ rows_avx512, 11 };
     if (bytes == 64 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return (struct sp_rows){ rows_avx2, 5 };
+#endif
     return bytes == 64 ? (struct sp_rows){ rows_sse2, 3 } : (struct sp_rows){ 0 };
 }
 

@@ -1,6 +1,7 @@
-/* Memory: a training step takes none once the second has run, and where any allocation of a model's life fails, the
-   outcome is an error: no crash, no leak, no damaged file. The method is that of Lua's memerr.lua: fail the first
-   allocation, the second, the third, ... until all succeeds. Allocations inside BLIS and libc are not ours to fail. */
+/* Memory: a training step takes none once the second has run, nor does a step of generating once the first has; and where any
+   allocation of a model's life fails, the outcome is an error: no crash, no leak, no damaged file. The method is that of Lua's
+   memerr.lua: fail the first allocation, the second, the third, ... until all succeeds. Allocations inside BLIS and libc are
+   not ours to fail. */
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
@@ -12,9 +13,13 @@
 
 #include "autograd/blas.h"
 #include "autograd/file.h"
+#include "autograd/op.h"
 #include "autograd/profile.h"
 #include "config.h"
 #include "nn/optimizer.h"
+#include "nn/scan.h"
+#include "nn/stack.h"
+#include "ops/ops.h"
 #include "tests/suite.h"
 #include "zoo/lm.h"
 #include "zoo/ngram.h"
@@ -142,7 +147,7 @@ static void begin(void)
 
 /* ---- a model's life -------------------------------------------------------------------------------------------- */
 
-enum { BATCH = 2, STEPS = 5 };
+enum { BATCH = 2, STEPS = 5, HIDDEN = 64, MANY = 32 };
 
 static const char text[] = "she sells sea shells\nby the sea shore\n";
 
@@ -270,6 +275,118 @@ START_TEST(steady_state)
 }
 END_TEST
 
+/* Sequences of different lengths, in another order at each step. */
+START_TEST(ragged_steady_state)
+{
+    static const long lengths[][4] = { { 9, 2, 5, 5 }, { 5, 9, 2, 5 }, { 2, 5, 5, 9 } };
+    sp_status status = { 0 };
+    begin();
+    sp_store *store = sp_store_new(1);
+    sp_cell cell = sp_cell_make(store, sp_cell_kind(_i), "cell", 0, HIDDEN, HIDDEN);
+    sp_tape *t = sp_tape_new(store);
+    sp_optimizer *adam = sp_optimizer_new(store, "adam", 1e-2, &status);
+    for (int step = 0; step < 20; step++) {
+        if (step == 2)
+            memory.calls = memory.frees = 0;
+        sp_tape_reset(t);
+        sp_seq xs = sp_seq_pack(t, sp_full(t, (sp_real)0.1, SP_SHAPE(21, HIDDEN)), lengths[step % 3], 4);
+        sp_tensor *ys = sp_seq_unpack(t, sp_scan_seq(t, &cell, xs, NULL, step % 2));
+        sp_backward(t, sp_mean(t, sp_mul(t, ys, ys), SP_ALL));
+        sp_clip_norm(t, 1);
+        sp_step(adam, t);
+    }
+    const long taken = memory.calls + memory.frees;
+    const bool ok = sp_ok(t);
+    sp_optimizer_free(adam);
+    sp_tape_free(t);
+    sp_store_free(store);
+    ck_assert(ok);
+    ck_assert_int_eq(taken, 0);
+}
+END_TEST
+
+/* The cell itself, as if it were run over xs [1,B,in]. */
+static sp_tensor *step_on(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state)
+{
+    return cell->step(t, cell->self, sp_index(t, xs, 0, 0), state);
+}
+
+static const struct {
+    const char *name;
+    sp_tensor *(*run)(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state);      /* NULL: sp_stack_on */
+} ways[] = {
+    { "step", step_on },
+    { "scan", sp_scan },
+    { "unroll", sp_unroll },
+    { "stack", NULL },
+};
+
+enum { WAYS = sizeof ways / sizeof *ways };
+
+/* One step further: the output; the states are carried outside the tape. */
+static sp_tensor *go_on(sp_tape *t, int way, const sp_stack *stack, long batch, sp_state *carry,
+                        sp_real (*own)[MANY * HIDDEN])
+{
+    const sp_cell *cell = &stack->cell[0];
+    sp_tensor *state[SP_MAX_STATES], *x = sp_full(t, (sp_real)0.1, SP_SHAPE(1, batch, HIDDEN));
+    if (!ways[way].run)
+        return sp_stack_on(t, stack, x, carry);
+    for (int i = 0; i < cell->states; i++)
+        state[i] = sp_feed(t, own[i], SP_SHAPE(batch, cell->width[i]));
+    sp_tensor *y = ways[way].run(t, cell, x, state);
+    for (int i = 0; i < cell->states; i++)
+        sp_read(state[i], own[i]);
+    return y;
+}
+
+/* Without recording a step leaves nothing behind: no allocation once the first has run, whose pieces of memory the reset
+   joins; no operation on the tape; no gradient, now or to come. */
+static void generate(const char *kind, int way, long batch)
+{
+    static sp_real own[SP_MAX_STATES][MANY * HIDDEN];
+    begin();
+    memset(own, 0, sizeof own);
+    sp_store *store = sp_store_new(1);
+    sp_stack stack = sp_stack_make(store, kind, "cell", HIDDEN, HIDDEN, 1, 0);
+    sp_state *carry = sp_state_new(&stack, batch);
+    sp_tape *t = sp_tape_new(store);
+    size_t bytes = 0;
+    long first = 0, recorded = 0, gradients = 0;
+    sp_tape_set_recording(t, false);
+    memory.calls = 0;
+    for (int step = 0; step < 20; step++) {
+        sp_tape_reset(t);
+        if (step == 1) {
+            first = memory.calls;
+            memory.calls = memory.frees = 0;
+            bytes = sp_tape_bytes(t);
+        }
+        sp_tensor *y = go_on(t, way, &stack, batch, carry, own);
+        recorded += sp_tape_length(t);
+        gradients += y->buffer->wants_grad || sp_grad_view(y).data;
+        for (int i = 0; i < sp_store_count(store); i++)
+            gradients += sp_grad_view(sp_param_on(t, sp_store_at(store, i))).data != NULL;
+    }
+    const long taken = memory.calls + memory.frees;
+    const bool ok = sp_ok(t), grown = sp_tape_bytes(t) != bytes;
+    sp_tape_free(t);
+    sp_state_free(carry);
+    sp_store_free(store);
+    ck_assert_int_gt(first, 0);
+    ck_assert_msg(ok && !taken && !grown && !recorded && !gradients,
+                  "%s by %s, batch of %ld: %s, %ld calls, %s, %ld operations recorded, %ld gradients", kind, ways[way].name,
+                  batch, ok ? "ok" : "failed", taken, grown ? "memory grew" : "memory stayed", recorded, gradients);
+}
+
+START_TEST(generating)
+{
+    for (int way = 0; way < WAYS; way++) {
+        generate(sp_cell_kind(_i), way, 1);
+        generate(sp_cell_kind(_i), way, MANY);
+    }
+}
+END_TEST
+
 /* True if a file has these bytes. */
 static bool holds(const char *path, const char *bytes, size_t size)
 {
@@ -353,6 +470,11 @@ Suite *suite(void)
     Suite *all = suite_create("alloc");
     TCase *c = tcase_create("alloc");
     tcase_add_test(c, steady_state);
+    int kinds = 0;
+    while (sp_cell_kind(kinds))
+        kinds++;
+    tcase_add_loop_test(c, ragged_steady_state, 0, kinds);
+    tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);

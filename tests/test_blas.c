@@ -141,9 +141,11 @@ END_TEST
 START_TEST(kernels)
 {
     bool chosen = getenv("BLIS_ARCH_TYPE");
-    const char *name = sp_blas_kernels();
+    const char *name = sp_blas_kernels(), *wanted = getenv("SPINDLE_KERNELS");
     ck_assert_ptr_nonnull(name);
     ck_assert_msg(*name, "the kernels have no name");
+    if (wanted)
+        ck_assert_str_eq(name, wanted);
     ck_assert_msg(chosen || !getenv("BLIS_ARCH_TYPE"), "BLIS_ARCH_TYPE is left set");
 #if defined(__x86_64__) && defined(__GNUC__)
     if (!chosen && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
