@@ -232,7 +232,8 @@ START_TEST(carried_state)
         xs = noise_on(t, 1, SP_SHAPE(5, B, IN));
         sp_read(sp_stack_on(t, &stack, sp_slice(t, xs, 0, 2, 5), carry), part + 2 * B * H);
         ck_tape_ok(t);
-        ck_same(part, whole, 5 * B * H);
+        for (int i = 0; i < 5 * B * H; i++)     /* products of other sizes add in another order */
+            ck_assert(fabs((double)(part[i] - whole[i])) < WIDE(1e-14, 1e-6));
         sp_state_zero(carry);
     }
     sp_state_free(carry);
