@@ -96,22 +96,17 @@ struct stretch {
 
 enum { STRETCH_ROWS = 400 };            /* about the depth to which BLIS blocks products (autograd/blas.c) */
 
-static long stretch_steps(const struct scan *s)
-{
-    long steps = STRETCH_ROWS * s->layout->steps / s->layout->rows;
-    return steps > 1 ? steps : 1;
-}
-
-/* The k-th stretch in the order of the loop. */
-static struct stretch stretch_at(const struct scan *s, long k)
-{
-    const long all = s->layout->steps, n = stretch_steps(s), from = k * n, to = from + n < all ? from + n : all;
-    return s->reverse ? (struct stretch){ all - to, all - from } : (struct stretch){ from, to };
-}
-
 static long stretches(const struct scan *s)
 {
-    return (s->layout->steps + stretch_steps(s) - 1) / stretch_steps(s);
+    const long n = (s->layout->rows + STRETCH_ROWS / 2) / STRETCH_ROWS, steps = s->layout->steps;
+    return n < 1 ? 1 : n < steps ? n : steps;
+}
+
+/* The k-th in the order of the loop; they are of equal length. */
+static struct stretch stretch_at(const struct scan *s, long k)
+{
+    const long all = s->layout->steps, n = stretches(s), i = s->reverse ? n - 1 - k : k;
+    return (struct stretch){ all * i / n, all * (i + 1) / n };
 }
 
 /* The k-th step of a stretch in the order of the loop. */
