@@ -18,7 +18,7 @@ void sp_gemm_packed(sp_real alpha, const sp_view *a, const sp_view *b, const sp_
 /* C = A B + bias, [n], added to each row; else as sp_gemm_packed. */
 void sp_gemm_bias(const sp_view *a, const sp_view *b, const sp_param *p, const sp_real *bias, const sp_view *c);
 
-/* What a parameter keeps for that, zeroed at first; for autograd/store.c. */
+/* What a parameter keeps for that (autograd/packed.c), zeroed at first; for autograd/store.c. */
 struct sp_packing;
 size_t sp_packing_size(void);
 void sp_packing_release(struct sp_packing *packing);

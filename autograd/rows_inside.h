@@ -1,5 +1,5 @@
 /* Sums for products with few rows. BLIS's kernel computes a whole tile of C however few rows there are; this computes no
-   more than there is, at about the kernel's speed from 4 rows on. For autograd/blas.c. */
+   more than there is, at about the kernel's speed from 4 rows on. For autograd/packed.c. */
 #ifndef SP_AUTOGRAD_ROWS_INSIDE_H
 #define SP_AUTOGRAD_ROWS_INSIDE_H
 

@@ -19,7 +19,7 @@ typedef struct sp_param {
     sp_store *store;
     int index;          /* the how-manieth of its store, from 0 */
     long offset;        /* where its values begin in the store's block, in numbers; row-major without gaps */
-    struct sp_packing *packing;         /* private: autograd/blas.c */
+    struct sp_packing *packing;         /* private: autograd/packed.c */
 } sp_param;
 
 /* An empty store; the seed decides every initial value. NULL without memory. */

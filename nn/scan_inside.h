@@ -14,12 +14,12 @@ struct operand {
     long times;                 /* leading indices of the view per row */
     bool prefix;                /* a constant with a row for each sequence: a step takes as many as still go on */
     const long *from;           /* the row that comes first in its memory now; NULL: row 0, all are kept */
-    struct result *result;      /* what it is a part of, if the program computes it */
+    struct operation *by;       /* that computes it; NULL: none of the program */
 };
 
 enum phase { BEFORE, LOOP, BEHIND };    /* the loop over time */
 
-/* When the gradient of a result is cleared: as late as can be, so that it is still in the cache when it is added to. */
+/* When a gradient is cleared: as late as can be, so that it is still in the cache when it is added to. */
 enum clearing { AT_ONCE, BY_STRETCH, BY_STEP };
 
 struct operation {
@@ -28,14 +28,10 @@ struct operation {
     enum phase phase;
     bool by_step;               /* runs step by step in any phase: random by time, or with a constant for each row */
     bool twins;                 /* inputs 0 and 1 share one gradient: see find_twins */
-};
 
-/* Something the program computes. */
-struct result {
-    struct operand y;
-    const struct operation *by;
+    /* The gradient of y. */
     enum clearing clearing;
-    sp_real *grad;              /* its gradient for the rows of a stretch; NULL: it is the buffer's, for all */
+    sp_real *grad;              /* for the rows of a stretch; NULL: it is the buffer's, for all */
     const long *stretch;        /* the first of these rows */
 };
 
@@ -45,7 +41,6 @@ struct scan {
     bool carried;               /* the states before each step are copies, because the lengths differ */
     int operations, states;
     struct operation *operation;
-    struct result *result;      /* [operations] */
     long stretch, step;         /* the first rows of those that are worked on */
     struct operand y, initial[SP_MAX_STATES];
     struct operand previous[SP_MAX_STATES], next[SP_MAX_STATES];        /* the states before and behind each step */
@@ -72,6 +67,15 @@ bool sp_row_constant(const struct sp_node *n, int input, long batch);
 
 /* Makes the program of what was noted down; the layout and the number of states of s are set. False without memory. */
 bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s);
+
+/* Runs a program: nn/scan_run.c. */
+void sp_scan_run(struct scan *s);
+
+/* The way back, as the sweep of the entry whose attr the program is. */
+bool sp_scan_sweep(sp_tape *t, struct sp_node *n);
+
+/* Rows first .. first+n-1 of an operand. */
+sp_view sp_scan_rows(const struct operand *o, long first, long n);
 
 /* A tensor that sees some memory; a buffer of its own if there is none for it. */
 sp_tensor *sp_scan_tensor(sp_tape *t, sp_view view, struct sp_buffer *buffer);

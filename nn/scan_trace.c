@@ -195,7 +195,7 @@ static bool used_once(const struct scan *s, const struct operand *x)
     for (int i = 0; i < s->operations; i++)
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             uses += x->buffer == s->operation[i].x[j].buffer;
-    return x->result && uses == 1 && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
+    return x->by && uses == 1 && x->times == 1 && sp_view_contiguous(&x->view) && x->view.stride[0] == x->row
            && sp_shape_size(x->view.shape) == s->layout->batch * x->row;
 }
 
@@ -213,12 +213,12 @@ static void find_twins(struct scan *s)
 
 /* Values that neither the way back nor anybody outside reads are kept for as long as the step or the stretch takes that
    computes them: they are always in the same few rows of memory, in the cache. */
-static const long *keep_from(const struct scan *s, const struct result *r, bool recording)
+static const long *keep_from(const struct scan *s, const struct operation *by, bool recording)
 {
-    const struct sp_buffer *b = r->y.buffer;
-    if (is_outcome(s, b) || (recording && !(r->by->node->op->flags & SP_OP_FREES_Y)))
+    const struct sp_buffer *b = by->y.buffer;
+    if (is_outcome(s, b) || (recording && !(by->node->op->flags & SP_OP_FREES_Y)))
         return NULL;
-    bool in_loop = r->by->phase == LOOP;
+    bool in_loop = by->phase == LOOP;
     for (const struct operation *o = s->operation; o < s->operation + s->operations; o++)
         for (int i = 0; i < o->node->call.inputs; i++)
             if (o->x[i].buffer == b) {
@@ -229,30 +229,28 @@ static const long *keep_from(const struct scan *s, const struct result *r, bool 
     return in_loop ? &s->step : &s->stretch;
 }
 
-static void connect(const struct scan *s, struct operand *o)
+static void connect(const struct scan *s, struct operand *x)
 {
-    for (struct result *r = s->result; r < s->result + s->operations; r++)
-        if (r->y.buffer == o->buffer) {
-            o->result = r;
-            o->from = r->y.from;
+    for (struct operation *o = s->operation; o < s->operation + s->operations; o++)
+        if (o->y.buffer == x->buffer) {
+            x->by = o;
+            x->from = o->y.from;
         }
 }
 
-/* Lets every operand know what it is a part of. */
+/* Lets every operand know what it is a part of, and how long that is kept. */
 static void connect_all(struct scan *s, bool recording)
 {
-    for (struct result *r = s->result; r < s->result + s->operations; r++) {
-        r->y.from = keep_from(s, r, recording);
-        r->stretch = &s->stretch;
-        r->y.result = r;
-    }
     for (struct operation *o = s->operation; o < s->operation + s->operations; o++) {
-        connect(s, &o->y);
-        for (int i = 0; i < o->node->call.inputs; i++)
-            connect(s, &o->x[i]);
+        o->y.by = o;
+        o->y.from = keep_from(s, o, recording);
+        o->stretch = &s->stretch;
         if (!recording)
             o->saved.from = o->phase == LOOP ? &s->step : &s->stretch;
     }
+    for (struct operation *o = s->operation; o < s->operation + s->operations; o++)
+        for (int i = 0; i < o->node->call.inputs; i++)
+            connect(s, &o->x[i]);
     connect(s, &s->y);
     for (int i = 0; i < s->states; i++) {
         connect(s, &s->next[i]);
@@ -265,8 +263,7 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
     int n = k->trace.nodes, at = n;
     struct sp_node **list = sp_tape_take(t, (size_t)n * sizeof *list);
     s->operation = sp_tape_take(t, (size_t)n * sizeof *s->operation);
-    s->result = sp_tape_take(t, (size_t)n * sizeof *s->result);
-    if (!list || !s->operation || !s->result)
+    if (!list || !s->operation)
         return false;
     for (struct sp_node *node = k->trace.last; node; node = node->previous)
         list[--at] = node;
@@ -283,7 +280,7 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
         if (!make_operation(t, k, s, list[i], o))
             return false;
         o->phase = !(list[i]->mark & ON_STATE) ? BEFORE : list[i]->mark & REACHES ? LOOP : BEHIND;
-        s->result[s->operations++] = (struct result){ .y = o->y, .by = o };
+        s->operations++;
     }
     connect_all(s, sp_tape_recording(t));
     find_twins(s);
