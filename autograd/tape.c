@@ -253,13 +253,18 @@ bool sp_sound(const sp_tensor *x)
 
 /* ---- scopes ---------------------------------------------------------------------------------------------------- */
 
-void sp_scope_push(sp_tape *t, const char *format, ...)
+void sp_scope_pushf(sp_tape *t, const char *format, ...)
 {
     char name[64];
     va_list args;
     va_start(args, format);
     vsnprintf(name, sizeof name, format, args);
     va_end(args);
+    sp_scope_push(t, name);
+}
+
+void sp_scope_push(sp_tape *t, const char *name)
+{
     struct sp_scope *s = t ? sp_tape_take(t, sizeof *s + strlen(name) + 1) : NULL;
     if (!s)
         return;

@@ -81,7 +81,8 @@ sp_tensor *sp_tape_fail(sp_tape *t, sp_code code, const char *format, ...) SP_PR
 
 /* Names the part of the model that follows: it stands in errors, in the DOT picture, and in the key of random numbers.
    Scopes nest ("encoder" > "l0" reads "encoder.l0"). */
-void sp_scope_push(sp_tape *t, const char *name, ...) SP_PRINTF(2, 3);
+void sp_scope_push(sp_tape *t, const char *name);
+void sp_scope_pushf(sp_tape *t, const char *format, ...) SP_PRINTF(2, 3);
 void sp_scope_pop(sp_tape *t);
 
 /* Within a scope: the time step of what follows. Random numbers are keyed by place and time, so a cell draws at time i

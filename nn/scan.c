@@ -118,9 +118,11 @@ sp_seq sp_scan_seq(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state
         state = own;
     if (!t || !sp_cell_begin(t, "scan", cell, xs, state))
         return sp_seq_like(xs, sp_tape_fail(t, SP_ERR_STATE, "scan: failed"));
+    if (xs.layout->steps == 1 && !sp_tape_recording(t))
+        return sp_unroll_seq(t, cell, xs, state, reverse);      /* of a generation: not worth a trace */
     if (!xs.layout->rows)
         return sp_seq_like(xs, sp_full(t, 0, SP_SHAPE(0, sp_cell_out(cell))));
-    sp_scope_push(t, "%s", cell->name ? cell->name : "cell");
+    sp_scope_push(t, cell->name ? cell->name : "cell");
     const sp_span span = sp_profile_begin(sp_tape_profile(t));
     bool ok = scan(t, cell, xs, state, reverse, &y);
     sp_profile_end(span, scan_op.name, false, (sp_cost){ 0 });

@@ -93,7 +93,7 @@ sp_tensor *sp_stack_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_stat
                             "and a batch of %ld, or is of other cells", carry->layers, carry->batch, stack->layers,
                             sp_dim(xs, 1));
     for (int l = 0; l < stack->layers; l++) {
-        sp_scope_push(t, "l%d", l);
+        sp_scope_pushf(t, "l%d", l);
         for (int i = 0; carry && i < carry->layer[l].states; i++)
             state[l][i] = sp_feed(t, carry->layer[l].values[i], carry->layer[l].shape[i]);
         if (l)

@@ -88,11 +88,11 @@ sp_seq sp_unroll_seq(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **sta
     if (!l->rows)
         return sp_seq_like(xs, sp_full(t, 0, SP_SHAPE(0, sp_cell_out(cell))));
     sp_tensor **list = sp_tape_take(t, (size_t)(l->steps * (cell->states + 1)) * sizeof *list);
-    sp_scope_push(t, "%s", cell->name ? cell->name : "cell");
+    sp_scope_push(t, cell->name ? cell->name : "cell");
     for (int i = 0; i < cell->states; i++)
         initial[i] = sp_state_sorted(t, l, state[i]);
     if (list && run(t, cell, xs, initial, reverse, list)) {
-        all = sp_concat(t, (int)l->steps, list, 0);
+        all = l->steps > 1 ? sp_concat(t, (int)l->steps, list, 0) : list[0];
         for (int i = 0; i < cell->states; i++)
             state[i] = sp_layout_even(l) && !l->order
                      ? list[(i + 1) * l->steps + (reverse ? 0 : l->steps - 1)]

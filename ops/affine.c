@@ -7,16 +7,15 @@ static bool infer(sp_call *c, sp_status *s)
 {
     char x_text[SP_SHAPE_TEXT], w_text[SP_SHAPE_TEXT], b_text[SP_SHAPE_TEXT];
     sp_shape x = c->x[0].shape, w = c->x[1].shape, b = c->x[2].shape;
-    sp_shape_format(x_text, x);
-    sp_shape_format(w_text, w);
     if (x.rank != 2 || w.rank != 2 || b.rank != 1)
-        return sp_fail(s, SP_ERR_SHAPE, "%s x %s + %s: needs [...,k] x [k,n] + [n]", x_text, w_text,
-                       sp_shape_format(b_text, b));
+        return sp_fail(s, SP_ERR_SHAPE, "%s x %s + %s: needs [...,k] x [k,n] + [n]", sp_shape_format(x_text, x),
+                       sp_shape_format(w_text, w), sp_shape_format(b_text, b));
     if (x.dim[1] != w.dim[0])
-        return sp_fail(s, SP_ERR_SHAPE, "%s x %s: inner %ld != %ld", x_text, w_text, x.dim[1], w.dim[0]);
+        return sp_fail(s, SP_ERR_SHAPE, "%s x %s: inner %ld != %ld", sp_shape_format(x_text, x), sp_shape_format(w_text, w),
+                       x.dim[1], w.dim[0]);
     if (b.dim[0] != w.dim[1])
-        return sp_fail(s, SP_ERR_SHAPE, "%s x %s + %s: bias %ld != %ld", x_text, w_text, sp_shape_format(b_text, b),
-                       b.dim[0], w.dim[1]);
+        return sp_fail(s, SP_ERR_SHAPE, "%s x %s + %s: bias %ld != %ld", sp_shape_format(x_text, x), sp_shape_format(w_text, w),
+                       sp_shape_format(b_text, b), b.dim[0], w.dim[1]);
     c->y.shape = SP_SHAPE(x.dim[0], w.dim[1]);
     return true;
 }

@@ -8,17 +8,18 @@ static bool infer(sp_call *c, sp_status *s)
 {
     char a_text[SP_SHAPE_TEXT], b_text[SP_SHAPE_TEXT];
     sp_shape a = c->x[0].shape, b = c->x[1].shape, y = a.rank >= b.rank ? a : b;
-    sp_shape_format(a_text, a);
-    sp_shape_format(b_text, b);
     if (a.rank < 2 || b.rank < 2)
-        return sp_fail(s, SP_ERR_SHAPE, "%s x %s: both need two axes", a_text, b_text);
+        return sp_fail(s, SP_ERR_SHAPE, "%s x %s: both need two axes", sp_shape_format(a_text, a), sp_shape_format(b_text, b));
     if (a.dim[a.rank - 1] != b.dim[b.rank - 2])
-        return sp_fail(s, SP_ERR_SHAPE, "%s x %s: inner %ld != %ld", a_text, b_text, a.dim[a.rank - 1], b.dim[b.rank - 2]);
+        return sp_fail(s, SP_ERR_SHAPE, "%s x %s: inner %ld != %ld", sp_shape_format(a_text, a), sp_shape_format(b_text, b),
+                       a.dim[a.rank - 1], b.dim[b.rank - 2]);
     if (a.rank > 2 && b.rank > 2 && a.rank != b.rank)
-        return sp_fail(s, SP_ERR_SHAPE, "%s x %s: %d and %d leading axes", a_text, b_text, a.rank - 2, b.rank - 2);
+        return sp_fail(s, SP_ERR_SHAPE, "%s x %s: %d and %d leading axes", sp_shape_format(a_text, a), sp_shape_format(b_text, b),
+                       a.rank - 2, b.rank - 2);
     for (int i = 0; a.rank == b.rank && i < a.rank - 2; i++)
         if (a.dim[i] != b.dim[i])
-            return sp_fail(s, SP_ERR_SHAPE, "%s x %s: leading %ld != %ld", a_text, b_text, a.dim[i], b.dim[i]);
+            return sp_fail(s, SP_ERR_SHAPE, "%s x %s: leading %ld != %ld", sp_shape_format(a_text, a), sp_shape_format(b_text, b),
+                           a.dim[i], b.dim[i]);
     y.dim[y.rank - 2] = a.dim[a.rank - 2];
     y.dim[y.rank - 1] = b.dim[b.rank - 1];
     c->y.shape = y;

@@ -9,24 +9,24 @@ static bool complete(sp_shape from, sp_shape *to, sp_status *s)
     long size = sp_shape_size(from);
     sp_shape rest = *to;
     int open = -1;
-    sp_shape_format(from_text, from);
-    sp_shape_format(to_text, *to);
     for (int i = 0; i < to->rank && i < SP_MAX_RANK; i++)
         if (to->dim[i] == -1) {
             if (open >= 0)
-                return sp_fail(s, SP_ERR_SHAPE, "%s to %s: more than one -1", from_text, to_text);
+                return sp_fail(s, SP_ERR_SHAPE, "%s to %s: more than one -1", sp_shape_format(from_text, from),
+                               sp_shape_format(to_text, *to));
             open = i;
             rest.dim[i] = 1;
         }
     if (open >= 0) {
         long known = sp_shape_size(rest);       /* -1 if it is too large */
         if (known < 1 || size % known)
-            return sp_fail(s, SP_ERR_SHAPE, "%s to %s: no size fits for -1", from_text, to_text);
+            return sp_fail(s, SP_ERR_SHAPE, "%s to %s: no size fits for -1", sp_shape_format(from_text, from),
+                           sp_shape_format(to_text, *to));
         to->dim[open] = size / known;
     }
     if (sp_shape_size(*to) != size)
-        return sp_fail(s, SP_ERR_SHAPE, "%s to %s: %ld elements are not %ld", from_text, to_text, size,
-                       sp_shape_size(*to));
+        return sp_fail(s, SP_ERR_SHAPE, "%s to %s: %ld elements are not %ld", sp_shape_format(from_text, from),
+                       sp_shape_format(to_text, *to), size, sp_shape_size(*to));
     return true;
 }
 

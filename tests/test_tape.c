@@ -140,7 +140,7 @@ START_TEST(error_names_the_scope)
     sp_scope_push(t, "encoder");
     sp_scope_push(t, "gone");
     sp_scope_pop(t);
-    sp_scope_push(t, "l%d", 0);
+    sp_scope_pushf(t, "l%d", 0);
     ck_assert(!sp_sound(sp_matmul(t, sp_full(t, 0, SP_SHAPE(32, 64)), sp_full(t, 0, SP_SHAPE(100, 8)))));
     ck_assert_str_eq(sp_error(t), "encoder.l0: matmul: [32,64] x [100,8]: inner 64 != 100");
     ck_assert_int_eq(sp_tape_status(t)->code, SP_ERR_SHAPE);
@@ -555,7 +555,7 @@ static void draw_mask(const struct draw *d, sp_real out[MASK])
     sp_tape_reset(t);
     sp_tape_seed(t, d->seed, d->step);
     sp_tensor *ones = sp_full(t, 1, SP_SHAPE(5, 13));
-    sp_scope_push(t, "%s", d->place);
+    sp_scope_push(t, d->place);
     sp_scope_time(t, d->time);
     for (int i = 0; i < d->before; i++)
         sp_dropout(t, ones, 0.5);
