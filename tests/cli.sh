@@ -144,7 +144,7 @@ profiled affine 'affine backward' lstm_gates scan 'scan backward' adam clip_norm
 json command='"train"'
 cmp -s "$model" "$work/first" || fail 'a profile makes another model'
 run 0 sample "$model" --length 50 --profile
-profiled affine scan total
+profiled affine lstm_gates total
 json command='"sample"'
 run 0 eval "$model" --data "$text" --profile
 profiled affine cross_entropy total
