@@ -2,8 +2,12 @@
 
    The step function is called once, on placeholders that have shapes and no values; what it asks for becomes a small
    program. What does not depend on the states then runs once over all time steps, what the next states do not need runs
-   once behind the loop, and the gradients of weights are one product over all rows of all time steps. Outputs and
-   gradients are those of sp_unroll. */
+   once behind the loop, and the gradients of weights are one product over all rows of all time steps. Where x are rows of a
+   table with fewer rows (symbols by their embedding), what depends on x alone is computed for the table. Outputs and
+   gradients are those of sp_unroll.
+
+   Of the step's own values those are kept that the way back needs; to use another behind the scan, return it as (part of)
+   y. One that was not kept says so when it is used. */
 #ifndef SP_NN_SCAN_H
 #define SP_NN_SCAN_H
 

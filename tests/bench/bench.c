@@ -30,19 +30,22 @@ struct row {
     int threads;
 };
 
+enum { ROUNDS = 3 };
+static int rounds = ROUNDS;                                 /* of measuring: 1 for tests/bench/peer.py, which has its own */
+
 static int by_size(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-/* The middle of three. */
-static double median(const double *x)
+/* The middle one of n. */
+static double median(int n, const double *x)
 {
-    double sorted[3];
-    memcpy(sorted, x, sizeof sorted);
-    qsort(sorted, 3, sizeof *sorted, by_size);
-    return sorted[1];
+    double sorted[ROUNDS];
+    memcpy(sorted, x, (size_t)n * sizeof *x);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_size);
+    return sorted[n / 2];
 }
 
 /* The most memory that was resident, in MB; NaN where the system does not say. (getrusage counts the parent's, too.) */
@@ -62,9 +65,9 @@ static double resident(void)
 /* Measures a row: the work and the peak in turn, because the machine's speed drifts. The fraction is the median of theirs. */
 static void write_row(const struct row *r, void (*work)(void *context), void *context, double gflop)
 {
-    double seconds[3], peak[3], fraction[3];
+    double seconds[ROUNDS], peak[ROUNDS], fraction[ROUNDS];
     double mb = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < rounds; i++) {
         seconds[i] = sp_median_seconds(work, context);
         if (i == 0)
             mb = resident();                            /* before the products, which take memory of their own */
@@ -79,10 +82,10 @@ static void write_row(const struct row *r, void (*work)(void *context), void *co
     sp_report_count(j, "H", r->H);
     sp_report_count(j, "L", r->L);
     sp_report_count(j, "threads", r->threads);
-    sp_report_number(j, "ms", 1e3 * median(seconds));
-    sp_report_number(j, "gflops", gflop / median(seconds));
-    sp_report_number(j, "peak_gflops", median(peak));
-    sp_report_number(j, "fraction", median(fraction));
+    sp_report_number(j, "ms", 1e3 * median(rounds, seconds));
+    sp_report_number(j, "gflops", gflop / median(rounds, seconds));
+    sp_report_number(j, "peak_gflops", median(rounds, peak));
+    sp_report_number(j, "fraction", median(rounds, fraction));
     sp_report_number(j, "resident_mb", mb);
     sp_report_text(j, "kernels", sp_blas_kernels());
     sp_report_write(j, stdout);
@@ -329,6 +332,7 @@ int main(int argc, char **argv)
     const size_t n = sizeof rows / sizeof *rows;
     const char *wanted = argc > 1 ? argv[1] : "";
     if (!strcmp(wanted, "-i")) {                        /* one row by its number, for tests/bench/peer.py */
+        rounds = 1;
         size_t i = argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : n;
         if (i < n)
             rows[i].run(&rows[i].row);

@@ -131,19 +131,23 @@ def resident(row):
 a = torch.randn(1024, 1024)
 product = 2 * 1024 ** 3 / (1e6 * median_ms(lambda: a @ a))
 for i in range(1000):
-    out = subprocess.run([bench, "-i", str(i)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    def measure():
+        return subprocess.run([bench, "-i", str(i)], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    out = measure()
     if not out:
         break
     row = json.loads(out)
     if not row["bench"].startswith(wanted) or row["bench"] not in peers:
         continue
-    ours = [row["ms"]]
+    torch.set_num_threads(row["threads"])
+    ours = [row]
     work = peers[row["bench"]](row)
     theirs = []
     for _ in range(3):                                          # in turn: the machine's speed drifts
         theirs.append(median_ms(work))
-        ours.append(json.loads(subprocess.run([bench, "-i", str(i)], check=True, stdout=subprocess.PIPE, text=True).stdout)["ms"])
-    row["ms"] = statistics.median(ours)
+        ours.append(json.loads(measure()))
+    row = {k: statistics.median(r[k] for r in ours) if isinstance(v, float) else v for k, v in row.items()}
     row["peer_ms"] = statistics.median(theirs)
     row["ratio"] = round(row["peer_ms"] / row["ms"], 3)
     row["peer_resident_mb"] = round(resident(row), 1)
