@@ -1,4 +1,5 @@
-/* Spindle: sequence models in C. This header includes all of it; each of these can be read, and included, alone. */
+/* Spindle: sequence models in C. This header includes what programs use; each of these can be read, and included, alone.
+   For operations of your own there are autograd/op.h and ops/kernel.h besides. */
 #ifndef SPINDLE_H
 #define SPINDLE_H
 
@@ -8,6 +9,7 @@
 #include "autograd/tape.h"
 #include "autograd/blas.h"
 #include "autograd/timing.h"
+#include "autograd/parallel.h"
 #include "autograd/profile.h"
 #include "autograd/gradcheck.h"
 #include "autograd/dot.h"

@@ -129,9 +129,6 @@ void sp_tape_append(sp_tape *t, struct sp_node *n);
 /* The gradient of a buffer, made and cleared at the first call. False without memory. */
 bool sp_need_grad(sp_tape *t, struct sp_buffer *b);
 
-/* True while operations are recorded. */
-bool sp_tape_recording(const sp_tape *t);
-
 /* Runs an operation on inputs and records it; attr is copied. The way every constructor ends. */
 sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr, size_t bytes);
 

@@ -13,6 +13,7 @@ struct shard {
     sp_profile *profile;        /* of its own jobs; NULL: nothing is counted */
     sp_tensor *loss;
     double weight;
+    bool recording, training;   /* before an evaluation */
 };
 
 struct sp_parallel {
@@ -98,12 +99,15 @@ static void run(sp_parallel *p, void (*job)(sp_parallel *p, int item), int items
 
 /* ---- made and freed -------------------------------------------------------------------------------------------- */
 
-/* Signals are for the caller's thread. */
+/* Signals are for the caller's thread, but for those that a thread brings upon itself. */
 static void start_helpers(sp_parallel *p, int helpers)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF };
+    sigset_t others, before;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&others, own[i]);
+    pthread_sigmask(SIG_SETMASK, &others, &before);
     while (p->helpers < helpers && !pthread_create(&p->helper[p->helpers], NULL, help, p))
         p->helpers++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -171,11 +175,19 @@ void sp_parallel_seed(sp_parallel *p, uint64_t seed, uint32_t step)
         sp_tape_seed(p->shard[i].tape, i ? sp_hash(seed, (uint64_t)i) : seed, step);
 }
 
+/* The user's profile, which is attached to the first tape between steps: not if it was freed in the meantime. */
+static sp_profile *users_profile(sp_parallel *p)
+{
+    if (p->profile != sp_tape_profile(p->shard->tape))
+        p->profile = NULL;
+    return p->profile;
+}
+
 void sp_parallel_set_profile(sp_parallel *p, sp_profile *profile)
 {
     for (int i = 0; p && i < p->shards; i++) {
         struct shard *s = &p->shard[i];
-        sp_profile_add(p->profile, s->profile);
+        sp_profile_add(users_profile(p), s->profile);
         sp_profile_free(s->profile);
         s->profile = profile ? sp_profile_new() : NULL;
         if (profile && !s->profile)
@@ -240,12 +252,14 @@ static void gather(sp_parallel *p, int i)
 static void gather_all(sp_parallel *p)
 {
     const long size = sp_store_size(sp_tape_store(p->shard->tape));
-    const double n = (double)size * (p->shards - 1);
+    double others = 0;
+    for (int i = 1; i < p->shards; i++)
+        others += p->shard[i].weight > 0;
     if (p->shards == 1)
         return;
     const sp_span span = sp_profile_begin(p->profile);
     run(p, gather, (int)((size + PIECE - 1) / PIECE));
-    sp_profile_end(span, "gather", true, (sp_cost){ n, 5 * n * sizeof(sp_real) });
+    sp_profile_end(span, "gather", true, (sp_cost){ others * (double)size, 2 * (1 + others) * (double)size * sizeof(sp_real) });
 }
 
 /* A job with an item for each shard. The first tape counts for the user again when it is done. */
@@ -256,14 +270,14 @@ static void run_shards(sp_parallel *p, void (*job)(sp_parallel *p, int item))
         sp_tape_set_profile(p->shard->tape, p->profile);
 }
 
-/* The first error is the first tape's. One that its user has cleared is forgotten on all. */
+/* The error of the lowest shard is the first tape's. The others forget theirs, and what they added to gradients. */
 static bool all_ok(sp_parallel *p)
 {
     for (int i = 1; i < p->shards; i++)
-        if (!sp_ok(p->shard[i].tape)) {
+        if (!sp_ok(p->shard[i].tape))
             sp_tape_fail(p->shard->tape, sp_tape_status(p->shard[i].tape)->code, "%s", sp_error(p->shard[i].tape));
-            sp_tape_clear(p->shard[i].tape);
-        }
+    for (int i = 1; i < p->shards && !sp_ok(p->shard->tape); i++)
+        sp_tape_clear(p->shard[i].tape);
     return sp_ok(p->shard->tape);
 }
 
@@ -271,11 +285,13 @@ static bool all_ok(sp_parallel *p)
 static double mean_loss(sp_parallel *p, sp_shard_loss *loss, void *self)
 {
     double sum = 0;
+    if (p)
+        p->weight = 0;
     if (!sp_ok(sp_parallel_tape(p, 0)))
         return NAN;
+    users_profile(p);
     p->loss = loss;
     p->self = self;
-    p->weight = 0;
     run_shards(p, forward);
     if (!all_ok(p))
         return NAN;
@@ -284,6 +300,8 @@ static double mean_loss(sp_parallel *p, sp_shard_loss *loss, void *self)
             sum += p->shard[i].weight * (double)sp_item(p->shard[i].loss);
             p->weight += p->shard[i].weight;
         }
+    if (!isfinite(p->weight))
+        sp_tape_fail(p->shard->tape, SP_ERR_VALUE, "parallel: the weights of %d shards sum to %g", p->shards, p->weight);
     return sum / p->weight;
 }
 
@@ -305,19 +323,20 @@ double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, dou
     return mean;
 }
 
-static void set_modes(sp_parallel *p, bool on)
-{
-    for (int i = 0; p && i < p->shards; i++) {
-        sp_tape_set_recording(p->shard[i].tape, on);
-        sp_tape_set_training(p->shard[i].tape, on);
-    }
-}
-
 double sp_parallel_evaluate(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight)
 {
-    set_modes(p, false);
+    for (int i = 0; p && i < p->shards; i++) {
+        struct shard *s = &p->shard[i];
+        s->recording = sp_tape_recording(s->tape);
+        s->training = sp_tape_training(s->tape);
+        sp_tape_set_recording(s->tape, false);
+        sp_tape_set_training(s->tape, false);
+    }
     double mean = mean_loss(p, loss, self);
-    set_modes(p, true);
+    for (int i = 0; p && i < p->shards; i++) {
+        sp_tape_set_recording(p->shard[i].tape, p->shard[i].recording);
+        sp_tape_set_training(p->shard[i].tape, p->shard[i].training);
+    }
     if (weight)
         *weight = p ? p->weight : 0;
     return mean;

@@ -12,7 +12,8 @@
        }
 
    The number of shards is part of what is computed, as the order of a sum is; the number of threads is not: 1, 2 and 4
-   threads give the same bits. Few rows make slow products: give each shard 16 or more. */
+   threads give the same bits. Few rows make slow products: give each shard 16 or more. Each shard takes memory for
+   gradients of all parameters. */
 #ifndef SP_AUTOGRAD_PARALLEL_H
 #define SP_AUTOGRAD_PARALLEL_H
 
@@ -41,15 +42,16 @@ sp_tape *sp_parallel_tape(const sp_parallel *p, int shard);
 void sp_parallel_seed(sp_parallel *p, uint64_t seed, uint32_t step);
 
 /* Counts what the tapes do, and what is done on the first between steps, in a profile; NULL, or freeing p, ends that, and
-   then the profile has all rows. Its seconds are those of all threads together, without the time they wait. */
+   only then the profile has all rows. Its seconds are those of all threads together, without the time they wait for each
+   other. A piece of the user's (sp_profile_begin) must not enclose a step. */
 void sp_parallel_set_profile(sp_parallel *p, sp_profile *profile);
 
 /* Resets the tapes, calls loss for every shard, and adds the gradients of the mean loss of the batch to those of the first
-   tape. Returns that mean, sum (weight loss) / sum weight, and the sum of the weights in *weight unless it is NULL; NaN
+   tape; after an error those are good for nothing until sp_tape_clear. Returns that mean, sum (weight loss) / sum weight, and the sum of the weights in *weight unless it is NULL; NaN
    after an error. */
 double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight);
 
-/* The mean loss alone, with recording and training off. */
+/* The mean loss alone, with recording and training off meanwhile. */
 double sp_parallel_evaluate(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight);
 
 SP_END

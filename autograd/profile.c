@@ -165,9 +165,9 @@ bool sp_profile_write(sp_profile *p, double peak, FILE *out)
     write_row(out, width, &rest, all);
     write_row(out, width, &total, all);
     const double reached = all > 0 ? 1e-9 * total.flops / all : 0;
-    fprintf(out, "%.1f GFLOP/s in all", reached);
+    fprintf(out, "%.1f GFLOP/s a thread", reached);
     if (peak > 0)
-        fprintf(out, ", %.0f %% of the peak, %.1f", 100 * reached / peak, peak);
+        fprintf(out, ", %.0f %% of the peak, the %.1f of a product of 1024^3", 100 * reached / peak, peak);
     fprintf(out, "; BLIS kernels: %s\n", sp_blas_kernels());
     return !fflush(out) && !ferror(out);
 }

@@ -63,7 +63,8 @@ double sp_profile_seconds(const sp_profile *p);
 void sp_profile_add(sp_profile *to, const sp_profile *from);
 
 /* Writes the rows as a table, each with its share of the seconds, GFLOP/s and GB/s; below them the time that is in no row,
-   the sum, and what that is of the peak, in GFLOP/s: sp_peak_rate (autograd/timing.h) measures it, 0 leaves it out. False
+   the sum, and what that is of the peak, in GFLOP/s: sp_peak_rate (autograd/timing.h) measures it, 0 leaves it out. Seconds
+   of several threads are summed, and what they wait for a processor is in them. False
    if writing fails. */
 bool sp_profile_write(sp_profile *p, double peak, FILE *out);
 

@@ -51,6 +51,7 @@ void sp_tape_rewind(sp_tape *t, sp_mark mark);
 /* Recording (on at first). Off, operations compute and leave nothing behind for backward. For evaluation and sampling
    switch training off too. */
 void sp_tape_set_recording(sp_tape *t, bool on);
+bool sp_tape_recording(const sp_tape *t);
 
 /* Training (on at first). Off, dropout passes its input through. */
 void sp_tape_set_training(sp_tape *t, bool on);

@@ -122,36 +122,23 @@ static struct settings defaults(void)
     };
 }
 
-enum { MOST_SHARDS = 64, SHARD_ROWS = 16 };
-
-/* A batch is cut into 2, 4, 8 ... shards of 16 streams or more. It does not depend on the number of threads, so neither
-   does the result. */
-static int shards_of(const struct settings *s)
-{
-    int shards = 1;
-    while (2 * shards * SHARD_ROWS <= s->batch && shards < MOST_SHARDS)
-        shards *= 2;
-    return shards;
-}
-
 /* The texts as numbers, and the model that learns from them. */
 struct run {
     const struct settings *settings;
     sp_ids train, valid;
     sp_lm *model;
-    sp_stream stream;           /* the one being read */
-    struct part {               /* some of its streams: a shard of the batch */
+    struct part {               /* some of the streams being read: a shard of the batch */
         sp_stream stream;
         sp_state *state;
         int *x, *y;             /* [bptt,batch] */
-    } part[MOST_SHARDS];
+    } part[SP_MOST_SHARDS];
 };
 
 static void close_run(struct run *r)
 {
     free(r->train.id);
     free(r->valid.id);
-    for (int i = 0; i < MOST_SHARDS; i++) {
+    for (int i = 0; i < SP_MOST_SHARDS; i++) {
         free(r->part[i].x);
         free(r->part[i].y);
         sp_state_free(r->part[i].state);
@@ -163,12 +150,12 @@ static long begin(void *self, bool training)
 {
     struct run *r = self;
     const sp_ids *ids = training ? &r->train : &r->valid;
-    r->stream = sp_stream_of(ids->id, ids->n, r->settings->batch, r->settings->bptt);
-    for (int i = 0; i < shards_of(r->settings); i++) {
-        r->part[i].stream = sp_stream_part(&r->stream, i, shards_of(r->settings));
+    const sp_stream all = sp_stream_of(ids->id, ids->n, r->settings->batch, r->settings->bptt);
+    for (int i = 0; i < sp_trainer_shards(r->settings->batch); i++) {
+        r->part[i].stream = sp_stream_part(&all, i, sp_trainer_shards(r->settings->batch));
         sp_state_zero(r->part[i].state);
     }
-    return r->stream.windows;
+    return all.windows;
 }
 
 static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, int shard, long *count)
@@ -251,10 +238,10 @@ static bool open_run(struct run *r, const char *text, size_t size, const char *v
     if (r->valid.n <= s->batch)
         return sp_fail(status, SP_ERR_VALUE, "%s: %ld symbols to validate on, but --batch %ld streams need %ld",
                        s->valid ? s->valid : s->data, r->valid.n, s->batch, s->batch + 1);
-    r->stream = sp_stream_of(r->train.id, r->train.n, s->batch, s->bptt);
-    for (int i = 0; i < shards_of(s); i++) {
+    const sp_stream all = sp_stream_of(r->train.id, r->train.n, s->batch, s->bptt);
+    for (int i = 0; i < sp_trainer_shards(s->batch); i++) {
         struct part *p = &r->part[i];
-        const long batch = sp_stream_part(&r->stream, i, shards_of(s)).batch;
+        const long batch = sp_stream_part(&all, i, sp_trainer_shards(s->batch)).batch;
         p->x = malloc((size_t)(batch * s->bptt) * sizeof *p->x);
         p->y = malloc((size_t)(batch * s->bptt) * sizeof *p->y);
         p->state = sp_state_new(&r->model->stack, batch);
@@ -278,7 +265,7 @@ static bool draw_graph(const sp_lm *m, const char *path, sp_status *status)
 static bool train_run(struct run *r, sp_training *result, sp_status *status)
 {
     const struct settings *s = r->settings;
-    const sp_task task = { .self = r, .store = r->model->store, .shards = shards_of(s), .begin = begin, .loss = loss,
+    const sp_task task = { .self = r, .store = r->model->store, .shards = sp_trainer_shards(s->batch), .begin = begin, .loss = loss,
                            .save = save };
     char params[32], n[32], m[32];
     long count = 0;
@@ -289,6 +276,9 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
     fprintf(stderr, "%s to train on, %s to validate on, %d symbols, %s parameters, %s kernels\n",
             sp_thousands(n, r->train.n), sp_thousands(m, r->valid.n), sp_vocabulary_size(r->model->vocabulary),
             sp_thousands(params, count), sp_blas_kernels());
+    if (s->threads > sp_trainer_shards(s->batch))
+        fprintf(stderr, "%ld threads, but a batch of %ld has work for %d\n", s->threads, s->batch,
+                sp_trainer_shards(s->batch));
     if (r->valid.unknown)
         fprintf(stderr, "%ld of the symbols to validate on are unknown\n", r->valid.unknown);
     sp_trainer_config config = s->trainer;
@@ -339,8 +329,7 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { "lr", SP_OPTION_NUMBER, &s->trainer.lr, 1e-9, 100, .help = "learning rate of Adam" },
         { "clip", SP_OPTION_NUMBER, &s->trainer.clip, 0, 1e9, .help = "greatest norm of the gradient; 0: no limit" },
         { "seed", SP_OPTION_WHOLE, &s->seed, 0, 2147483647, .help = "of initial values and dropout" },
-        { "threads", SP_OPTION_WHOLE, &s->threads, 1, MOST_SHARDS, .help = "that share the work; a batch of 32 or more has "
-                                                                           "some for 2, of 64 for 4" },
+        { "threads", SP_OPTION_WHOLE, &s->threads, 1, 64, .help = "that share the work: of a batch of 32 two, of 128 four, of 256 eight" },
         { "log", SP_OPTION_TEXT, &s->log, .argument = "FILE", .help = "JSON Lines, an object per epoch" },
         { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
         PROFILE_OPTION(&s->profile),

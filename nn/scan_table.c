@@ -3,9 +3,6 @@
    an entry of, and the program takes its rows from there. A product of all time steps becomes one of a few rows. */
 #include <string.h>
 
-#include "config.h"
-
-#include "autograd/clones_inside.h"
 #include "nn/scan_inside.h"
 #include "ops/kernel.h"
 #include "ops/ops.h"
@@ -26,18 +23,12 @@ static void take(const sp_call *c)
         memcpy(c->y.data + i * n, c->x[0].data + a->ids[*a->first + i] * n, (size_t)n * sizeof(sp_real));
 }
 
-SP_CLONES static void add_row(long n, const sp_real *restrict x, sp_real *restrict y)
-{
-    for (long j = 0; j < n; j++)
-        y[j] += x[j];
-}
-
 static void give_back(const sp_call *c)
 {
     const struct attr *a = c->attr;
     const long n = c->y.shape.dim[1];
     for (long i = 0; i < c->y.shape.dim[0]; i++)
-        add_row(n, c->dy.data + i * n, c->dx[0].data + a->ids[*a->first + i] * n);
+        sp_add_run(n, c->dy.data + i * n, c->dx[0].data + a->ids[*a->first + i] * n);
 }
 
 static sp_cost cost(const sp_call *c, bool back)

@@ -1,9 +1,6 @@
 /* y_i = row ids_i of a table [v,e].   dtable_id += dy_i, in the order of the rows */
 #include <string.h>
 
-#include "config.h"
-
-#include "autograd/clones_inside.h"
 #include "ops/kernel.h"
 
 struct attr {
@@ -23,17 +20,6 @@ static bool infer(sp_call *c, sp_status *s)
             return sp_fail(s, SP_ERR_VALUE, "id %d at position %ld is not in 0..%ld", a->ids[i], i, table.dim[0] - 1);
     c->y.shape = SP_SHAPE(a->n, table.dim[1]);
     return true;
-}
-
-/* y += x, n numbers */
-SP_CLONES static void add_row(long n, const sp_real *restrict x, long x_step, sp_real *restrict y, long y_step)
-{
-    if (x_step == 1 && y_step == 1)
-        for (long j = 0; j < n; j++)
-            y[j] += x[j];
-    else
-        for (long j = 0; j < n; j++)
-            y[j * y_step] += x[j * x_step];
 }
 
 static void forward(const sp_call *c)
@@ -56,9 +42,16 @@ static void backward(const sp_call *c)
 {
     const struct attr *a = c->attr;
     const sp_view *dy = &c->dy, *table = &c->dx[0];
-    for (long i = 0; i < a->n; i++)
-        add_row(c->dy.shape.dim[1], dy->data + i * dy->stride[0], dy->stride[1], table->data + a->ids[i] * table->stride[0],
-                table->stride[1]);
+    const long n = dy->shape.dim[1];
+    for (long i = 0; i < a->n; i++) {
+        const sp_real *from = dy->data + i * dy->stride[0];
+        sp_real *to = table->data + a->ids[i] * table->stride[0];
+        if (dy->stride[1] == 1 && table->stride[1] == 1)
+            sp_add_run(n, from, to);
+        else
+            for (long j = 0; j < n; j++)
+                to[j * table->stride[1]] += from[j * dy->stride[1]];
+    }
 }
 
 /* Of the table only the rows that are looked up are touched. */

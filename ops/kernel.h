@@ -179,6 +179,9 @@ void sp_apply(const sp_view *y, const sp_view *x, void (*f)(long n, const sp_rea
 /* The sum of n numbers, by halves: a fixed tree, whose rounding error grows with log n. */
 sp_real sp_sum_run(long n, const sp_real *x, long step);
 
+/* y += x, n numbers */
+void sp_add_run(long n, const sp_real *x, sp_real *y);
+
 /* y += sums of x over the axes along which y has stride 0 or, broadcast, size 1. */
 void sp_add_sums(const sp_view *y, const sp_view *x);
 

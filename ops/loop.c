@@ -136,6 +136,12 @@ sp_real sp_sum_run(long n, const sp_real *x, long step)
     return sp_sum_run(half, x, step) + sp_sum_run(n - half, x + half * step, step);
 }
 
+SP_CLONES void sp_add_run(long n, const sp_real *restrict x, sp_real *restrict y)
+{
+    for (long i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
 /* to[k] += sum over rows of from[k], up to SP_TILE of them; summed in double, unless there is but one row. */
 SP_CLONES static void add_columns(long n, long rows, const sp_real *restrict from, long step, long stride, sp_real *restrict to,
                                   long to_step)

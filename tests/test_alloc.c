@@ -14,7 +14,7 @@
 #include "autograd/blas.h"
 #include "autograd/file.h"
 #include "autograd/op.h"
-#include "autograd/profile.h"
+#include "autograd/parallel.h"
 #include "config.h"
 #include "nn/optimizer.h"
 #include "nn/scan.h"
@@ -176,22 +176,43 @@ static void one_window(sp_tape *t, const sp_lm *m, sp_optimizer *o, const sp_str
     }
 }
 
+/* Two shards, on one thread: the counters above are for one. */
+struct lesson {
+    const sp_lm *model;
+    sp_stream all;
+    sp_state *state[2];
+};
+
+static sp_tensor *loss_of_shard(sp_tape *t, void *self, int shard, double *weight)
+{
+    const struct lesson *l = self;
+    const sp_stream s = sp_stream_part(&l->all, shard, 2);
+    int x[BATCH * STEPS], y[BATCH * STEPS];
+    *weight = (double)sp_stream_read(&s, 0, x, y);
+    return sp_lm_loss(t, l->model, x, y, sp_stream_length(&s, 0), s.batch, l->state[shard]);
+}
+
 static bool learn(const sp_lm *m, const sp_ids *ids, sp_status *status)
 {
-    sp_stream s = sp_stream_of(ids->id, ids->n, BATCH, STEPS);
-    sp_state *state = sp_state_new(&m->stack, BATCH);
-    sp_tape *t = sp_tape_new(m->store);
-    sp_profile *p = sp_profile_new();
+    struct lesson l = { m, sp_stream_of(ids->id, ids->n, BATCH, STEPS),
+                        { sp_state_new(&m->stack, BATCH / 2), sp_state_new(&m->stack, BATCH / 2) } };
+    sp_profile *profile = sp_profile_new();
     sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 1e-2, status);
-    sp_tape_set_profile(t, p);
-    if (adam && state)
-        one_window(t, m, adam, &s, 0, state);
-    bool ok = adam && (state || sp_fail(status, SP_ERR_MEMORY, "no state"))
+    sp_parallel *p = sp_parallel_new(m->store, 2, 1);
+    sp_tape *t = sp_parallel_tape(p, 0);
+    sp_parallel_set_profile(p, profile);
+    if (adam && l.state[0] && l.state[1]) {
+        sp_parallel_backward(p, loss_of_shard, &l, NULL);
+        sp_clip_norm(t, 1);
+        sp_step(adam, t);
+    }
+    bool ok = adam && ((l.state[0] && l.state[1]) || sp_fail(status, SP_ERR_MEMORY, "no state"))
               && (sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t)));
     sp_optimizer_free(adam);
-    sp_tape_free(t);
-    sp_profile_free(p);
-    sp_state_free(state);
+    sp_parallel_free(p);
+    sp_profile_free(profile);
+    sp_state_free(l.state[0]);
+    sp_state_free(l.state[1]);
     return ok;
 }
 

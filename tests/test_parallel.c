@@ -1,6 +1,9 @@
 /* A step on several threads: the shards decide the result, the threads do not. */
 #include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -138,8 +141,74 @@ START_TEST(evaluation)
     model.dropout = 0.5;
     ck_assert(sp_parallel_evaluate(p, loss_of_shard, NULL, NULL) == before);
     ck_assert_int_eq(sp_tape_length(sp_parallel_tape(p, 1)), 0);
+    sp_tape_set_training(sp_parallel_tape(p, 1), false);        /* it stays as it was */
+    sp_parallel_evaluate(p, loss_of_shard, NULL, NULL);
+    ck_assert(!sp_tape_training(sp_parallel_tape(p, 1)) && sp_tape_training(sp_parallel_tape(p, 0)));
+    ck_assert(sp_tape_recording(sp_parallel_tape(p, 0)));
+    sp_tape_set_training(sp_parallel_tape(p, 1), true);
     ck_assert(sp_parallel_backward(p, loss_of_shard, NULL, NULL) != before);
     ck_tape_ok(sp_parallel_tape(p, 0));
+    sp_parallel_free(p);
+    end();
+}
+END_TEST
+
+/* A block of gradients of several pieces and a bit. */
+enum { LARGE = 50001 };
+
+static sp_tensor *sum_of_all(sp_tape *t, void *self, int shard, double *weight)
+{
+    *weight = 1 + shard;
+    return sp_sum(t, sp_scale(t, sp_param_on(t, self), 1 + shard), SP_ALL);
+}
+
+START_TEST(large_blocks)
+{
+    sp_store *s = sp_store_new(1);
+    sp_param *w = sp_store_add(s, SP_SHAPE(LARGE), "w");
+    sp_parallel *p = sp_parallel_new(s, 3, 2);
+    for (int round = 1; round <= 2; round++) {          /* (1 1 + 2 2 + 3 3) / 6 each time */
+        sp_parallel_backward(p, sum_of_all, w, NULL);
+        ck_tape_ok(sp_parallel_tape(p, 0));
+        for (long i = 0; i < LARGE; i++)
+            ck_each(fabs((double)sp_gradients(sp_parallel_tape(p, 0))[i] - round * 14 / 6.0) < 1e-5, "gradient %ld", i);
+    }
+    sp_parallel_free(p);
+    sp_store_free(s);
+}
+END_TEST
+
+/* Each shard waits until both have begun, which takes two threads. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t begun;
+    int count;
+    pthread_t thread[2];
+} meeting = { .lock = PTHREAD_MUTEX_INITIALIZER, .begun = PTHREAD_COND_INITIALIZER };
+
+static sp_tensor *meets(sp_tape *t, void *self, int shard, double *weight)
+{
+    struct timespec limit;
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += 20;
+    pthread_mutex_lock(&meeting.lock);
+    meeting.thread[shard] = pthread_self();
+    meeting.count++;
+    pthread_cond_broadcast(&meeting.begun);
+    while (meeting.count < 2 && !pthread_cond_timedwait(&meeting.begun, &meeting.lock, &limit))
+        ;
+    pthread_mutex_unlock(&meeting.lock);
+    return sum_of_all(t, self, shard, weight);
+}
+
+START_TEST(several_threads)
+{
+    begin();
+    sp_parallel *p = sp_parallel_new(model.store, 2, 2);
+    sp_parallel_evaluate(p, meets, sp_store_find(model.store, "out.bias"), NULL);
+    ck_tape_ok(sp_parallel_tape(p, 0));
+    ck_assert_int_eq(meeting.count, 2);
+    ck_assert(!pthread_equal(meeting.thread[0], meeting.thread[1]));
     sp_parallel_free(p);
     end();
 }
@@ -165,10 +234,47 @@ START_TEST(randomness)
         ck_assert(memcmp(out[0], out[i], sizeof out[0]));
     sp_parallel_backward(p, dropped, again, NULL);      /* the next step */
     ck_assert(memcmp(out, again, sizeof out));
+    sp_tape *t = sp_tape_new(model.store);              /* the first shard's are those of a tape by itself */
+    sp_tape_seed(t, 5, 11);
+    dropped(t, again, 0, &(double){ 0 });
+    ck_assert_mem_eq(out[0], again[0], sizeof out[0]);
+    sp_tape_free(t);
     sp_parallel_seed(p, 5, 11);
     sp_parallel_backward(p, dropped, again, NULL);
     ck_assert_mem_eq(out, again, sizeof out);
     ck_tape_ok(sp_parallel_tape(p, 0));
+    sp_parallel_free(p);
+    end();
+}
+END_TEST
+
+static sp_tensor *all_fail(sp_tape *t, void *self, int shard, double *weight)
+{
+    (void)self;
+    *weight = 1;
+    return sp_tape_fail(t, SP_ERR_VALUE, "shard %d", shard);
+}
+
+/* In one shard only the way back fails: nothing of the others' gradients is left for the next step. */
+static sp_tensor *no_way_back(sp_tape *t, void *self, int shard, double *weight)
+{
+    *weight = 1;
+    return shard == *(int *)self ? sp_full(t, 1, SP_SCALAR) : sp_sum(t, sp_param_on(t, model.out.bias), SP_ALL);
+}
+
+START_TEST(errors_on_the_way_back)
+{
+    begin();
+    sp_parallel *p = sp_parallel_new(model.store, 3, 2);
+    sp_tape *t = sp_parallel_tape(p, 0);
+    for (int shard = 0; shard < 3; shard++) {
+        ck_assert(isnan(sp_parallel_backward(p, no_way_back, &shard, NULL)));
+        ck_assert(!sp_ok(t));
+        sp_tape_clear(t);
+        ck_assert(isfinite(sp_parallel_backward(p, no_way_back, &(int){ -1 }, NULL)));
+        ck_assert(fabs((double)sp_gradients(t)[model.out.bias->offset] - 1) < 1e-6);
+        sp_zero_grad(t);
+    }
     sp_parallel_free(p);
     end();
 }
@@ -191,6 +297,8 @@ START_TEST(errors)
         sp_tape_clear(t);
         ck_assert(isfinite(sp_parallel_backward(p, loss_of_shard, NULL, NULL)));
     }
+    ck_assert(isnan(sp_parallel_evaluate(p, all_fail, NULL, NULL)));
+    ck_assert_str_eq(sp_error(t), "shard 0");
     sp_parallel_free(p);
     end();
 }
@@ -199,7 +307,7 @@ END_TEST
 static sp_tensor *weighs(sp_tape *t, void *self, int shard, double *weight)
 {
     *weight = ((double *)self)[shard];
-    return *weight == 0 ? NULL : sp_sum(t, sp_param_on(t, model.out.bias), SP_ALL);
+    return *weight == 0 || *weight == 7 ? NULL : sp_sum(t, sp_param_on(t, model.out.bias), SP_ALL);
 }
 
 START_TEST(weights)
@@ -217,6 +325,9 @@ START_TEST(weights)
         { { 0, 0 }, "parallel: the weights of 2 shards sum to 0" },
         { { 1, -2 }, "parallel: shard 1 has the weight -2" },
         { { NAN, 1 }, "parallel: shard 0 has the weight nan" },
+        { { 1, INFINITY }, "parallel: shard 1 has the weight inf" },
+        { { 1e308, 1e308 }, "parallel: the weights of 2 shards sum to inf" },
+        { { 1, 7 }, "parallel: the loss of shard 1 is NULL, its weight 7" },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ck_assert(isnan(sp_parallel_backward(p, weighs, (void *)(uintptr_t)wrong[i].weight, NULL)));
@@ -261,6 +372,9 @@ Suite *suite(void)
     tcase_add_test(c, gradients);
     tcase_add_test(c, evaluation);
     tcase_add_test(c, randomness);
+    tcase_add_test(c, large_blocks);
+    tcase_add_test(c, several_threads);
+    tcase_add_test(c, errors_on_the_way_back);
     tcase_add_test(c, errors);
     tcase_add_test(c, weights);
     tcase_add_test(c, forked);

@@ -28,7 +28,7 @@ typedef struct sp_lm {
     sp_embed embed;
     sp_stack stack;
     sp_linear out;
-    sp_profile *profile;        /* counts what evaluate, score and sample do, or NULL; yours to set and to free */
+    sp_profile *profile;        /* counts what evaluate, score and sample do, then one at a time; NULL; yours to set and free */
 } sp_lm;
 
 /* A new model over a vocabulary, which it takes over even if this fails (NULL, status says why). */

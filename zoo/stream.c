@@ -24,6 +24,7 @@ sp_stream sp_stream_of(const int *id, long n, long batch, long most)
 sp_stream sp_stream_part(const sp_stream *s, int part, int parts)
 {
     sp_stream p = *s;
+    parts = parts > 1 ? parts : 1;
     p.first = s->first + s->batch * part / parts;
     p.batch = s->first + s->batch * (part + 1) / parts - p.first;
     return p;

@@ -101,8 +101,9 @@ static bool validate(struct trainer *r)
         all += count;
     }
     r->result->valid_loss = sum / all;
-    if (!isfinite(sum))
-        sp_tape_fail(t, SP_ERR_VALUE, "training: the validation loss became %g in step %lu", sum, (unsigned long)r->steps);
+    if (!isfinite(r->result->valid_loss))
+        sp_tape_fail(t, SP_ERR_VALUE, "training: the validation loss became %g in step %lu", r->result->valid_loss,
+                     (unsigned long)r->steps);
     return sp_ok(t) || failed(r);
 }
 
@@ -161,6 +162,11 @@ static bool run(struct trainer *r)
         tell(r);
     }
     return true;
+}
+
+int sp_trainer_shards(long batch)
+{
+    return batch >= 256 ? SP_MOST_SHARDS : batch >= 128 ? 4 : batch >= 32 ? 2 : 1;
 }
 
 bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training *result, sp_status *status)

@@ -14,7 +14,7 @@ SP_BEGIN
 typedef struct sp_task {
     void *self;
     sp_store *store;
-    int shards;                 /* parts that a batch is cut into, for as many threads at most; below 1 counts as 1 */
+    int shards;                 /* parts that a batch is cut into, for as many threads at most: sp_trainer_shards */
 
     /* Begins a pass over the training (or validation) data; returns the number of batches. */
     long (*begin)(void *self, bool training);
@@ -47,6 +47,12 @@ typedef struct sp_training {
     double tokens_per_s, seconds;       /* training symbols per second in the last epoch; all the time taken */
     bool interrupted, saved;
 } sp_training;
+
+/* Into how many shards to cut a batch of so many rows: 2 from 32 on, 4 from 128 on, 8 from 256 on. More make a step slower on
+   one thread, and each takes memory for all gradients. It does not depend on the number of threads, so neither does the
+   result. */
+enum { SP_MOST_SHARDS = 8 };
+int sp_trainer_shards(long batch);
 
 /* Trains. The model is saved after every epoch whose validation loss is the best so far. When stopped it is validated as
    it is, and saved if it is the best so far. False if something failed, a loss that is not finite included; the model
