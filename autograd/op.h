@@ -16,7 +16,8 @@ typedef struct sp_call {
     sp_view *dx;                /* [inputs] their gradients, to be added to; .data is NULL where none is wanted */
     const sp_param **param;     /* [inputs] the parameter that an input is a view of, or NULL */
     sp_view y, dy;              /* the output and its gradient */
-    sp_view saved;              /* [rows, columns] written by forward, read by backward; rank 0 if nothing is saved */
+    sp_view saved;              /* [rows, columns] written by forward, read by backward; rank 0 if nothing is saved: for
+                                   inputs that may be scalars see sp_as_rows in ops/kernel.h */
     const void *attr;           /* the operation's own constants */
     sp_key key;                 /* for SP_OP_RANDOM */
 } sp_call;
@@ -69,6 +70,7 @@ struct sp_buffer {
     sp_real *data, *grad;       /* [size]; grad is NULL until the backward sweep reaches it */
     long size;
     bool wants_grad;
+    bool grad_gone;             /* scan had its gradient, and did not keep it */
     const sp_param *param;      /* the parameter whose values they are, or NULL */
     long row;                   /* of a traced value: numbers from row to row; SP_ROW_GONE; else 0 */
 };

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "autograd/op.h"
+
 struct shard {
     sp_tape *tape;
     sp_profile *profile;        /* of its own jobs; NULL: nothing is counted */
@@ -211,6 +213,7 @@ static void count(const sp_parallel *p, const struct shard *s, bool on)
 static void forward(sp_parallel *p, int i)
 {
     struct shard *s = &p->shard[i];
+    char text[SP_SHAPE_TEXT];
     s->weight = 0;
     sp_tape_reset(s->tape);
     count(p, s, true);
@@ -219,6 +222,9 @@ static void forward(sp_parallel *p, int i)
         sp_tape_fail(s->tape, SP_ERR_VALUE, "parallel: shard %d has the weight %g", i, s->weight);
     else if (s->weight > 0 && !s->loss)
         sp_tape_fail(s->tape, SP_ERR_VALUE, "parallel: the loss of shard %d is NULL, its weight %g", i, s->weight);
+    else if (s->weight > 0 && sp_sound(s->loss) && sp_shape_size(sp_shape_get(s->loss)) != 1)
+        sp_tape_fail(s->tape, SP_ERR_SHAPE, "parallel: the loss of shard %d has the shape %s, not one element", i,
+                     sp_shape_format(text, sp_shape_get(s->loss)));
     count(p, s, false);
 }
 
@@ -275,7 +281,8 @@ static bool all_ok(sp_parallel *p)
 {
     for (int i = 1; i < p->shards; i++)
         if (!sp_ok(p->shard[i].tape))
-            sp_tape_fail(p->shard->tape, sp_tape_status(p->shard[i].tape)->code, "%s", sp_error(p->shard[i].tape));
+            sp_tape_fail(p->shard->tape, sp_tape_status(p->shard[i].tape)->code, "shard %d: %s", i,
+                         sp_error(p->shard[i].tape));
     for (int i = 1; i < p->shards && !sp_ok(p->shard->tape); i++)
         sp_tape_clear(p->shard[i].tape);
     return sp_ok(p->shard->tape);
@@ -289,6 +296,10 @@ static double mean_loss(sp_parallel *p, sp_shard_loss *loss, void *self)
         p->weight = 0;
     if (!sp_ok(sp_parallel_tape(p, 0)))
         return NAN;
+    if (!loss) {
+        sp_tape_fail(p->shard->tape, SP_ERR_VALUE, "parallel: the loss is NULL");
+        return NAN;
+    }
     users_profile(p);
     p->loss = loss;
     p->self = self;

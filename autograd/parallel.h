@@ -51,7 +51,7 @@ void sp_parallel_set_profile(sp_parallel *p, sp_profile *profile);
    after an error. */
 double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight);
 
-/* The mean loss alone, with recording and training off meanwhile. */
+/* The mean loss alone, with recording and training off meanwhile. NaN, and no error, if the weights sum to 0. */
 double sp_parallel_evaluate(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight);
 
 SP_END

@@ -9,6 +9,7 @@
 
    Every operation that runs is counted under its name, its forward and its backward in rows of their own, on the tape as
    well as inside a scan. Work beside operations (an optimizer's step, a user's own) has rows, too: see sp_profile_begin.
+   "take" are rows of a table that a scan computed with (nn/scan_table.c), "gather" sums the gradients of shards.
    The seconds of a row are its own: what runs inside it and has a row is not in them, so rows may be summed.
 
    Nothing that is computed changes. An operation takes some 0.1 microseconds longer; without a profile, one branch.

@@ -265,6 +265,7 @@ void sp_scope_pushf(sp_tape *t, const char *format, ...)
 
 void sp_scope_push(sp_tape *t, const char *name)
 {
+    name = name ? name : "";
     struct sp_scope *s = t ? sp_tape_take(t, sizeof *s + strlen(name) + 1) : NULL;
     if (!s)
         return;

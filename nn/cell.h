@@ -4,7 +4,9 @@
        static sp_tensor *mgu_step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h) { ...; return *h = ...; }
        sp_cell cell = { .name = "mgu", .self = &mgu, .step = mgu_step, .states = 1, .width = { 64 } };
 
-   and goes wherever the library's own cells go. */
+   and goes wherever the library's own cells go. Under scan the step is called once for all time steps: what it counts,
+   prints or draws by itself happens once (sp_dropout draws anew at each). Where lengths differ, rows of a step are in an
+   order of their own; what has a row for each sequence comes in as a state. */
 #ifndef SP_NN_CELL_H
 #define SP_NN_CELL_H
 
@@ -66,7 +68,7 @@ struct sp_recurrent *sp_recurrent_make(sp_store *s, const char *scope, int layer
 sp_tensor *sp_unroll(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state);
 
 /* The same for sequences of different lengths, and (reverse) from their last step to their first. States are [batch,w] in
-   the caller's order; a sequence's final state is the one at its own end. The result has the layout of xs. */
+   the caller's order; a sequence's final state is the one at its own end (in reverse: its beginning). The result has the layout of xs. */
 sp_seq sp_unroll_seq(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, bool reverse);
 
 SP_END

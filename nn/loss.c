@@ -13,6 +13,10 @@ sp_tensor *sp_cross_entropy_mean(sp_tape *t, sp_tensor *logits, const int *ids, 
 
 sp_tensor *sp_mse(sp_tape *t, sp_tensor *a, sp_tensor *b)
 {
+    char a_text[SP_SHAPE_TEXT], b_text[SP_SHAPE_TEXT];
+    if (sp_sound(a) && sp_sound(b) && !sp_shape_equal(sp_shape_get(a), sp_shape_get(b)))
+        return sp_tape_fail(t, SP_ERR_SHAPE, "mse: %s and %s differ", sp_shape_format(a_text, sp_shape_get(a)),
+                            sp_shape_format(b_text, sp_shape_get(b)));
     sp_tensor *d = sp_sub(t, a, b);
     return sp_mean(t, sp_mul(t, d, d), SP_ALL);
 }

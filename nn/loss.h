@@ -10,7 +10,7 @@ SP_BEGIN
    none counts it is 0. (sp_cross_entropy gives the rows, and takes weights.) */
 sp_tensor *sp_cross_entropy_mean(sp_tape *t, sp_tensor *logits, const int *ids, int ignore);
 
-/* mean (a - b)^2 over all elements */
+/* mean (a - b)^2 over all elements; the shapes are equal */
 sp_tensor *sp_mse(sp_tape *t, sp_tensor *a, sp_tensor *b);
 
 SP_END

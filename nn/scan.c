@@ -71,8 +71,13 @@ static sp_tensor *final_state(sp_tape *t, const struct scan *s, const struct tra
 /* What was kept of the step's values are tensors like others from now on. */
 static void end_trace(const struct scan *s, const struct tracing *k)
 {
-    for (int i = 0; i < s->operations; i++)
+    for (int i = 0; i < s->operations; i++) {
         s->operation[i].y.buffer->row = s->operation[i].y.from ? SP_ROW_GONE : 0;
+        s->operation[i].y.buffer->grad_gone = true;
+    }
+    s->y.buffer->grad_gone = false;
+    for (int i = 0; i < s->states; i++)
+        s->next[i].buffer->grad_gone = false;
     for (int i = 0; i < s->states; i++)
         k->previous[i]->buffer->row = SP_ROW_GONE;
     k->x->buffer->row = SP_ROW_GONE;

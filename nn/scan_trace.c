@@ -140,6 +140,18 @@ bool sp_row_constant(const struct sp_node *n, int input, long batch)
            && (batch > 1 || !(n->op->flags & SP_OP_ELEMENTS));
 }
 
+/* True for what was there before the step, and for what the step makes of that without x and the states. Parameters, whose
+   id is 0, are no such thing. */
+static bool from_outside(const struct tracing *k, const sp_tensor *x)
+{
+    if (x->id < k->x->id)
+        return x->id > 0;
+    for (int i = 0; x->node && !x->buffer->row && i < x->node->call.inputs; i++)
+        if (from_outside(k, x->node->input[i]))
+            return true;
+    return false;
+}
+
 static bool make_operation(sp_tape *t, const struct tracing *k, const struct scan *s, struct sp_node *n, struct operation *o)
 {
     const sp_call *c = &n->call;
@@ -148,6 +160,12 @@ static bool make_operation(sp_tape *t, const struct tracing *k, const struct sca
     for (int i = 0; o->x && i < c->inputs; i++) {
         o->x[i] = operand_of(k, s, n->input[i]);
         o->x[i].prefix = sp_row_constant(n, i, s->layout->batch);
+        if (o->x[i].prefix && !sp_layout_even(s->layout) && from_outside(k, n->input[i])) {
+            char text[SP_SHAPE_TEXT];               /* its rows are in the caller's order, those of the step are not */
+            sp_tape_fail(t, SP_ERR_STATE, "scan: %s: %s from outside the step has a row for each sequence, but their lengths "
+                         "differ; pass it as a state", n->op->name, sp_shape_format(text, c->x[i].shape));
+            return false;
+        }
         o->by_step |= o->x[i].prefix;
     }
     if (c->saved.shape.rank) {

@@ -1,6 +1,7 @@
 /* A step on several threads: the shards decide the result, the threads do not. */
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -289,7 +290,10 @@ START_TEST(errors)
     for (int shard = 0; shard < SHARDS; shard++) {
         model.broken = shard;
         ck_assert(isnan(sp_parallel_backward(p, loss_of_shard, NULL, NULL)));
-        ck_assert_msg(strstr(sp_error(t), "add: "), "%s", sp_error(t));
+        char place[16] = "";
+        if (shard)
+            snprintf(place, sizeof place, "shard %d: ", shard);
+        ck_assert_msg(strstr(sp_error(t), place) && strstr(sp_error(t), "add: "), "%s", sp_error(t));
         ck_assert(!sp_step(NULL, t));
         model.broken = -1;
         ck_assert(isnan(sp_parallel_backward(p, loss_of_shard, NULL, NULL)));
@@ -299,6 +303,9 @@ START_TEST(errors)
     }
     ck_assert(isnan(sp_parallel_evaluate(p, all_fail, NULL, NULL)));
     ck_assert_str_eq(sp_error(t), "shard 0");
+    sp_tape_clear(t);
+    ck_assert(isnan(sp_parallel_backward(p, NULL, NULL, NULL)));
+    ck_assert_str_eq(sp_error(t), "parallel: the loss is NULL");
     sp_parallel_free(p);
     end();
 }
@@ -343,6 +350,24 @@ START_TEST(weights)
 }
 END_TEST
 
+/* A profile may be freed first; so may the tapes. */
+START_TEST(freed_profile)
+{
+    begin();
+    sp_parallel *p = sp_parallel_new(model.store, 2, 2);
+    sp_profile *profile = sp_profile_new();
+    sp_parallel_set_profile(p, profile);
+    sp_parallel_backward(p, loss_of_shard, NULL, NULL);
+    sp_profile_free(profile);
+    ck_assert(isfinite(sp_parallel_backward(p, loss_of_shard, NULL, NULL)));
+    profile = sp_profile_new();
+    sp_parallel_set_profile(p, profile);
+    sp_parallel_free(p);
+    sp_profile_free(profile);
+    end();
+}
+END_TEST
+
 /* A child has no helpers; it computes the same by itself, and frees what it has. */
 START_TEST(forked)
 {
@@ -377,6 +402,7 @@ Suite *suite(void)
     tcase_add_test(c, errors_on_the_way_back);
     tcase_add_test(c, errors);
     tcase_add_test(c, weights);
+    tcase_add_test(c, freed_profile);
     tcase_add_test(c, forked);
     suite_add_tcase(all, c);
     return all;
