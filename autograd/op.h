@@ -25,7 +25,8 @@ typedef struct sp_call {
 enum {
     SP_OP_VIEW     = 1,         /* y is x[0]'s memory seen otherwise: infer sets all of y; no forward, no backward */
     SP_OP_RANDOM   = 2,         /* draws random numbers: the tape fills in the key */
-    SP_OP_ROWS     = 4,         /* row i (of the leading axis) of y and saved is made of row i of the inputs alone */
+    SP_OP_ROWS     = 4,         /* row i (of the leading axis) of y and saved is made of row i of the inputs alone; an input
+                                   with fewer axes than y serves all rows */
     SP_OP_ELEMENTS = 8,         /* and broadcasts: inputs of lower rank, or with a leading 1, are shared by all rows */
     SP_OP_AXIS     = 16,        /* only if the axis that attr begins with, an int, is not the leading one */
     SP_OP_SUM      = 32,        /* inputs 0 and 1 enter as their sum alone: where their shapes are equal, so are their gradients */
@@ -70,7 +71,6 @@ struct sp_buffer {
     sp_real *data, *grad;       /* [size]; grad is NULL until the backward sweep reaches it */
     long size;
     bool wants_grad;
-    bool grad_gone;             /* scan had its gradient, and did not keep it */
     const sp_param *param;      /* the parameter whose values they are, or NULL */
     long row;                   /* of a traced value: numbers from row to row; SP_ROW_GONE; else 0 */
 };
@@ -124,6 +124,7 @@ struct sp_trace {
 
 /* Begins (NULL: ends) a trace. Reading a traced value is an error of the tape. */
 void sp_tape_trace(sp_tape *t, struct sp_trace *trace);
+bool sp_tape_tracing(const sp_tape *t);
 
 /* Puts a node of the caller's on the tape, with one output or more that point to it. */
 void sp_tape_append(sp_tape *t, struct sp_node *n);
@@ -153,6 +154,9 @@ const struct sp_node *sp_tape_last(const sp_tape *t);
 
 /* True if x may be used: not NULL, not poison. */
 bool sp_sound(const sp_tensor *x);
+
+/* True if x may be an input on this tape; else the tape has the error, with who and which in front ("add", "input", 1). */
+bool sp_usable(sp_tape *t, const sp_tensor *x, const char *who, const char *which, int number);
 
 SP_END
 #endif

@@ -17,6 +17,12 @@
 #include <xmmintrin.h>
 #endif
 
+#ifdef __GNUC__
+#define NOINLINE __attribute__((noinline))              /* only who needs so much stack takes it */
+#else
+#define NOINLINE
+#endif
+
 /* ---- packing --------------------------------------------------------------------------------------------------- */
 
 #if defined(__SSE__) && !defined(SP_FLOAT64)
@@ -256,9 +262,10 @@ static bool multiply_panels(const struct product *g)
     const long m = g->c->shape.dim[0], n = g->c->shape.dim[1], k = g->a->shape.dim[1], stretch = stretch_of(u, k);
     const long block = panels_of(160, u->rows) * u->rows, width = panels_width(u, n);
     const long left_size = panels_of(block, u->rows) * u->row_panel * stretch, right_size = g->panels ? 0 : width * stretch;
-    sp_real *packed = scratch((size_t)(left_size + right_size) * sizeof *packed), *left = packed + right_size;
+    sp_real *packed = scratch((size_t)(left_size + right_size) * sizeof *packed);
     if (!packed)
         return false;
+    sp_real *left = packed + right_size;
     struct tile t = { 0 };
     for (t.from = 0; t.from < k; t.from += stretch) {
         t.depth = least(k - t.from, stretch);
@@ -275,13 +282,13 @@ static bool multiply_panels(const struct product *g)
 
 /* The same sums in the same order without any memory, tile by tile on the stack: slow, but a failed allocation then changes
    no bit. False if a panel is too large for that. */
-static bool multiply_tiles(const struct product *g)
+NOINLINE static bool multiply_tiles(const struct product *g)
 {
-    enum { ROOM = 1 << 14 };
+    enum { LEFT = 1 << 13, RIGHT = 3 << 13 };
     const struct sp_kernel *u = g->kernel;
     const long m = g->c->shape.dim[0], n = g->c->shape.dim[1], k = g->a->shape.dim[1], stretch = stretch_of(u, k);
-    _Alignas(SP_ALIGN) sp_real left[ROOM], right[ROOM];
-    if (stretch * u->column_panel > ROOM || stretch * u->row_panel > ROOM)
+    _Alignas(SP_ALIGN) sp_real left[LEFT], right[RIGHT];
+    if (stretch * u->column_panel > RIGHT || stretch * u->row_panel > LEFT)
         return false;
     struct tile t = { 0 };
     for (t.from = 0; t.from < k; t.from += stretch) {

@@ -31,6 +31,15 @@ void sp_run_backward(const struct sp_node *n)
 
 /* ---- recording ------------------------------------------------------------------------------------------------- */
 
+bool sp_usable(sp_tape *t, const sp_tensor *x, const char *who, const char *which, int number)
+{
+    const char *what = !x ? "is NULL" : x->tape != t ? "belongs to another tape" : !sp_sound(x) ? "is of a call that failed"
+                     : x->buffer->row == SP_ROW_GONE ? "is a value of scan's step that was not kept; return it as y" : NULL;
+    if (what)
+        sp_tape_fail(t, SP_ERR_VALUE, "%s: %s %d %s", who, which, number, what);
+    return !what;
+}
+
 /* The inputs as views, and whether any wants a gradient. False if one cannot be used. */
 static bool gather_inputs(sp_tape *t, const sp_op *op, struct sp_node *n, sp_tensor *const *input, bool *wants_grad)
 {
@@ -45,15 +54,8 @@ static bool gather_inputs(sp_tape *t, const sp_op *op, struct sp_node *n, sp_ten
     *wants_grad = false;
     for (size_t i = 0; i < k; i++) {
         sp_tensor *x = input[i];
-        if (!sp_sound(x) || x->tape != t) {
-            sp_tape_fail(t, SP_ERR_VALUE, "%s: input %zu %s", op->name, i + 1,
-                         !x ? "is NULL" : x->tape != t ? "belongs to another tape" : "is of a call that failed");
+        if (!sp_usable(t, x, op->name, "input", (int)i + 1))
             return false;
-        }
-        if (x->buffer->row == SP_ROW_GONE) {
-            sp_tape_fail(t, SP_ERR_STATE, "%s: input %zu is a value of scan's step that was not kept; return it as y", op->name, i + 1);
-            return false;
-        }
         n->input[i] = x;
         c->x[i] = x->view;
         c->dx[i] = x->view;

@@ -174,6 +174,11 @@ void sp_tape_trace(sp_tape *t, struct sp_trace *trace)
     t->trace = trace;
 }
 
+bool sp_tape_tracing(const sp_tape *t)
+{
+    return t && t->trace;
+}
+
 const struct sp_node *sp_tape_last(const sp_tape *t)
 {
     return t ? t->last : NULL;
@@ -298,6 +303,10 @@ void sp_scope_time(sp_tape *t, long time)
 {
     if (!t)
         return;
+    if (t->trace) {
+        sp_tape_fail(t, SP_ERR_STATE, "scan: the step has a loop over time of its own; use sp_unroll");
+        return;
+    }
     if (!t->timed)                      /* a loop over time inside another's step: that step is part of the place */
         t->place = sp_hash(t->place, t->time);
     t->timed = true;

@@ -137,11 +137,8 @@ bool sp_read_grad(const sp_tensor *x, sp_real *out)
 {
     if (!sp_sound(x) || !out)
         return false;
-    if (x->buffer->row == SP_ROW_GONE || (x->buffer->grad_gone && !x->buffer->grad)) {
-        sp_tape_fail(x->tape, SP_ERR_STATE, "scan: the gradient of a value inside the step is read, which was not kept; "
-                     "return the value as y");
-        return false;
-    }
+    if (x->buffer->row == SP_ROW_GONE)
+        return has_value(x);
     sp_view g = sp_grad_view(x);
     if (g.data)
         read_view(g, out);

@@ -68,19 +68,17 @@ static sp_tensor *final_state(sp_tape *t, const struct scan *s, const struct tra
     return plain ? x : sp_state_of_rows(t, l, x, s->reverse);
 }
 
-/* What was kept of the step's values are tensors like others from now on. */
+/* Of the values of the step only y and the new states are there for others. */
 static void end_trace(const struct scan *s, const struct tracing *k)
 {
-    for (int i = 0; i < s->operations; i++) {
-        s->operation[i].y.buffer->row = s->operation[i].y.from ? SP_ROW_GONE : 0;
-        s->operation[i].y.buffer->grad_gone = true;
-    }
-    s->y.buffer->grad_gone = false;
-    for (int i = 0; i < s->states; i++)
-        s->next[i].buffer->grad_gone = false;
+    for (int i = 0; i < s->operations; i++)
+        s->operation[i].y.buffer->row = SP_ROW_GONE;
     for (int i = 0; i < s->states; i++)
         k->previous[i]->buffer->row = SP_ROW_GONE;
     k->x->buffer->row = SP_ROW_GONE;
+    s->y.buffer->row = 0;
+    for (int i = 0; i < s->states; i++)
+        s->next[i].buffer->row = 0;
 }
 
 /* Traces, runs and records; y and the final states in *y and state. */
@@ -121,6 +119,8 @@ sp_seq sp_scan_seq(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state
     sp_tensor *own[SP_MAX_STATES] = { NULL }, *y = NULL;
     if (!state)
         state = own;
+    if (sp_tape_tracing(t))
+        sp_tape_fail(t, SP_ERR_STATE, "scan: inside the step of a scan; use sp_unroll for one of them");
     if (!t || !sp_cell_begin(t, "scan", cell, xs, state))
         return sp_seq_like(xs, sp_tape_fail(t, SP_ERR_STATE, "scan: failed"));
     if (xs.layout->steps == 1 && !sp_tape_recording(t))

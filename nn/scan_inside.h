@@ -62,8 +62,8 @@ bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k);
    the error. */
 bool sp_scan_hoist(sp_tape *t, struct tracing *k, struct scan *s);
 
-/* Is an input a constant [B,...] whose rows go with those of the batch? */
-bool sp_row_constant(const struct sp_node *n, int input, long batch);
+/* Is an input a constant whose rows, [B,...] or cut into several, go with those of the batch? */
+bool sp_row_constant(const struct sp_node *n, int input);
 
 /* Makes the program of what was noted down; the layout and the number of states of s are set. False without memory. */
 bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s);

@@ -12,18 +12,18 @@ static sp_view of_rows(const struct operand *o, sp_real *data, long n)
     sp_view v = o->view;
     v.data = data;
     if (o->row || o->prefix)
-        v.shape.dim[0] = o->row ? n * o->times : n;
+        v.shape.dim[0] = n * o->times;
     return v;
 }
 
-static long behind(long first, const long *from)
+static long since(long first, const long *from)
 {
     return first - (from ? *from : 0);
 }
 
 sp_view sp_scan_rows(const struct operand *o, long first, long n)
 {
-    return of_rows(o, o->view.data + behind(first, o->from) * o->row, n);
+    return of_rows(o, o->view.data + since(first, o->from) * o->row, n);
 }
 
 /* The gradient of rows; no data if there is none. */
@@ -210,7 +210,7 @@ static void back_stretch(struct scan *s, struct stretch x)
     struct operation *first = s->operation, *end = first + s->operations;
     s->stretch = first_of(s, x.from);
     clear_gradients(s, BY_STRETCH, first_of(s, x.from), first_of(s, x.to) - first_of(s, x.from));
-    for (struct operation *o = end; o-- > first; )
+    for (struct operation *o = end; o-- > first && s->y.buffer->grad; )         /* nothing else is behind the loop but y */
         if (o->phase == BEHIND)
             backward_over(s, o, x, TO_ROWS | TO_CONSTANTS);
     for (long k = x.to - x.from - 1; k >= 0; k--) {

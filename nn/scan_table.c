@@ -50,11 +50,12 @@ struct source {
     const int *ids;             /* [n] */
 };
 
-/* Through views that show all of it in the same order. */
-static const sp_tensor *behind_views(const sp_tensor *x)
+/* Through views that show all of it, row by row. */
+static const sp_tensor *through_views(const sp_tensor *x)
 {
     while (x->node && (x->node->op->flags & SP_OP_VIEW) && sp_view_contiguous(&x->view)
            && x->view.data == x->node->input[0]->view.data
+           && sp_dim(x, -1) == sp_dim(x->node->input[0], -1)
            && sp_shape_size(x->view.shape) == sp_shape_size(x->node->input[0]->view.shape))
         x = x->node->input[0];
     return x;
@@ -64,9 +65,9 @@ static const sp_tensor *behind_views(const sp_tensor *x)
 static bool find_source(sp_tape *t, const sp_tensor *x, long n, struct source *s)
 {
     const int *ids;
-    if (!sp_embedding_source(behind_views(x), &s->table, &s->ids))
+    if (!sp_embedding_source(through_views(x), &s->table, &s->ids))
         return false;
-    while (sp_embedding_source(behind_views(s->table), &s->table, &ids)) {
+    while (sp_embedding_source(through_views(s->table), &s->table, &ids)) {
         int *both = sp_tape_take(t, (size_t)n * sizeof *both);
         if (!both)
             return false;
@@ -75,6 +76,31 @@ static bool find_source(sp_tape *t, const sp_tensor *x, long n, struct source *s
         s->ids = both;
     }
     return true;
+}
+
+/* Leaves of the table what occurs among n ids: the rest may be of any kind, and f not made for it. False if that is not much
+   less than n, or without memory: the tape then has the error. */
+static bool keep_rows(sp_tape *t, struct source *s, long n)
+{
+    const sp_shape table = s->table->view.shape;
+    const size_t rows = table.rank == 2 ? (size_t)table.dim[0] : 0;
+    int *place = sp_tape_take(t, rows * sizeof *place), *kept = sp_tape_take(t, (size_t)n * sizeof *kept);
+    int *ids = sp_tape_take(t, (size_t)n * sizeof *ids), count = 0;
+    if (!place || !kept || !ids || !rows)
+        return false;
+    memset(place, -1, rows * sizeof *place);
+    for (long i = 0; i < n && 2L * count <= n; i++) {
+        if (place[s->ids[i]] < 0) {
+            kept[count] = s->ids[i];
+            place[s->ids[i]] = count++;
+        }
+        ids[i] = place[s->ids[i]];
+    }
+    if (2L * count > n)
+        return false;
+    s->ids = ids;
+    s->table = sp_embedding(t, s->table, kept, count);
+    return sp_ok(t);
 }
 
 /* ---- what is computed for the table ---------------------------------------------------------------------------- */
@@ -96,7 +122,7 @@ static sp_tensor *over_table(const struct tracing *k, const struct hoisting *h, 
 {
     sp_tensor *x = n->input[input];
     if (!x->buffer->row)
-        return sp_row_constant(n, input, k->trace.rows) ? NULL : x;
+        return sp_row_constant(n, input) ? NULL : x;
     if (x == k->x)
         return h->source.table;
     for (int i = 0; i < h->n; i++)
@@ -118,9 +144,13 @@ static bool hoist(sp_tape *t, const struct tracing *k, struct hoisting *h, struc
         able = able && k->next[i]->buffer != n->output->buffer;
     for (int i = 0; able && i < inputs; i++)
         able = (input[i] = over_table(k, h, n, i)) != NULL;
-    if (able)
-        h->list[h->n++] = (struct hoisted){ n, sp_record_again(t, n, input) };
-    return able;
+    if (!able)
+        return false;
+    const bool recording = sp_tape_recording(t);
+    sp_tape_set_recording(t, recording && n->output->buffer->wants_grad);       /* as it was where the step asked for it */
+    h->list[h->n++] = (struct hoisted){ n, sp_record_again(t, n, input) };
+    sp_tape_set_recording(t, recording);
+    return true;
 }
 
 /* Hoists what can be, first to last: the nodes stand behind each other from the last. */
@@ -162,7 +192,6 @@ static bool take_instead(sp_tape *t, const struct hoisting *h, const struct hois
     n->call.x[0] = x->table->view;
     n->call.param[0] = NULL;
     n->call.saved = (sp_view){ 0 };
-    n->output->buffer->wants_grad = x->table->buffer->wants_grad;
     return n->call.attr;
 }
 
@@ -184,11 +213,8 @@ static void remove_unread(struct tracing *k, const struct hoisting *h)
 bool sp_scan_hoist(sp_tape *t, struct tracing *k, struct scan *s)
 {
     struct hoisting h = { .scan = s };
-    if (!find_source(t, k->xs, k->trace.all, &h.source))
+    if (!find_source(t, k->xs, k->trace.all, &h.source) || !keep_rows(t, &h.source, k->trace.all))
         return sp_ok(t);
-    const sp_shape table = h.source.table->view.shape;
-    if (table.rank != 2 || 2 * table.dim[0] > k->trace.all)         /* not worth it */
-        return true;
     h.list = sp_tape_take(t, (size_t)k->trace.nodes * sizeof *h.list);
     if (!h.list)
         return false;

@@ -67,8 +67,12 @@ static void separate(sp_tape *t, const sp_cell *cell, struct tracing *k)
                      && (v->shape.dim[1] == row || !cut(k, k->previous[i]));
         for (int j = 0; alone && j < i; j++)
             alone = !overlap(k->next[i], k->next[j]);
-        if (!alone)
-            k->next[i] = sp_copy(t, k->next[i]);
+        alone = alone && (k->next[i]->buffer->wants_grad || !sp_tape_recording(t));
+        if (alone)
+            continue;
+        k->next[i] = sp_copy(t, k->next[i]);
+        if (sp_ok(t) && sp_tape_recording(t))       /* where the state before is found, whose gradient may be wanted */
+            k->next[i]->buffer->wants_grad = true;
     }
     if (sp_ok(t) && !(computed(k->y) && k->y->view.stride[0] == k->y->buffer->row))
         k->y = sp_copy(t, k->y);
@@ -133,11 +137,11 @@ static struct operand operand_of(const struct tracing *k, const struct scan *s, 
     return o;
 }
 
-bool sp_row_constant(const struct sp_node *n, int input, long batch)
+bool sp_row_constant(const struct sp_node *n, int input)
 {
     const sp_shape x = n->call.x[input].shape, y = n->call.y.shape;
-    return !n->input[input]->buffer->row && !sp_op_has(n->op, SP_OP_SHARED, input) && x.rank == y.rank && x.dim[0] == batch
-           && (batch > 1 || !(n->op->flags & SP_OP_ELEMENTS));
+    return !n->input[input]->buffer->row && !(sp_op_has(n->op, SP_OP_SHARED, input) && x.rank <= 2) && x.rank
+           && x.rank == y.rank && x.dim[0] == y.dim[0] && (x.dim[0] > 1 || !(n->op->flags & SP_OP_ELEMENTS));
 }
 
 /* True for what was there before the step, and for what the step makes of that without x and the states. Parameters, whose
@@ -159,7 +163,9 @@ static bool make_operation(sp_tape *t, const struct tracing *k, const struct sca
     o->x = sp_tape_take(t, (size_t)c->inputs * sizeof *o->x);
     for (int i = 0; o->x && i < c->inputs; i++) {
         o->x[i] = operand_of(k, s, n->input[i]);
-        o->x[i].prefix = sp_row_constant(n, i, s->layout->batch);
+        o->x[i].prefix = sp_row_constant(n, i);
+        if (o->x[i].prefix)
+            o->x[i].times = c->x[i].shape.dim[0] / s->layout->batch;
         if (o->x[i].prefix && !sp_layout_even(s->layout) && from_outside(k, n->input[i])) {
             char text[SP_SHAPE_TEXT];               /* its rows are in the caller's order, those of the step are not */
             sp_tape_fail(t, SP_ERR_STATE, "scan: %s: %s from outside the step has a row for each sequence, but their lengths "

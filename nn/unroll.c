@@ -21,7 +21,11 @@ bool sp_cell_begin(sp_tape *t, const char *who, const sp_cell *cell, sp_seq xs, 
     else if (sp_shape_get(xs.rows).rank != 2 || sp_dim(xs.rows, 0) != xs.layout->rows)
         sp_tape_fail(t, SP_ERR_SHAPE, "%s: the rows are %s, but the layout has %ld", who,
                      sp_shape_format(have, sp_shape_get(xs.rows)), xs.layout->rows);
+    if (sp_ok(t))
+        sp_usable(t, xs.rows, who, "input", 1);
     for (int i = 0; sp_ok(t) && i < cell->states; i++) {
+        if (state[i] && !sp_usable(t, state[i], who, "state", i))
+            break;
         sp_shape one = SP_SHAPE(xs.layout->batch, cell->width[i]);
         if (!state[i])
             state[i] = sp_full(t, 0, one);

@@ -24,8 +24,8 @@ static bool infer(sp_call *c, sp_status *s)
 SP_CLONES static void forward_row(long n, const sp_real *restrict a, const sp_real *restrict b, const sp_real *restrict h,
                                   sp_real *restrict r, sp_real *restrict y)
 {
-    const sp_real *restrict an = a + 2 * n, *restrict bn = b + 2 * n, *restrict z = r + n;
-    sp_real *restrict new = r + 2 * n;
+    const sp_real *restrict an = a + 2 * n, *restrict bn = b + 2 * n, *z = r + n;
+    sp_real *new = r + 2 * n;
     for (long j = 0; j < 2 * n; j++)
         r[j] = a[j] + b[j];
     sp_vsigmoid(2 * n, r, r);
