@@ -34,10 +34,13 @@ static sp_real *at(const sp_view *v, long i, long j)
 
 /* The product is right, and nothing is written between the elements. Rounding: k additions of numbers below 1, each
    at most half an ulp of a partial sum below k. */
-static void check_product(long m, long n, long k, const enum layout layout[3], double alpha, double beta)
+enum way { PLAIN, PACKED, BIASED, EACH_WAY };
+
+static void check_one(enum way way, long m, long n, long k, const enum layout layout[3], double alpha, double beta)
 {
     struct matrix a = matrix(m, k, layout[0], 1), b = matrix(k, n, layout[1], 2), c = matrix(m, n, layout[2], 3);
-    sp_real *want = malloc((size_t)c.room * sizeof *want);
+    sp_real *want = malloc((size_t)c.room * sizeof *want), *bias = malloc((size_t)(n + 1) * sizeof *bias);
+    sp_random_uniform((sp_key){ .place = 4 }, n, bias, -1, 1);
     memcpy(want, c.view.data, (size_t)c.room * sizeof *want);
     sp_view w = c.view;
     w.data = want;
@@ -46,20 +49,36 @@ static void check_product(long m, long n, long k, const enum layout layout[3], d
             double sum = 0;
             for (long l = 0; l < k; l++)
                 sum += (double)*at(&a.view, i, l) * (double)*at(&b.view, l, j);
-            *at(&w, i, j) = (sp_real)(alpha * sum + (beta != 0 ? beta * (double)*at(&w, i, j) : 0));
+            if (way == BIASED)
+                *at(&w, i, j) = (sp_real)(sum + (double)bias[j]);
+            else
+                *at(&w, i, j) = (sp_real)(alpha * sum + (beta != 0 ? beta * (double)*at(&w, i, j) : 0));
             if (beta == 0)
                 *at(&c.view, i, j) = (sp_real)NAN;
         }
-    sp_gemm((sp_real)alpha, &a.view, &b.view, (sp_real)beta, &c.view);
+    if (way == PLAIN)
+        sp_gemm((sp_real)alpha, &a.view, &b.view, (sp_real)beta, &c.view);
+    else if (way == PACKED)
+        sp_gemm_packed((sp_real)alpha, &a.view, &b.view, NULL, (sp_real)beta, &c.view);
+    else
+        sp_gemm_bias(&a.view, &b.view, NULL, bias, &c.view);
     const double tolerance = WIDE(1.2e-16, 6e-8) * (1 + (double)k) * 2;
     for (long i = 0; i < c.room; i++)
         ck_each(fabs((double)c.view.data[i] - (double)want[i]) <= tolerance,
-                "[%ld,%ld] x [%ld,%ld], layouts %d %d %d, alpha %g beta %g: %.9g, not %.9g", m, k, k, n, layout[0],
-                layout[1], layout[2], alpha, beta, (double)c.view.data[i], (double)want[i]);
+                "way %d, [%ld,%ld] x [%ld,%ld], layouts %d %d %d, alpha %g beta %g: %.9g, not %.9g", way, m, k, k, n,
+                layout[0], layout[1], layout[2], alpha, beta, (double)c.view.data[i], (double)want[i]);
     free(a.view.data);
     free(b.view.data);
     free(c.view.data);
     free(want);
+    free(bias);
+}
+
+/* Plainly, packed on the way, and with a bias instead of alpha and beta. */
+static void check_product(long m, long n, long k, const enum layout layout[3], double alpha, double beta)
+{
+    for (enum way way = PLAIN; way < EACH_WAY; way++)
+        check_one(way, m, n, k, layout, alpha, beta);
 }
 
 static const long sizes[] = { 0, 1, 2, 3, 5, 15, 16, 17, 31, 33, 64, 65, 100, 257 };

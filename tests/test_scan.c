@@ -135,6 +135,32 @@ static sp_tensor *embedding(sp_tape *t, const void *self, sp_tensor *x, sp_tenso
     return sp_add(t, sp_mul(t, gate, *h), sp_slice(t, wide, 1, 3 * H, 4 * H));
 }
 
+/* Constants with a row for each sequence: keys of three axes to attend to, and one whose rows are cut as those of x are. */
+static sp_tensor *attending(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    const long batch = sp_dim(x, 0);
+    sp_real number[MOST * 3 * H];
+    for (int i = 0; i < MOST * 3 * H; i++)
+        number[i] = (sp_real)(i % 11) / 11;
+    sp_tensor *keys = sp_mul(t, sp_feed(t, number, SP_SHAPE(batch, H, 3)), sp_full(t, (sp_real)0.5, SP_SCALAR));
+    sp_tensor *query = sp_reshape(t, sp_linear_on(t, &m->d, *h), SP_SHAPE(batch, 1, H));
+    sp_tensor *weights = sp_softmax(t, sp_matmul(t, query, keys));
+    sp_tensor *seen = sp_reshape(t, sp_matmul(t, weights, sp_transpose(t, keys, 1, 2)), SP_SHAPE(batch, H));
+    sp_tensor *parts = sp_mul(t, sp_reshape(t, sp_linear_on(t, &m->c, x), SP_SHAPE(2 * batch, H / 2)),
+                              sp_feed(t, number, SP_SHAPE(2 * batch, H / 2)));
+    return *h = sp_tanh(t, sp_add(t, seen, sp_reshape(t, parts, SP_SHAPE(batch, H))));
+}
+
+/* The new state is the input, which may have no gradient; the old one is used once. */
+static sp_tensor *shifting(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct mine *m = self;
+    sp_tensor *old = *h;
+    *h = x;
+    return sp_tanh(t, sp_linear_on(t, &m->c, old));
+}
+
 static sp_cell listed(int i)
 {
     static const struct sp_cell own[] = {
@@ -148,6 +174,8 @@ static sp_cell listed(int i)
         { .name = "outer", .step = outer, .states = 1, .width = { H } },
         { .name = "adding", .step = adding, .states = 1, .width = { IN } },
         { .name = "embedding", .step = embedding, .states = 1, .width = { H } },
+        { .name = "attending", .step = attending, .states = 1, .width = { H } },
+        { .name = "shifting", .step = shifting, .out = H, .states = 1, .width = { IN } },
         { .name = "cutting", .step = cutting, .states = 2, .width = { H, H } },
     };
     if (sp_cell_kind(i))
@@ -205,6 +233,8 @@ struct batch {
     bool reverse;
     unsigned zeros;             /* bit i: state i is not given */
     long symbols;               /* the inputs are rows of a table of so many; 0: all are different */
+    bool fixed;                 /* the inputs have no gradient */
+    bool states_only;           /* the loss is one of final states */
 };
 
 static long rows_of(struct batch b)
@@ -222,6 +252,12 @@ static sp_tensor *inputs(sp_tape *t, struct batch b, const sp_param *xs)
     sp_tensor *x = sp_slice(t, sp_param_on(t, xs), 0, 0, (b.symbols ? b.symbols : rows) * IN);
     int *id = malloc((size_t)(rows + 1) * sizeof *id);
     x = sp_reshape(t, x, SP_SHAPE(-1, IN));
+    if (b.fixed) {
+        sp_real *copy = malloc((size_t)((b.symbols ? b.symbols : rows) * IN + 1) * sizeof *copy);
+        sp_read(x, copy);
+        x = sp_feed(t, copy, sp_shape_get(x));
+        free(copy);
+    }
     for (long i = 0; i < rows && b.symbols; i++)
         id[i] = (int)((i * i + i / 3) % b.symbols);
     if (b.symbols)
@@ -257,6 +293,8 @@ static struct result run(runner *way, const sp_cell *cell, struct batch b, const
     sp_tensor *ys = sp_seq_unpack(t, way(t, cell, seq, state, b.reverse));
     sp_tensor *loss = loss_of(t, ys, cell->states, state);
     loss = sp_add(t, loss, sp_sum(t, sp_mul(t, x, x), SP_ALL));         /* x is used elsewhere, too */
+    if (b.states_only)
+        loss = sp_sum(t, sp_mul(t, state[0], state[0]), SP_ALL);
     ck_assert_msg(sp_ok(t), "%s: %s", cell->name, sp_error(t));
     if (loss->buffer->wants_grad)       /* else no state is given, and the cell looks at neither x nor a parameter */
         ck_assert_msg(sp_backward(t, loss), "%s: %s", cell->name, sp_error(t));
@@ -322,6 +360,8 @@ START_TEST(twins)
             compare(listed, _i, (struct batch){ .T = T[i], .B = B[k] });
     compare(listed, _i, (struct batch){ .T = 190, .B = 5 });      /* in three stretches */
     compare(listed, _i, (struct batch){ .T = 41, .B = 30 });
+    compare(listed, _i, (struct batch){ .T = 9, .B = 4, .fixed = true });
+    compare(listed, _i, (struct batch){ .T = 190, .B = 5, .states_only = true });
 }
 END_TEST
 
@@ -355,7 +395,38 @@ START_TEST(symbols)
         compare(listed, _i, (struct batch){ .T = 1, .B = 4, .symbols = n });
         compare(listed, _i, (struct batch){ .T = 90, .B = 6, .symbols = n });
         compare(listed, _i, (struct batch){ .B = 5, .length = length, .symbols = n });
+        compare(listed, _i, (struct batch){ .T = 30, .B = 6, .symbols = n, .fixed = true });
     }
+}
+END_TEST
+
+static sp_tensor *squaring(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self;
+    return *h = sp_tanh(t, sp_add(t, *h, sp_mul(t, x, x)));
+}
+
+/* Two symbols side by side make an input: its rows are no rows of the table. A row that does not occur may hold anything. */
+START_TEST(odd_tables)
+{
+    const int id[] = { 0, 2, 1, 1, 2, 2, 0, 1, 1, 0, 0, 2, 1, 0, 2, 2, 1, 0, 0, 1, 2, 0, 1, 2 };
+    const sp_cell cell = { .name = "squaring", .step = squaring, .states = 1, .width = { _i ? 2 : 4 } };
+    const sp_real start[] = { 1, 2, 3, 4, 5, 6, (sp_real)NAN, (sp_real)INFINITY };
+    sp_real y[2][24 * 2], table[2][4 * 2];
+    for (int way = 0; way < 2; way++) {
+        sp_tape *t = sp_tape_new(NULL);
+        sp_tensor *e = sp_variable(t, start, SP_SHAPE(4, 2)), *x = sp_embedding(t, e, id, 24);
+        sp_tensor *xs = sp_reshape(t, x, _i ? SP_SHAPE(6, 4, 2) : SP_SHAPE(6, 2, 4));
+        sp_tensor *ys = way ? sp_scan(t, &cell, xs, NULL) : sp_unroll(t, &cell, xs, NULL);
+        sp_backward(t, sp_sum(t, ys, SP_ALL));
+        ck_tape_ok(t);
+        ck_assert(sp_read(ys, y[way]) && sp_read_grad(e, table[way]));
+        sp_tape_free(t);
+    }
+    for (int i = 0; i < 24 * 2; i++)
+        ck_assert(fabs((double)(y[0][i] - y[1][i])) < 1e-6);
+    for (int i = 0; i < 4 * 2; i++)
+        ck_assert(fabs((double)(table[0][i] - table[1][i])) < 1e-5);
 }
 END_TEST
 
@@ -398,6 +469,7 @@ START_TEST(random_cells)
             b.reverse = (seed / 2 + i) % 2;
             b.zeros = (unsigned)(seed / 4 + i) % 8;
             b.symbols = i % 2 ? 0 : 1 + seed % 9;
+            b.fixed = seed % 5 == i;
             compare_batch(drawn, seed, b);
         }
     }
@@ -539,6 +611,22 @@ static sp_tensor *doubles(sp_tape *t, const void *self, sp_tensor *x, sp_tensor 
     return *h = sp_slice(t, sp_reshape(t, two, SP_SHAPE(1, 6)), 1, 0, 3);
 }
 
+static sp_tensor *inner_time(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    (void)self;
+    sp_scope_push(t, "inner");
+    sp_scope_time(t, 1);
+    sp_scope_pop(t);
+    return *h = sp_add(t, x, *h);
+}
+
+static sp_tensor *inner_scan(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const sp_cell cell = { .name = "inner", .step = squaring, .states = 1, .width = { 1 } };
+    (void)self, (void)x;
+    return *h = sp_add(t, sp_reshape(t, sp_scan(t, &cell, sp_full(t, 1, SP_SHAPE(1, 3, 1)), NULL), SP_SHAPE(3, 1)), *h);
+}
+
 static sp_tensor *forgets(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
 {
     (void)self, (void)x;
@@ -611,6 +699,8 @@ static const struct {
     { "transposes", transposes, 3, "transposes: scan: 'transpose' does not act on each row alone; use sp_unroll" },
     { "spreads", spreads, 3, "spreads: scan: 'matmul' does not act on each row alone; use sp_unroll" },
     { "doubles", doubles, 1, "doubles: scan: 'add' does not act on each row alone; use sp_unroll" },
+    { "inner time", inner_time, 3, "inner time.inner: scan: the step has a loop over time of its own; use sp_unroll" },
+    { "inner scan", inner_scan, 3, "inner scan: scan: inside the step of a scan; use sp_unroll for one of them" },
     { "forgets", forgets, 3, "forgets: scan: y does not depend on the sequence; use sp_unroll" },
 };
 
@@ -634,6 +724,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, ragged, 0, cells());
     tcase_add_loop_test(c, symbols, 0, cells());
     tcase_add_loop_test(c, few_products, 0, 2);
+    tcase_add_loop_test(c, odd_tables, 0, 2);
     tcase_add_loop_test(c, random_cells, 0, CELLS / TOGETHER);
     tcase_add_test(c, all_are_drawn);
     tcase_add_test(c, alone);
