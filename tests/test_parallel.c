@@ -290,7 +290,7 @@ START_TEST(errors)
     for (int shard = 0; shard < SHARDS; shard++) {
         model.broken = shard;
         ck_assert(isnan(sp_parallel_backward(p, loss_of_shard, NULL, NULL)));
-        char place[16] = "";
+        char place[32] = "";
         if (shard)
             snprintf(place, sizeof place, "shard %d: ", shard);
         ck_assert_msg(strstr(sp_error(t), place) && strstr(sp_error(t), "add: "), "%s", sp_error(t));
