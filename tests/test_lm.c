@@ -286,7 +286,7 @@ static const struct {
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 17 }, "rnn: 17 layers, not 1 to 16" },
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = 1 }, "dropout 1, not in 0 <= p < 1" },
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = NAN }, "dropout nan, not in 0 <= p < 1" },
-    { { .cell = "lstm", .embed = 2, .hidden = 3, .layers = 1, .tied = true }, "embed is 2 and hidden 3" },
+    { { .cell = "lstm", .embed = 2, .hidden = 3, .layers = 1, .tied = true }, "embed is 2 and the cells' output 3" },
 };
 
 START_TEST(bad_config)
