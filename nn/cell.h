@@ -39,7 +39,7 @@ typedef struct sp_cell {
 /* Products of the state in every step */
 SP_CELL_MAKER(sp_rnn_make);             /* "rnn": one tanh layer (Elman 1990) */
 SP_CELL_MAKER(sp_relu_rnn_make);        /* "relu": one relu layer */
-SP_CELL_MAKER(sp_lstm_make);            /* "lstm": input, forget and output gate (Hochreiter, Schmidhuber 1997; Gers et al. 2000) */
+SP_CELL_MAKER(sp_lstm_make);            /* "lstm": input, forget, output gate (Hochreiter, Schmidhuber 1997; Gers et al. 2000) */
 SP_CELL_MAKER(sp_gru_make);             /* "gru": reset and update gate, the reset after the product (Cho et al. 2014; cuDNN) */
 SP_CELL_MAKER(sp_gru_simple_make);      /* "gru-simple": the update gate alone, as lectures begin */
 SP_CELL_MAKER(sp_gru_before_make);      /* "gru-before": the reset before the product (Cho et al. 2014) */

@@ -1,4 +1,5 @@
-/* The scalar memory of the xLSTM, with exponential input gates; states h, c, n and m.   i f z o = x W_ih' + b_ih + h W_hh' + b_hh
+/* The scalar memory of the xLSTM, with an exponential input gate; states h, c, n, m.
+       i f z o = x W_ih' + b_ih + h W_hh' + b_hh
        c' = F c + I tanh(z)    n' = F n + I    h' = sigmoid(o) c' / n',   F = sigmoid(f), I = e^i
    The states hold c e^-m and n e^-m, where m' = max(ln F + m, i) keeps all exponents at 0 or below, and at 0 one of the two:
        c' = e^(ln F + m - m') c + e^(i - m') tanh(z)    n' = e^(ln F + m - m') n + e^(i - m')

@@ -23,7 +23,7 @@ sp_stack sp_stack_make(sp_store *s, const char *kind, const char *scope, long in
 
 long sp_stack_out(const sp_stack *stack)
 {
-    return stack->layers ? sp_cell_out(&stack->cell[stack->layers - 1]) : 0;
+    return stack && stack->layers > 0 ? sp_cell_out(&stack->cell[stack->layers - 1]) : 0;
 }
 
 struct sp_state {

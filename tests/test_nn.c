@@ -8,6 +8,7 @@
 #include "nn/init.h"
 #include "nn/loss.h"
 #include "nn/optimizer.h"
+#include "nn/scan.h"
 #include "nn/stack.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
@@ -39,6 +40,7 @@ struct model {
     sp_param *start[SP_MAX_STATES];
     sp_linear linear;
     sp_embed embed;
+    long in;
 };
 
 /* Depends on all outputs, and on the final states by other weights. */
@@ -48,7 +50,7 @@ static sp_tensor *cell_loss(sp_tape *t, void *context)
     sp_tensor *state[SP_MAX_STATES];
     for (int i = 0; i < m->cell.states; i++)
         state[i] = sp_param_on(t, m->start[i]);
-    sp_tensor *loss = weighed(t, sp_unroll(t, &m->cell, noise_on(t, 1, SP_SHAPE(T, B, IN)), state));
+    sp_tensor *loss = weighed(t, sp_unroll(t, &m->cell, noise_on(t, 1, SP_SHAPE(T, B, m->in)), state));
     for (int i = 0; i < m->cell.states; i++)
         loss = sp_add(t, loss, sp_scale(t, weighed(t, state[i]), 2 + i));
     return loss;
@@ -73,19 +75,31 @@ static void check_gradients(sp_store *s, sp_loss_fn loss, struct model *m)
                   r.numeric);
 }
 
-START_TEST(cell_gradients)
+/* in: some take an x as wide as their state otherwise. */
+static void check_cell(const char *kind, long in)
 {
-    struct model m;
+    struct model m = { .in = in };
     sp_store *s = sp_store_new(7);
-    m.cell = sp_cell_make(s, sp_cell_kind(_i), "cell", 0, IN, H);
+    m.cell = sp_cell_make(s, kind, "cell", 0, in, H);
     for (int i = 0; i < m.cell.states; i++)
         sp_init_uniform(m.start[i] = sp_store_add(s, SP_SHAPE(B, m.cell.width[i]), "start%d", i), -1, 1);
+    if (!strcmp(kind, "slstm")) {               /* n is 1 or more in all states that the cell has by itself */
+        sp_init_uniform(m.start[2], 1, 3);
+        sp_init_uniform(m.start[3], WIDE(-1, 2), WIDE(1, 3));   /* in float32 the differences would step over a kink */
+    }
     ck_assert_msg(sp_store_ok(s), "%s", sp_store_status(s)->message);
-    if (!strcmp(m.cell.name, "relu") || !strcmp(m.cell.name, "indrnn"))     /* half the units on, half off, none near the kink */
+    if (!strcmp(kind, "relu") || !strcmp(kind, "indrnn"))       /* half the units on, half off, none near the kink */
         for (int i = 0; i < H; i++)
             sp_param_values(sp_store_find(s, "cell.bias_ih_l0"))[i] = i % 2 ? 4 : -8;
     check_gradients(s, cell_loss, &m);
     sp_store_free(s);
+}
+
+START_TEST(cell_gradients)
+{
+    check_cell(sp_cell_kind(_i), IN);
+    if (WIDE(true, false))          /* in float32 the differences may step over a kink */
+        check_cell(sp_cell_kind(_i), H);
 }
 END_TEST
 
@@ -406,7 +420,7 @@ static int kinds(void)
     return n;
 }
 
-/* States as a cell may have them: the n and the m of an sLSTM go together. */
+/* States as a cell may have them: the n of an sLSTM is 1 or more. */
 static void draw_states(const sp_cell *cell, sp_real (*start)[B * WIDEST])
 {
     for (int i = 0; i < cell->states; i++) {
@@ -491,6 +505,131 @@ START_TEST(unroll_in_parts)
     ck_same(part, whole, 5 * B * out);
     sp_tape_free(t);
     sp_store_free(s);
+}
+END_TEST
+
+/* An x as wide as the state: y = r c' + (1 - r) sqrt(3) x. With W = 0 and v = 0, c' is c / 2 and y the mean of c' and that. */
+START_TEST(sru_highway)
+{
+    sp_store *s = sp_store_new(8);
+    sp_cell cell = sp_sru_make(s, "cell", 0, 2, 2);
+    ck_assert(sp_shape_equal(sp_store_find(s, "cell.weight_ih_l0")->shape, SP_SHAPE(6, 2)));
+    sp_init_constant(sp_store_find(s, "cell.weight_ih_l0"), 0);
+    sp_init_constant(sp_store_find(s, "cell.weight_ch_l0"), 0);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *state[] = { sp_feed(t, REALS(8, -4), SP_SHAPE(1, 2)) };
+    sp_real y[2];
+    sp_read(sp_unroll(t, &cell, sp_feed(t, REALS(1, 3), SP_SHAPE(1, 1, 2)), state), y);
+    ck_tape_ok(t);
+    ck_assert_double_eq_tol(y[0], 2 + sqrt(3) / 2, WIDE(1e-14, 1e-6));
+    ck_assert_double_eq_tol(y[1], -1 + 3 * sqrt(3) / 2, WIDE(1e-14, 1e-6));
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* A projection of the width asked for; a stack hands that on. */
+START_TEST(projection)
+{
+    sp_store *s = sp_store_new(8);
+    sp_cell cell = sp_lstm_projected_to(s, "own", 0, IN, H, 2), one = sp_cell_make(s, "lstm-projected", "one", 0, IN, 1);
+    sp_stack stack = sp_stack_make(s, "lstm-projected", "rnn", IN, H + 1, 3, 0);
+    ck_assert(sp_cell_out(&cell) == 2 && sp_cell_out(&one) == 1 && sp_stack_out(&stack) == (H + 2) / 2);
+    ck_assert(sp_shape_equal(sp_store_find(s, "own.weight_hh_l0")->shape, SP_SHAPE(4 * H, 2)));
+    ck_assert(sp_shape_equal(sp_store_find(s, "own.weight_hr_l0")->shape, SP_SHAPE(2, H)));
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *y = sp_stack_on(t, &stack, noise_on(t, 1, SP_SHAPE(T, B, IN)), NULL);
+    ck_tape_ok(t);
+    ck_assert(sp_shape_equal(sp_shape_get(y), SP_SHAPE(T, B, (H + 2) / 2)));
+    sp_tape_free(t);
+    sp_lstm_projected_to(s, "none", 0, IN, H, 0);
+    ck_assert(!sp_store_ok(s));
+    sp_store_free(s);
+}
+END_TEST
+
+/* ---- learning -------------------------------------------------------------------------------------------------- */
+
+enum { LAG = 6, ROWS = 16, UNITS = 8 };
+
+/* [LAG,ROWS,2]: a number of -1 or 1 in each step, and 1 beside the one to be remembered, which is y [ROWS,1]. */
+static void draw_task(uint64_t place, sp_real *x, sp_real *y)
+{
+    noise(place, LAG * ROWS * 2, x);
+    for (int r = 0; r < ROWS; r++) {
+        const int marked = (int)((1 + x[2 * r + 1]) / 2 * (LAG - 1));
+        for (int k = 0; k < LAG; k++) {
+            sp_real *at = x + (k * ROWS + r) * 2;
+            at[0] = *at < 0 ? -1 : 1;
+            at[1] = k == marked;
+            if (k == marked)
+                y[r] = at[0];
+        }
+    }
+}
+
+/* Every cell learns to keep one number among others. Guessing costs 1. */
+START_TEST(learns)
+{
+    sp_store *s = sp_store_new(3);
+    sp_cell cell = sp_cell_make(s, sp_cell_kind(_i), "cell", 0, 2, UNITS);
+    sp_linear head = sp_linear_make(s, "head", sp_cell_out(&cell), 1);
+    sp_tape *t = sp_tape_new(s);
+    sp_optimizer *adam = sp_optimizer_new(s, "adam", 0.02, NULL);
+    double mean = 0;
+    for (uint64_t step = 0; step < 500; step++) {
+        sp_real x[LAG * ROWS * 2], y[ROWS];
+        draw_task(1 + step, x, y);
+        sp_tape_reset(t);
+        sp_tensor *out = sp_scan(t, &cell, sp_feed(t, x, SP_SHAPE(LAG, ROWS, 2)), NULL);
+        sp_tensor *loss = sp_mse(t, sp_linear_on(t, &head, sp_index(t, out, 0, -1)), sp_feed(t, y, SP_SHAPE(ROWS, 1)));
+        sp_backward(t, loss);
+        sp_clip_norm(t, 1);
+        sp_step(adam, t);
+        ck_tape_ok(t);
+        mean += step < 480 ? 0 : (double)sp_item(loss) / 20;
+    }
+    ck_assert_msg(mean < 0.2, "%s still has a loss of %g", cell.name, mean);
+    sp_optimizer_free(adam);
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* Numbers stay numbers, forward and backward, over 2000 steps of inputs of each size: with gates wide open, shut, and either in
+   turn. */
+static const double sizes[] = { 1e-6, 1, 100, 3e4 };
+
+static void check_stable(const char *kind, double size, double shift)
+{
+    enum { LONG = 2000, FEW = 2, SMALL = 4 };
+    static sp_real x[LONG * FEW * IN];
+    sp_store *s = sp_store_new(3);
+    sp_cell cell = sp_cell_make(s, kind, "cell", 0, IN, SMALL);
+    noise(1, LONG * FEW * IN, x);
+    for (long i = 0; i < LONG * FEW * IN; i++)
+        x[i] = (sp_real)(size * ((double)x[i] + shift));
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *state[SP_MAX_STATES] = { NULL };
+    sp_tensor *y = sp_scan(t, &cell, sp_feed(t, x, SP_SHAPE(LONG, FEW, IN)), state);
+    sp_tensor *loss = sp_sum(t, y, SP_ALL);
+    ck_assert_msg(sp_backward(t, loss), "%s: %s", kind, sp_error(t));
+    ck_assert_msg(isfinite(sp_item(loss)), "%s: inputs of %g (%+g): y is no number", kind, size, shift);
+    for (int i = 0; i < cell.states; i++)
+        ck_assert_msg(isfinite(sp_item(sp_sum(t, state[i], SP_ALL))), "%s: inputs of %g (%+g): state %d", kind, size, shift, i);
+    for (long i = 0; i < sp_store_size(s); i++)
+        ck_assert_msg(isfinite(sp_gradients(t)[i]), "%s: inputs of %g (%+g): a gradient is no number", kind, size, shift);
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+
+START_TEST(stable)
+{
+    const char *kind = sp_cell_kind(_i);
+    if (strcmp(kind, "relu") && strcmp(kind, "indrnn"))         /* which may grow without bound */
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            for (int shift = -1; shift <= 1; shift++)
+                check_stable(kind, sizes[i], shift);
 }
 END_TEST
 
@@ -694,8 +833,8 @@ static const struct {
     void (*declare)(void);
     const char *error;
 } declarations[] = {
-    { no_kind, "cell 'lstn' is none of: rnn relu lstm gru gru-simple gru-before lstm-peephole lstm-coupled lstm-projected lstm-norm "
-               "indrnn sru qrnn mingru minlstm slstm mlstm" },
+    { no_kind, "cell 'lstn' is none of: rnn relu lstm gru gru-simple gru-before lstm-peephole lstm-coupled lstm-projected "
+               "lstm-norm indrnn sru qrnn mingru minlstm slstm mlstm" },
     { no_layers, "x: 0 layers, not 1 to 16" },
     { many_layers, "x: 17 layers, not 1 to 16" },
     { all_dropped, "x: dropout 1, not in 0 <= p < 1" },
@@ -712,6 +851,29 @@ START_TEST(bad_declaration)
     ck_assert(!cell.step && !sp_store_find(s, "later.weight_ih_l0"));
     t = sp_tape_new(s);
     ck_assert_str_eq(sp_error(t), declarations[_i].error);
+}
+END_TEST
+
+/* Each kind refuses sizes that are none, with the numbers; and the list of kinds is whole. */
+START_TEST(bad_sizes)
+{
+    static const long size[][2] = { { 0, H }, { -1, H }, { IN, 0 }, { IN, -1 } };
+    char text[SP_CELL_KINDS_TEXT];
+    for (int i = 0; sp_cell_kind(i); i++)
+        for (int k = 0; k < 4; k++) {
+            sp_store *own = sp_store_new(1);
+            sp_cell cell = sp_cell_make(own, sp_cell_kind(i), "x", 0, size[k][0], size[k][1]);
+            ck_assert_msg(!cell.step, "%s [%ld,%ld] has a step", sp_cell_kind(i), size[k][0], size[k][1]);
+            ck_assert_msg(strstr(sp_store_status(own)->message, "has the shape ["), "%s", sp_store_status(own)->message);
+            sp_store_free(own);
+        }
+    size_t length = 0;
+    sp_cell_kinds(text, '|');
+    for (int i = 0; sp_cell_kind(i); i++) {
+        ck_assert(!strncmp(text + length, sp_cell_kind(i), strlen(sp_cell_kind(i))));
+        length += strlen(sp_cell_kind(i)) + 1;
+    }
+    ck_assert_int_eq(strlen(text), length - 1);
 }
 END_TEST
 
@@ -857,6 +1019,11 @@ Suite *suite(void)
     tcase_add_test(c, layer_gradients);
     tcase_add_loop_test(c, cell_values, 0, kinds());
     tcase_add_loop_test(c, unroll_in_parts, 0, kinds());
+    tcase_add_test(c, sru_highway);
+    tcase_add_test(c, projection);
+    tcase_add_loop_test(c, learns, 0, kinds());
+    tcase_add_loop_test(c, stable, 0, kinds());
+    tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, carried_state, 0, kinds());
     tcase_add_test(c, dropout_between_layers);
     suite_add_tcase(all, c);
@@ -868,6 +1035,7 @@ Suite *suite(void)
     c = tcase_create("errors");
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_loop_test(c, bad_declaration, 0, sizeof declarations / sizeof *declarations);
+    tcase_add_test(c, bad_sizes);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);
     suite_add_tcase(all, c);
     return all;
