@@ -308,9 +308,8 @@ static void report_training(sp_report *j, const sp_training *x, const struct set
 
 static bool parse_train(struct settings *s, int argc, char **argv, int *code)
 {
-    char cells[64] = "";
-    for (int i = 0; sp_cell_kind(i); i++)
-        snprintf(cells + strlen(cells), sizeof cells - strlen(cells), "%s%s", i ? "|" : "", sp_cell_kind(i));
+    char cells[SP_CELL_KINDS_TEXT];
+    sp_cell_kinds(cells, '|');
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &s->data, .argument = "FILE", .required = true, .help = "text to train on" },
         { "valid", SP_OPTION_TEXT, &s->valid, .argument = "FILE", .help = "text to validate on; else the last tenth of --data" },
@@ -321,7 +320,7 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { "hidden", SP_OPTION_WHOLE, &s->model.hidden, 1, 65536, .help = "size of each layer" },
         { "layers", SP_OPTION_WHOLE, &s->layers, 1, SP_MAX_LAYERS, .help = "cells on top of each other" },
         { "embed", SP_OPTION_WHOLE, &s->model.embed, 1, 65536, .help = "size of a symbol's vector" },
-        { "tied", SP_OPTION_FLAG, &s->model.tied, .help = "output weights are the embedding's; needs --embed = --hidden" },
+        { "tied", SP_OPTION_FLAG, &s->model.tied, .help = "output weights are the embedding's; needs --embed as wide as the output" },
         { "dropout", SP_OPTION_NUMBER, &s->model.dropout, 0, 0.99, .help = "probability, on all but recurrent connections" },
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "streams read side by side" },
         { "bptt", SP_OPTION_WHOLE, &s->bptt, 1, 65536, .help = "time steps of a window" },

@@ -1,5 +1,6 @@
 #include "nn/cell.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,10 +13,23 @@ static const struct {
     const char *kind;
     SP_CELL_MAKER((*make));
 } kinds[] = {
-    { "rnn",  sp_rnn_make },
-    { "relu", sp_relu_rnn_make },
-    { "lstm", sp_lstm_make },
-    { "gru",  sp_gru_make },
+    { "rnn",            sp_rnn_make },
+    { "relu",           sp_relu_rnn_make },
+    { "lstm",           sp_lstm_make },
+    { "gru",            sp_gru_make },
+    { "gru-simple",     sp_gru_simple_make },
+    { "gru-before",     sp_gru_before_make },
+    { "lstm-peephole",  sp_lstm_peephole_make },
+    { "lstm-coupled",   sp_lstm_coupled_make },
+    { "lstm-projected", sp_lstm_projected_make },
+    { "lstm-norm",      sp_lstm_norm_make },
+    { "indrnn",         sp_indrnn_make },
+    { "sru",            sp_sru_make },
+    { "qrnn",           sp_qrnn_make },
+    { "mingru",         sp_mingru_make },
+    { "minlstm",        sp_minlstm_make },
+    { "slstm",          sp_slstm_make },
+    { "mlstm",          sp_mlstm_make },
 };
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -25,26 +39,48 @@ const char *sp_cell_kind(int index)
     return index >= 0 && index < KINDS ? kinds[index].kind : NULL;
 }
 
+const char *sp_cell_kinds(char text[SP_CELL_KINDS_TEXT], char between)
+{
+    int n = 0;
+    for (int i = 0; i < KINDS && n < SP_CELL_KINDS_TEXT; i++)
+        n += snprintf(text + n, (size_t)(SP_CELL_KINDS_TEXT - n), "%.*s%s", i > 0, &between, kinds[i].kind);
+    assert(n < SP_CELL_KINDS_TEXT);
+    return text;
+}
+
 sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer, long in, long hidden)
 {
-    char known[128] = "";
-    for (int i = 0; i < KINDS; i++) {
+    char known[SP_CELL_KINDS_TEXT];
+    for (int i = 0; i < KINDS; i++)
         if (kind && !strcmp(kinds[i].kind, kind))
             return kinds[i].make(s, scope, layer, in, hidden);
-        snprintf(known + strlen(known), sizeof known - strlen(known), " %s", kinds[i].kind);
-    }
-    sp_store_fail(s, SP_ERR_VALUE, "cell '%s' is none of:%s", kind ? kind : "NULL", known);
+    sp_store_fail(s, SP_ERR_VALUE, "cell '%s' is none of: %s", kind ? kind : "NULL", sp_cell_kinds(known, ' '));
     return (sp_cell){ 0 };
 }
 
-/* A linear map with PyTorch's names for recurrent layers. */
-static sp_linear make_map(sp_store *s, const char *scope, const char *which, int layer, long in, long out, double a)
+sp_param *sp_recurrent_param(sp_store *s, sp_shape shape, const char *scope, const char *name, int layer, double bound)
 {
-    sp_param *weight = sp_store_add(s, SP_SHAPE(out, in), "%s.weight_%s_l%d", scope, which, layer);
-    sp_param *bias = sp_store_add(s, SP_SHAPE(out), "%s.bias_%s_l%d", scope, which, layer);
-    sp_init_uniform(weight, -a, a);
-    sp_init_uniform(bias, -a, a);
-    return (sp_linear){ weight, bias };
+    sp_param *p = sp_store_add(s, shape, "%s.%s_l%d", scope, name, layer);
+    sp_init_uniform(p, -bound, bound);
+    return p;
+}
+
+sp_linear sp_recurrent_map(sp_store *s, const char *scope, const char *which, int layer, long in, long out, double bound)
+{
+    char weight[32], bias[32];
+    snprintf(weight, sizeof weight, "weight_%s", which);
+    snprintf(bias, sizeof bias, "bias_%s", which);
+    sp_linear l = { .weight = sp_recurrent_param(s, SP_SHAPE(out, in), scope, weight, layer, bound) };
+    l.bias = sp_recurrent_param(s, SP_SHAPE(out), scope, bias, layer, bound);
+    return l;
+}
+
+sp_linear *sp_recurrent_input_make(sp_store *s, const char *scope, int layer, long in, long hidden, int gates)
+{
+    sp_linear *x = sp_store_alloc(s, sizeof *x);
+    if (x)
+        *x = sp_recurrent_map(s, scope, "ih", layer, in, gates * hidden, 1 / sqrt((double)hidden));
+    return sp_store_ok(s) ? x : NULL;
 }
 
 struct sp_recurrent *sp_recurrent_make(sp_store *s, const char *scope, int layer, long in, long hidden, int gates)
@@ -53,7 +89,12 @@ struct sp_recurrent *sp_recurrent_make(sp_store *s, const char *scope, int layer
     double a = 1 / sqrt((double)hidden);
     if (!r)
         return NULL;
-    r->x = make_map(s, scope, "ih", layer, in, gates * hidden, a);
-    r->h = make_map(s, scope, "hh", layer, hidden, gates * hidden, a);
+    r->x = sp_recurrent_map(s, scope, "ih", layer, in, gates * hidden, a);
+    r->h = sp_recurrent_map(s, scope, "hh", layer, hidden, gates * hidden, a);
     return sp_store_ok(s) ? r : NULL;
+}
+
+sp_tensor *sp_recurrent_on(sp_tape *t, const struct sp_recurrent *r, sp_tensor *x, sp_tensor *h)
+{
+    return sp_add(t, sp_linear_on(t, &r->x, x), sp_linear_on(t, &r->h, h));
 }

@@ -33,31 +33,69 @@ typedef struct sp_cell {
 /* ---- the library's cells --------------------------------------------------------------------------------------- */
 
 /* They declare "<scope>.weight_ih_l<layer>" [gates*hidden,in], "<scope>.weight_hh_l<layer>" [gates*hidden,hidden] and two
-   biases of the same naming: PyTorch's names, shapes and gate orders. All are uniform in +-1/sqrt(hidden) at first.
+   biases of the same naming: PyTorch's names, shapes and gate orders. All are uniform in +-1/sqrt(hidden) at first. Where a
+   cell has other parameters or other values, its file says so, with its equations.
    The cell lives as long as the store. If that fails the store has the error, and the cell's step is NULL. */
 #define SP_CELL_MAKER(name) sp_cell name(sp_store *s, const char *scope, int layer, long in, long hidden)
 
-SP_CELL_MAKER(sp_rnn_make);     /* nn/rnn.c */
-SP_CELL_MAKER(sp_relu_rnn_make);
-SP_CELL_MAKER(sp_lstm_make);    /* nn/lstm.c */
-SP_CELL_MAKER(sp_gru_make);     /* nn/gru.c */
+/* Products of the state in every step */
+SP_CELL_MAKER(sp_rnn_make);             /* "rnn": one tanh layer (Elman 1990) */
+SP_CELL_MAKER(sp_relu_rnn_make);        /* "relu": one relu layer */
+SP_CELL_MAKER(sp_lstm_make);            /* "lstm": input, forget, output gate (Hochreiter, Schmidhuber 1997; Gers et al. 2000) */
+SP_CELL_MAKER(sp_gru_make);             /* "gru": reset and update gate, the reset after the product (Cho et al. 2014; cuDNN) */
+SP_CELL_MAKER(sp_gru_simple_make);      /* "gru-simple": the update gate alone, as lectures begin */
+SP_CELL_MAKER(sp_gru_before_make);      /* "gru-before": the reset before the product (Cho et al. 2014) */
+SP_CELL_MAKER(sp_lstm_peephole_make);   /* "lstm-peephole": the gates see the cell (Gers, Schmidhuber 2000) */
+SP_CELL_MAKER(sp_lstm_coupled_make);    /* "lstm-coupled": the input gate is 1 - the forget gate (CIFG; Greff et al. 2017) */
+SP_CELL_MAKER(sp_lstm_projected_make);  /* "lstm-projected": a narrower output, (hidden + 1) / 2 wide (Sak et al. 2014) */
+SP_CELL_MAKER(sp_lstm_norm_make);       /* "lstm-norm": layer normalisation within (Ba et al. 2016) */
+SP_CELL_MAKER(sp_slstm_make);           /* "slstm": exponential gates, scalar memory (xLSTM; Beck et al. 2024) */
 
-/* The same by name: "rnn", "relu", "lstm", "gru". Another name is an error of the store. */
+/* A recurrence without products of a weight: nearly all of it is computed before the loop */
+SP_CELL_MAKER(sp_indrnn_make);          /* "indrnn": a relu layer in which each unit sees itself alone (Li et al. 2018) */
+SP_CELL_MAKER(sp_sru_make);             /* "sru": forget gate, and a highway from x to y (Lei et al. 2018) */
+SP_CELL_MAKER(sp_qrnn_make);            /* "qrnn": forget and output gate of x alone (fo-pooling; Bradbury et al. 2017) */
+SP_CELL_MAKER(sp_mingru_make);          /* "mingru": update gate of x alone (Feng et al. 2024) */
+SP_CELL_MAKER(sp_minlstm_make);         /* "minlstm": input and forget gate of x alone, that sum to 1 (Feng et al. 2024) */
+SP_CELL_MAKER(sp_mlstm_make);           /* "mlstm": exponential gates, a memory of hidden^2 numbers (xLSTM; Beck et al. 2024) */
+
+/* The same by the name in quotes. Another name is an error of the store. */
 sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer, long in, long hidden);
+
+/* "lstm-projected" with an output of any width. */
+sp_cell sp_lstm_projected_to(sp_store *s, const char *scope, int layer, long in, long hidden, long projected);
+
+/* The width of y. */
+long sp_cell_out(const sp_cell *cell);
 
 /* The names, in the order of the table; NULL from the end on. */
 const char *sp_cell_kind(int index);
+
+/* All of them as a text, with a character between two. */
+enum { SP_CELL_KINDS_TEXT = 256 };
+const char *sp_cell_kinds(char text[SP_CELL_KINDS_TEXT], char between);
 
 /* Sets the forget gate's bias of an LSTM cell. 1 makes it remember at first, which helps on long lags (Jozefowicz et al.,
    ICML 2015); for text the uniform start that the cell is made with learns faster. A cell that is no LSTM is left alone. */
 void sp_lstm_forget_bias(const sp_cell *lstm, double value);
 
-/* For files of cells: the two linear maps of x and of h that most begin with, into `gates` parts of hidden numbers, in
-   memory of the store; NULL if that fails. */
+/* ---- for files of cells ---------------------------------------------------------------------------------------- */
+
+/* The two linear maps of x and of h that most begin with, "ih" and "hh", into `gates` parts of hidden numbers, in memory of
+   the store; NULL if that fails. The second is the map of x alone. */
 struct sp_recurrent {
     sp_linear x, h;
 };
 struct sp_recurrent *sp_recurrent_make(sp_store *s, const char *scope, int layer, long in, long hidden, int gates);
+sp_linear *sp_recurrent_input_make(sp_store *s, const char *scope, int layer, long in, long hidden, int gates);
+
+/* x W_ih' + b_ih + h W_hh' + b_hh */
+sp_tensor *sp_recurrent_on(sp_tape *t, const struct sp_recurrent *r, sp_tensor *x, sp_tensor *h);
+
+/* "<scope>.weight_<which>_l<layer>" [out,in] and "<scope>.bias_<which>_l<layer>" [out], and "<scope>.<name>_l<layer>", uniform
+   in +-bound at first. */
+sp_linear sp_recurrent_map(sp_store *s, const char *scope, const char *which, int layer, long in, long out, double bound);
+sp_param *sp_recurrent_param(sp_store *s, sp_shape shape, const char *scope, const char *name, int layer, double bound);
 
 /* ---- running one over time ------------------------------------------------------------------------------------- */
 

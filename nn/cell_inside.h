@@ -11,7 +11,4 @@ bool sp_cell_begin(sp_tape *t, const char *who, const sp_cell *cell, sp_seq xs, 
 /* Checks what a step has given: y [B,out] and the new states. */
 bool sp_cell_check(sp_tape *t, const sp_cell *cell, long batch, const sp_tensor *y, sp_tensor *const *state);
 
-/* The width of y. */
-long sp_cell_out(const sp_cell *cell);
-
 #endif

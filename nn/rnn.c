@@ -3,19 +3,14 @@
 #include "nn/cell.h"
 #include "ops/ops.h"
 
-static sp_tensor *sum(sp_tape *t, const struct sp_recurrent *m, sp_tensor *x, sp_tensor *h)
-{
-    return sp_add(t, sp_linear_on(t, &m->x, x), sp_linear_on(t, &m->h, h));
-}
-
 static sp_tensor *tanh_step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
 {
-    return *h = sp_tanh(t, sum(t, self, x, *h));
+    return *h = sp_tanh(t, sp_recurrent_on(t, self, x, *h));
 }
 
 static sp_tensor *relu_step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
 {
-    return *h = sp_relu(t, sum(t, self, x, *h));
+    return *h = sp_relu(t, sp_recurrent_on(t, self, x, *h));
 }
 
 SP_CELL_MAKER(sp_rnn_make)

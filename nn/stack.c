@@ -15,10 +15,15 @@ sp_stack sp_stack_make(sp_store *s, const char *kind, const char *scope, long in
         sp_store_fail(s, SP_ERR_VALUE, "%s: dropout %g, not in 0 <= p < 1", scope, dropout);
     else
         while (k.layers < layers) {
-            k.cell[k.layers] = sp_cell_make(s, kind, scope, k.layers, k.layers ? hidden : in, hidden);
+            k.cell[k.layers] = sp_cell_make(s, kind, scope, k.layers, k.layers ? sp_stack_out(&k) : in, hidden);
             k.layers++;
         }
     return k;
+}
+
+long sp_stack_out(const sp_stack *stack)
+{
+    return stack && stack->layers > 0 ? sp_cell_out(&stack->cell[stack->layers - 1]) : 0;
 }
 
 struct sp_state {

@@ -14,6 +14,7 @@ SP_OP(neg,           sp_tensor *sp_neg(sp_tape *t, sp_tensor *x))               
 
 /* ---- functions, elementwise ---- */
 SP_OP(sigmoid,       sp_tensor *sp_sigmoid(sp_tape *t, sp_tensor *x))                               /* 1 / (1 + e^-x) */
+SP_OP(log_sigmoid,   sp_tensor *sp_log_sigmoid(sp_tape *t, sp_tensor *x))                           /* ln(1 / (1 + e^-x)); -softplus(-x) */
 SP_OP(tanh,          sp_tensor *sp_tanh(sp_tape *t, sp_tensor *x))
 SP_OP(relu,          sp_tensor *sp_relu(sp_tape *t, sp_tensor *x))                                  /* max(x, 0); gradient 0 at 0 */
 SP_OP(exp,           sp_tensor *sp_exp(sp_tape *t, sp_tensor *x))

@@ -166,7 +166,7 @@ wrong 2 '--threads 0: expected a whole number from 1 to 64' train --data "$text"
 wrong 2 '--hidden 1x: expected a whole number' train --data "$text" --hidden 1x
 wrong 2 '--dropout 1: expected a number from 0 to 0.99' train --data "$text" --dropout 1
 wrong 2 '--lr nan: expected a number' train --data "$text" --lr nan
-wrong 2 '--cell lsdm: expected one of rnn|relu|lstm|gru' train --data "$text" --cell lsdm
+wrong 2 '--cell lsdm: expected one of rnn|relu|lstm|gru|' train --data "$text" --cell lsdm
 wrong 2 '--tied=1: --tied takes no value' train --data "$text" --tied=1
 wrong 2 "'$text': unexpected (see lm train --help)" train "$text"
 wrong 2 'expected MODEL (see lm sample --help)' sample
@@ -190,7 +190,7 @@ wrong 1 "$work/short: 81 symbols to train on, but one window of --batch 5 stream
 wrong 1 "$work/one: 1 symbols to validate on, but --batch 5 streams need 6" \
     train --data "$text" --valid "$work/one" --batch 5 --bptt 20
 wrong 1 "$work/blank: 1 symbols to train on" train --data "$work/blank" --level word
-wrong 1 'tied weights need equal sizes, but embed is 4 and hidden 5' train --data "$text" --tied --embed 4 --hidden 5
+wrong 1 "tied weights need equal sizes, but embed is 4 and the cells' output 5" train --data "$text" --tied --embed 4 --hidden 5
 wrong 1 "$work/one: 1 bytes are no safetensors file" sample "$work/one"
 wrong 1 "$text: is no safetensors file" sample "$text"
 wrong 1 "$text: is no safetensors file" eval "$text" --data "$text"

@@ -340,6 +340,7 @@ static const struct row {
     { "neg", .takes = LOOSE },
     { "copy", .takes = LOOSE },
     { "sigmoid", .takes = LOOSE, .gives = 1 },
+    { "log_sigmoid", .takes = LOOSE, .gives = LOOSE + 1 },
     { "tanh", .takes = LOOSE, .gives = 1 },
     { "relu", .takes = NEAR, .apart = true },
     { "abs", .takes = NEAR, .apart = true },

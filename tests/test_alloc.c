@@ -346,7 +346,7 @@ enum { WAYS = sizeof ways / sizeof *ways };
 
 /* One step further: the output; the states are carried outside the tape. */
 static sp_tensor *go_on(sp_tape *t, int way, const sp_stack *stack, long batch, sp_state *carry,
-                        sp_real (*own)[MANY * HIDDEN])
+                        sp_real (*own)[MANY * HIDDEN * HIDDEN])
 {
     const sp_cell *cell = &stack->cell[0];
     sp_tensor *state[SP_MAX_STATES], *x = sp_full(t, (sp_real)0.1, SP_SHAPE(1, batch, HIDDEN));
@@ -364,7 +364,7 @@ static sp_tensor *go_on(sp_tape *t, int way, const sp_stack *stack, long batch, 
    joins; no operation on the tape; no gradient, now or to come. */
 static void generate(const char *kind, int way, long batch)
 {
-    static sp_real own[SP_MAX_STATES][MANY * HIDDEN];
+    static sp_real own[SP_MAX_STATES][MANY * HIDDEN * HIDDEN];
     begin();
     memset(own, 0, sizeof own);
     sp_store *store = sp_store_new(1);

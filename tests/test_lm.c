@@ -286,7 +286,7 @@ static const struct {
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 17 }, "rnn: 17 layers, not 1 to 16" },
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = 1 }, "dropout 1, not in 0 <= p < 1" },
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = NAN }, "dropout nan, not in 0 <= p < 1" },
-    { { .cell = "lstm", .embed = 2, .hidden = 3, .layers = 1, .tied = true }, "embed is 2 and hidden 3" },
+    { { .cell = "lstm", .embed = 2, .hidden = 3, .layers = 1, .tied = true }, "embed is 2 and the cells' output 3" },
 };
 
 START_TEST(bad_config)
@@ -300,21 +300,35 @@ END_TEST
 
 /* ---- files ----------------------------------------------------------------------------------------------------- */
 
-START_TEST(save_and_load)
+static void there_and_back(const sp_lm_config *config)
 {
     sp_status status = { 0 };
-    for (int i = 0; i < 4; i++) {
-        sp_lm *m = new_model(&checked[i], 5), *back;
-        ck_assert(sp_lm_save(m, path, NULL));
-        back = sp_lm_load(path, &status);
-        ck_assert_msg(back != NULL, "%s", status.message);
-        ck_same(sp_store_values(m->store), sp_store_values(back->store), sp_store_size(m->store));
-        ck_assert(evaluate(m, ids.id, ids.n, 2) == evaluate(back, ids.id, ids.n, 2));
-        ck_assert_str_eq(back->config.cell, m->config.cell);
-        ck_assert(back->config.dropout == m->config.dropout && back->config.tied == m->config.tied);
-        sp_lm_free(m);
-        sp_lm_free(back);
-    }
+    sp_lm *m = new_model(config, 5), *back;
+    ck_assert(sp_lm_save(m, path, NULL));
+    back = sp_lm_load(path, &status);
+    ck_assert_msg(back != NULL, "%s", status.message);
+    ck_same(sp_store_values(m->store), sp_store_values(back->store), sp_store_size(m->store));
+    ck_assert(evaluate(m, ids.id, ids.n, 2) == evaluate(back, ids.id, ids.n, 2));
+    ck_assert_str_eq(back->config.cell, m->config.cell);
+    ck_assert(back->config.dropout == m->config.dropout && back->config.tied == m->config.tied);
+    sp_lm_free(m);
+    sp_lm_free(back);
+}
+
+START_TEST(save_and_load)
+{
+    for (int i = 0; i < 4; i++)
+        there_and_back(&checked[i]);
+}
+END_TEST
+
+/* Also with cells of few parameters, and with an output of another width than the hidden size. */
+START_TEST(every_cell)
+{
+    for (int i = 0; sp_cell_kind(i); i++)
+        for (int layers = 1; layers <= 3; layers += 2)
+            there_and_back(&(sp_lm_config){ .cell = sp_cell_kind(i), .embed = 2, .hidden = 40, .layers = layers });
+    there_and_back(&(sp_lm_config){ .cell = "lstm-projected", .embed = 4, .hidden = 8, .layers = 2, .tied = true });
 }
 END_TEST
 
@@ -348,7 +362,7 @@ static const struct {
     { "dropout", "nan", "dropout -1, not in 0 <= p < 1" },
     { "dropout", "0,5", "dropout -1, not in 0 <= p < 1" },
     { "dropout", NULL, "dropout -1, not in 0 <= p < 1" },
-    { "tied", "1", "tied weights need equal sizes, but embed is 5 and hidden 8" },
+    { "tied", "1", "tied weights need equal sizes, but embed is 5 and the cells' output 8" },
     { "vocabulary", "{}", "the vocabulary cannot be read" },
     { "vocabulary", "{\"level\":\"char\",\"symbols\":[\"a\"]}", "tensor 'embed.weight' is [16,5], not [2,5]" },
     { "vocabulary", NULL, "the vocabulary cannot be read" },
@@ -395,6 +409,7 @@ Suite *suite(void)
     tcase_add_test(c, bad_use);
     tcase_add_loop_test(c, bad_config, 0, sizeof configs / sizeof *configs);
     tcase_add_test(c, save_and_load);
+    tcase_add_test(c, every_cell);
     tcase_add_loop_test(c, wrong_metadata, 0, sizeof wrongs / sizeof *wrongs);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);

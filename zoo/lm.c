@@ -32,14 +32,15 @@ sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t
     *m = (sp_lm){ .config = *config, .vocabulary = vocabulary, .store = s };
     m->embed = sp_embed_make(s, "embed", symbols, config->embed);
     m->stack = sp_stack_make(s, config->cell, "rnn", config->embed, config->hidden, config->layers, config->dropout);
+    const long out = sp_stack_out(&m->stack);
     if (config->tied) {
-        if (config->embed != config->hidden)
-            sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and hidden %ld", config->embed,
-                          config->hidden);
+        if (config->embed != out)
+            sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the cells' output %ld",
+                          config->embed, out);
         sp_init_uniform(sp_store_find(s, "embed.weight"), -0.1, 0.1);
         m->out = (sp_linear){ m->embed.weight, sp_store_add(s, SP_SHAPE(symbols), "out.bias") };
     } else {
-        m->out = sp_linear_make(s, "out", config->hidden, symbols);
+        m->out = sp_linear_make(s, "out", out, symbols);
     }
     if (sp_store_ok(s)) {
         for (int i = 0; sp_cell_kind(i); i++)           /* the caller's text may be gone later */
@@ -70,7 +71,7 @@ sp_tensor *sp_lm_on(sp_tape *t, const sp_lm *m, const int *x, long steps, long b
     sp_tensor *h = sp_stack_on(t, &m->stack, sp_reshape(t, e, SP_SHAPE(steps, batch, m->config.embed)), carry);
     sp_scope_pop(t);
     sp_scope_push(t, "out");
-    sp_tensor *rows = sp_dropout(t, sp_reshape(t, h, SP_SHAPE(steps * batch, m->config.hidden)), m->config.dropout);
+    sp_tensor *rows = sp_dropout(t, sp_reshape(t, h, SP_SHAPE(steps * batch, sp_stack_out(&m->stack))), m->config.dropout);
     sp_tensor *logits = sp_linear_on(t, &m->out, rows);
     sp_scope_pop(t);
     return logits;
@@ -127,7 +128,7 @@ static long whole(const sp_safetensors *f, const char *key)
 static bool plausible(const sp_safetensors *f, const sp_lm_config *c, const sp_vocabulary *v, sp_status *status)
 {
     double embed = (double)c->embed, hidden = (double)c->hidden;
-    double least = embed * sp_vocabulary_size(v) + hidden * (embed + hidden) + 2 * hidden * hidden * (c->layers - 1);
+    double least = embed * sp_vocabulary_size(v) + hidden * embed + hidden * hidden * (c->layers - 1);
     return 4 * least <= (double)sp_safetensors_bytes(f)
            || sp_fail(status, SP_ERR_FORMAT, "its parameters are too few for embed %ld, hidden %ld and %d layers", c->embed,
                       c->hidden, c->layers);

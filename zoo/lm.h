@@ -18,7 +18,7 @@ typedef struct sp_lm_config {
     long embed, hidden;
     int layers;
     double dropout;             /* on the embedding, between layers, and on the last layer's output */
-    bool tied;                  /* the output weights are the embedding's; needs embed == hidden */
+    bool tied;                  /* the output weights are the embedding's; needs embed == the width of the cells' output */
 } sp_lm_config;
 
 typedef struct sp_lm {
