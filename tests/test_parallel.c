@@ -372,8 +372,9 @@ END_TEST
 START_TEST(forked)
 {
     begin();
-    sp_parallel *p = sp_parallel_new(model.store, SHARDS, 3);
-    double loss = sp_parallel_evaluate(p, loss_of_shard, NULL, NULL);
+    sp_parallel *alone = sp_parallel_new(model.store, SHARDS, 1), *p = sp_parallel_new(model.store, SHARDS, 3);
+    double loss = sp_parallel_evaluate(alone, loss_of_shard, NULL, NULL);
+    sp_parallel_free(alone);
     pid_t child = fork();
     if (!child) {
         alarm(30);
