@@ -95,6 +95,7 @@ void *__wrap_realloc(void *p, size_t size)
 {
     if (refused())
         return NULL;
+    memory.frees += p != NULL;          /* one taken, one given back */
     return p ? __real_realloc(p, size) : count(__real_malloc(size));
 }
 
