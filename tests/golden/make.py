@@ -140,7 +140,7 @@ def main():
     o("adam", "adam", 0.1, t.Adam)
     o("adam_decay", "adam", 0.1, t.Adam, beta1=0.8, beta2=0.95, epsilon=1e-3, weight_decay=0.05)
     o("adamw", "adamw", 0.1, t.AdamW)
-    o("adamw_groups", "adamw", 0.1, t.AdamW, group=(2, 0), weight_decay=0.1)
+    o("adamw_groups", "adamw", 0.1, t.AdamW, group=(2, 0.5), weight_decay=0.1)
     o("adam_ema", "adam", 0.1, t.Adam, decay=0.9)
     o("sgd_mean", "sgd", 0.1, t.SGD, decay=0)
     o("nt_asgd", "nt-asgd", 0.1, t.SGD, nonmono=5, weight_decay=0.01)
