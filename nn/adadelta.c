@@ -1,9 +1,12 @@
 /* Adadelta.   g' = g + d x    v = rho v + (1 - rho) g'^2    e = sqrt(u + epsilon) / sqrt(v + epsilon) g'
                u = rho u + (1 - rho) e^2    x -= lr e
    Source: Zeiler, "ADADELTA: an adaptive learning rate method", 2012 (where lr is 1). */
+#include "config.h"
+
+#include "autograd/clones_inside.h"
 #include "nn/rule_inside.h"
 
-static void update(const sp_optimizer *o, const struct sp_run *r)
+SP_CLONES static void update(const sp_optimizer *o, const struct sp_run *r)
 {
     const sp_real lr = (sp_real)r->lr, decay = (sp_real)r->weight_decay, epsilon = (sp_real)o->epsilon;
     const sp_real rho = (sp_real)o->rho, rest = (sp_real)(1 - o->rho);

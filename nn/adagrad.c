@@ -1,8 +1,11 @@
 /* Adagrad.   g' = g + d x    s = s + g'^2    x -= lr / (1 + (k - 1) lr_decay) g' / (sqrt(s) + epsilon)   at the k-th step
    Source: Duchi, Hazan, Singer, "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 2011. */
+#include "config.h"
+
+#include "autograd/clones_inside.h"
 #include "nn/rule_inside.h"
 
-static void update(const sp_optimizer *o, const struct sp_run *r)
+SP_CLONES static void update(const sp_optimizer *o, const struct sp_run *r)
 {
     const sp_real lr = (sp_real)(r->lr / (1 + (o->state.steps - 1) * o->lr_decay));
     const sp_real decay = (sp_real)r->weight_decay, epsilon = (sp_real)o->epsilon;

@@ -1,10 +1,13 @@
 /* Adam.   g' = g + d x    m = b1 m + (1 - b1) g'    v = b2 v + (1 - b2) g'^2    x -= lr mc / (sqrt(vc) + epsilon)
    with mc = m / (1 - b1^k) and vc = v / (1 - b2^k) at the k-th step.
    Source: Kingma, Ba, "Adam: a method for stochastic optimization", ICLR 2015. */
+#include "config.h"
+
+#include "autograd/clones_inside.h"
 #include "nn/rule_inside.h"
 
 /* The step above, from kept x instead of x. */
-void sp_adam_update(const sp_optimizer *o, const struct sp_run *r, double weight_decay, double kept)
+SP_CLONES void sp_adam_update(const sp_optimizer *o, const struct sp_run *r, double weight_decay, double kept)
 {
     const double steps = o->state.steps;
     const sp_real b1 = (sp_real)o->beta1, b2 = (sp_real)o->beta2, epsilon = (sp_real)o->epsilon;

@@ -1,11 +1,14 @@
 /* What validation changes, and averages of the weights.   a = a + c (x - a)   with c = 1 - decay, or 1 / (n + 1) for the mean
    of n + 1 weights.
    Sources: Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", 1992; for the trigger nn/nt_asgd.c. */
+#include "config.h"
+
 #include <string.h>
 
+#include "autograd/clones_inside.h"
 #include "nn/rule_inside.h"
 
-void sp_average_step(sp_optimizer *o, const sp_real *restrict x)
+SP_CLONES void sp_average_step(sp_optimizer *o, const sp_real *restrict x)
 {
     if (!(o->state.averaged > 0))
         return;

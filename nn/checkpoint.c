@@ -74,13 +74,14 @@ bool sp_optimizer_load(sp_optimizer *o, const sp_safetensors *f, sp_status *stat
     if (!kind || !text)
         return sp_fail(status, SP_ERR_FORMAT, "%s: holds no optimizer", sp_safetensors_path(f));
     if (strcmp(kind, o->rule->name))
-        return sp_fail(status, SP_ERR_FORMAT, "%s: the optimizer is '%s', not '%s'", sp_safetensors_path(f), kind, o->rule->name);
+        return sp_fail(status, SP_ERR_FORMAT, "%s: the optimizer is '%s', not '%s'", sp_safetensors_path(f), kind,
+                       o->rule->name);
     if (!state_from_text(&state, text))
-        return sp_fail(status, SP_ERR_FORMAT, "%s: the optimizer's state is not %d numbers in their ranges", sp_safetensors_path(f),
-                       NUMBERS);
+        return sp_fail(status, SP_ERR_FORMAT, "%s: the optimizer's state is not %d numbers in their ranges",
+                       sp_safetensors_path(f), NUMBERS);
     if (state.averaged > 0 && !o->average && o->size)
-        return sp_fail(status, SP_ERR_FORMAT, "%s: has averages of %g weights, the optimizer has none: call sp_optimizer_average "
-                       "first", sp_safetensors_path(f), state.averaged);
+        return sp_fail(status, SP_ERR_FORMAT, "%s: has averages of %g weights, the optimizer has none: call "
+                       "sp_optimizer_average first", sp_safetensors_path(f), state.averaged);
     if (!sp_optimizer_fits(o, status) || !sp_stores_load(2, (sp_store *[]){ o->store, o->memory }, f, status))
         return false;
     o->state = state;

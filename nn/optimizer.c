@@ -35,8 +35,8 @@ static int slots_of(const struct sp_rule *rule)
 
 /* ---- making one ------------------------------------------------------------------------------------------------ */
 
-/* What the rule remembers is a store of its own, so that a checkpoint is two stores. Each slot declares the parameters again, in
-   their order, and so has their layout. */
+/* What the rule remembers is a store of its own, so that a checkpoint is two stores. Each slot declares the parameters
+   again, in their order, and so has their layout. */
 bool sp_optimizer_remember(sp_optimizer *o, bool average, sp_status *status)
 {
     const int slots = slots_of(o->rule), blocks = slots + average;
@@ -207,7 +207,8 @@ bool sp_step(sp_optimizer *o, sp_tape *t)
     if (!sp_ok(t))
         return false;
     if (!o || sp_tape_store(t) != o->store) {
-        sp_tape_fail(t, SP_ERR_VALUE, "optimizer: %s", o ? "made for another store than the tape's" : "NULL (could it be made?)");
+        sp_tape_fail(t, SP_ERR_VALUE, "optimizer: %s",
+                     o ? "made for another store than the tape's" : "NULL (could it be made?)");
         return false;
     }
     if (!check(o, &status)) {

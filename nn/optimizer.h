@@ -60,8 +60,8 @@ sp_optimizer *sp_optimizer_new(sp_store *store, const char *kind, double lr, sp_
 void sp_optimizer_free(sp_optimizer *o);
 
 /* Multiplies the learning rate and the weight decay of the parameters whose names match a pattern of the shell ("encoder.*",
-   "*bias*"; fnmatch) by these factors, in place of what an earlier call gave them. A pattern that matches none, and a factor that
-   is negative or not finite, are errors, and nothing is changed. */
+   "*bias*"; fnmatch) by these factors, in place of what an earlier call gave them. A pattern that matches none, and a factor
+   that is negative or not finite, are errors, and nothing is changed. */
 bool sp_optimizer_group(sp_optimizer *o, const char *pattern, double lr_factor, double decay_factor, sp_status *status);
 
 /* Changes the parameters by the gradients of the tape, then zeroes these. Does nothing, and returns false, if there is an
@@ -78,7 +78,8 @@ double sp_learning_rate(const sp_optimizer *o);
 void sp_optimizer_validated(sp_optimizer *o, double loss);
 
 /* Begins to average the weights, the present ones first: with 0 < decay < 1 exponentially, a = decay a + (1 - decay) x after
-   each step; with decay 0 as the plain mean. Costs as much memory as the parameters. nt-asgd does this by itself, when it is time. */
+   each step; with decay 0 as the plain mean. Costs as much memory as the parameters. nt-asgd does this by itself, when it is
+   time. */
 bool sp_optimizer_average(sp_optimizer *o, double decay, sp_status *status);
 
 /* Exchanges the parameters in the store with their averages; again, and they are back. Where no average has begun nothing

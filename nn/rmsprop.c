@@ -3,9 +3,12 @@
    Centered: u = alpha u + (1 - alpha) g',  w = sqrt(v - u^2) + epsilon.
    Sources: Hinton, "Neural networks for machine learning", lecture 6e, 2012; Graves, "Generating sequences with recurrent
    neural networks", 2013 (centered, with momentum). */
+#include "config.h"
+
+#include "autograd/clones_inside.h"
 #include "nn/rule_inside.h"
 
-static void update(const sp_optimizer *o, const struct sp_run *r)
+SP_CLONES static void update(const sp_optimizer *o, const struct sp_run *r)
 {
     const sp_real lr = (sp_real)r->lr, decay = (sp_real)r->weight_decay, epsilon = (sp_real)o->epsilon;
     const sp_real alpha = (sp_real)o->alpha, rest = (sp_real)(1 - o->alpha), m = (sp_real)o->momentum;

@@ -2,9 +2,12 @@
        g' = g + d x    v = m v + g'    x -= lr v,  with nesterov  x -= lr (g' + m v)
    Sources: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964; Sutskever, Martens, Dahl,
    Hinton, "On the importance of initialization and momentum in deep learning", ICML 2013 (Nesterov's). */
+#include "config.h"
+
+#include "autograd/clones_inside.h"
 #include "nn/rule_inside.h"
 
-void sp_sgd_update(const sp_optimizer *o, const struct sp_run *r)
+SP_CLONES void sp_sgd_update(const sp_optimizer *o, const struct sp_run *r)
 {
     const sp_real lr = (sp_real)r->lr, decay = (sp_real)r->weight_decay, m = (sp_real)o->momentum;
     const sp_real fresh = o->nesterov ? 1 : 0, old = o->nesterov ? m : 1;

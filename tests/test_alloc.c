@@ -185,9 +185,10 @@ static bool learn(const sp_lm *m, const sp_ids *ids, sp_status *status)
     sp_profile *p = sp_profile_new();
     sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 1e-2, status);
     sp_tape_set_profile(t, p);
-    if (adam && state)
+    const bool ready = adam && sp_optimizer_group(adam, "*bias*", 1, 0, status) && sp_optimizer_average(adam, 0.9, status);
+    if (ready && state)
         one_window(t, m, adam, &s, 0, state);
-    bool ok = adam && (state || sp_fail(status, SP_ERR_MEMORY, "no state"))
+    bool ok = ready && sp_optimizer_save(adam, "/dev/null", 0, NULL, status) && (state || sp_fail(status, SP_ERR_MEMORY, "no state"))
               && (sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t)));
     sp_optimizer_free(adam);
     sp_tape_free(t);
@@ -248,6 +249,8 @@ START_TEST(steady_state)
     sp_profile *p = sp_profile_new();
     sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 1e-2, &status);
     sp_tape_set_profile(t, p);
+    sp_optimizer_group(adam, "*bias*", 1, 0, &status);
+    sp_optimizer_average(adam, 0.9, &status);
     bool counted = memory.calls > 0 && memory.live == memory.calls - memory.frees;
     for (int i = 0; i < 20; i++) {
         if (i == 2)
