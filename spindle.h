@@ -25,8 +25,9 @@
 #include "nn/scan.h"
 #include "nn/stack.h"
 #include "nn/loss.h"
-#include "nn/optimizer.h"
 #include "nn/safetensors.h"
+#include "nn/schedule.h"
+#include "nn/optimizer.h"
 
 #include "zoo/text.h"
 #include "zoo/stream.h"

@@ -131,6 +131,11 @@ sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *format, ...)
     return p;
 }
 
+bool sp_store_reserve(sp_store *s, long size)
+{
+    return sp_store_ok(s) && (grow_values(s, size) || sp_store_fail(s, SP_ERR_MEMORY, "store: out of memory for %ld numbers", size));
+}
+
 sp_param *sp_store_find(const sp_store *s, const char *name)
 {
     return s ? sp_store_at(s, sp_map_get(s->by_name, name, strlen(name))) : NULL;

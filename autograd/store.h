@@ -32,6 +32,10 @@ void sp_store_free(sp_store *s);
    tape, no memory: the store then holds the error (sp_store_ok). Initialise it with nn/init.h. */
 sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *name, ...) SP_PRINTF(3, 4);
 
+/* Memory for so many numbers in all, so that declaring them takes none: their block then is as long as it must be. False
+   without memory: the store then holds that error. */
+bool sp_store_reserve(sp_store *s, long size);
+
 /* The parameter of that name, or NULL. */
 sp_param *sp_store_find(const sp_store *s, const char *name);
 

@@ -1,55 +1,111 @@
 /* Optimizers. Each is one rule over the whole block of parameters.
 
-       sp_optimizer *adam = sp_optimizer_new(store, "adam", 2e-3, &status);
+       sp_optimizer *adam = sp_optimizer_new(store, "adamw", 2e-3, &status);
+       sp_optimizer_group(adam, "*bias*", 1, 0, &status);       biases: the full learning rate, no weight decay
+       adam->schedule.kind = "inverse_sqrt", adam->schedule.warmup = 500;
        ...
        sp_clip_norm(t, 5);
        sp_step(adam, t);
-*/
+       ...
+       sp_optimizer_validated(adam, loss);                      for "plateau" and "nt-asgd"
+       sp_optimizer_save(adam, "run.safetensors", 0, NULL, &status);
+
+   Rules, settings and defaults are those of torch.optim, and so are the numbers. */
 #ifndef SP_NN_OPTIMIZER_H
 #define SP_NN_OPTIMIZER_H
 
 #include "autograd/tape.h"
+#include "nn/safetensors.h"
+#include "nn/schedule.h"
 
 SP_BEGIN
 
-struct sp_rule;
+enum { SP_NONMONO_MOST = 32 };
 
-/* The settings may be changed at any time. Make one with sp_optimizer_new, which sets the defaults given here. */
+/* The settings may be changed at any time; sp_step refuses what is out of range. Make one with sp_optimizer_new, which sets
+   the defaults given here. */
 typedef struct sp_optimizer {
-    double lr;                          /* learning rate */
-    double momentum;                    /* sgd: 0 */
-    double beta1, beta2, epsilon;       /* adam: 0.9, 0.999, 1e-8 */
+    double lr;                          /* learning rate, before the schedule and the factors of groups */
+    double weight_decay;                /* 0; adamw: 0.01 */
+    sp_schedule schedule;               /* constant: nn/schedule.h */
+    double momentum;                    /* sgd, nt-asgd, rmsprop: 0 */
+    bool nesterov;                      /* sgd, nt-asgd: false */
+    double beta1, beta2;                /* adam, adamw: 0.9, 0.999 */
+    double alpha;                       /* rmsprop: 0.99 */
+    bool centered;                      /* rmsprop: false */
+    double rho;                         /* adadelta: 0.9 */
+    double lr_decay;                    /* adagrad: 0 */
+    double epsilon;                     /* adam, adamw, rmsprop: 1e-8, adadelta: 1e-6, adagrad: 1e-10 */
+    int nonmono;                        /* nt-asgd: 5 validations; SP_NONMONO_MOST at most */
 
     /* private */
     sp_store *store;
     const struct sp_rule *rule;
     long size;                          /* of the store when the optimizer was made */
-    long steps;                         /* taken so far */
-    sp_real *slot[2];                   /* what the rule remembers, in the layout of the parameters; NULL if not used */
+    sp_store *memory;                   /* slots, then the average: each in the layout of the parameters */
+    sp_real *slot[3], *average;         /* [size] in memory; NULL if not used */
+    double average_decay;               /* 0: the plain mean */
+    bool swapped;                       /* the store holds the averages, and average the parameters */
+    double (*factor)[2];                /* [parameters] of the learning rate and the weight decay; NULL: all 1 */
+    struct sp_optimizer_state {         /* doubles alone: a checkpoint has them one by one */
+        double steps, averaged;         /* taken so far; weights in the average, 0 before it begins */
+        double best, bad, resting, factor;      /* plateau: best loss, losses not better since, cooldown left, its factor */
+        double validations, oldest, recent[SP_NONMONO_MOST];    /* nt-asgd: how many losses; the least before recent ones */
+    } state;
 } sp_optimizer;
 
-/* A rule is a file and a row in nn/optimizer.c. update reads g, changes the parameters x and the slots; all have n
-   numbers. Zeros in x and g must stay zeros in x. */
-struct sp_rule {
-    const char *name;
-    int slots;
-    int flops;                          /* of update, for each number */
-    void (*update)(const sp_optimizer *o, long n, sp_real *x, const sp_real *g);
-};
-extern const struct sp_rule sp_rule_sgd, sp_rule_adam;
-
-/* "sgd" or "adam", for the parameters that the store has now. NULL without memory or for another name: status says which. */
+/* For the parameters that the store has now. Kinds: sgd, nt-asgd, adagrad, adadelta, rmsprop, adam, adamw; each is a file that
+   opens with its equations. NULL without memory or for another kind: status says which. */
 sp_optimizer *sp_optimizer_new(sp_store *store, const char *kind, double lr, sp_status *status);
 void sp_optimizer_free(sp_optimizer *o);
 
+/* Multiplies the learning rate and the weight decay of the parameters whose names match a pattern of the shell ("encoder.*",
+   "*bias*"; fnmatch) by these factors, in place of what an earlier call gave them. A pattern that matches none, and a factor
+   that is negative or not finite, are errors, and nothing is changed. */
+bool sp_optimizer_group(sp_optimizer *o, const char *pattern, double lr_factor, double decay_factor, sp_status *status);
+
 /* Changes the parameters by the gradients of the tape, then zeroes these. Does nothing, and returns false, if there is an
    error on the tape, so a failed step changes no parameter. A parameter declared after the optimizer was made, and a
-   learning rate that is negative or not finite, are errors. */
+   setting out of its range, are errors. */
 bool sp_step(sp_optimizer *o, sp_tape *t);
+
+/* The learning rate of the next step: lr as the schedule has it then. NaN if the schedule is wrong. */
+double sp_learning_rate(const sp_optimizer *o);
+
+/* ---- validation and averages ----------------------------------------------------------------------------------- */
+
+/* Reports a validation loss (less is better): the schedule "plateau" and the trigger of "nt-asgd" wait for it. */
+void sp_optimizer_validated(sp_optimizer *o, double loss);
+
+/* Begins to average the weights, the present ones first: with 0 < decay < 1 exponentially, a = decay a + (1 - decay) x after
+   each step; with decay 0 as the plain mean. Costs as much memory as the parameters. nt-asgd does this by itself, when it is
+   time. */
+bool sp_optimizer_average(sp_optimizer *o, double decay, sp_status *status);
+
+/* Exchanges the parameters in the store with their averages; again, and they are back. Where no average has begun nothing
+   happens. So: swap, validate and save the model, swap. Between the two sp_step and sp_optimizer_save refuse. */
+void sp_optimizer_swap(sp_optimizer *o);
+
+/* ---- checkpoints ----------------------------------------------------------------------------------------------- */
+
+/* Writes the parameters and all that the optimizer remembers, steps, schedule and averages included, to one file, with n
+   pairs of metadata of the caller's. Slots are tensors "optimizer.exp_avg.NAME"; "optimizer..." are keys of its own. */
+bool sp_optimizer_save(const sp_optimizer *o, const char *path, int n, const sp_metadata *metadata, sp_status *status);
+
+/* Takes them back: training goes on as if it had not been interrupted, bit for bit. Settings, schedule, groups and
+   sp_optimizer_average are the program's and not in the file: set them as they were. A file of another optimizer or of other
+   parameters is an error, and nothing is changed. Nests with sp_safetensors_open as sp_store_load does. */
+bool sp_optimizer_load(sp_optimizer *o, const sp_safetensors *f, sp_status *status);
+
+/* ---- clipping -------------------------------------------------------------------------------------------------- */
 
 /* Scales the gradients of the tape down to the Euclidean norm `most` if theirs is larger; returns the norm before. A norm
    that is not finite, or a limit that is not over 0, is an error on the tape. */
 double sp_clip_norm(sp_tape *t, double most);
+
+/* Brings each number of the gradients of the tape into [-most, most]. One that is not a number, or a limit that is not over
+   0, is an error on the tape, and nothing is changed. False after an error. */
+bool sp_clip_value(sp_tape *t, double most);
 
 SP_END
 #endif

@@ -58,7 +58,7 @@ static json_t *describe(const sp_param *p, uint64_t begin)
 }
 
 /* The header's text, padded with spaces so that the numbers begin at a multiple of 8; NULL without memory. */
-static char *header_text(const sp_store *s, int n, const sp_metadata *metadata)
+static char *header_text(int count, const sp_store *const *stores, int n, const sp_metadata *metadata)
 {
     json_t *header = json_object(), *meta = json_object();
     bool ok = header && meta;
@@ -66,11 +66,12 @@ static char *header_text(const sp_store *s, int n, const sp_metadata *metadata)
     for (int i = 0; ok && i < n; i++)
         ok = put(meta, metadata[i].key, json_string(metadata[i].value));
     ok = ok && put(header, METADATA, json_incref(meta));
-    for (int i = 0; ok && i < sp_store_count(s); i++) {
-        const sp_param *p = sp_store_at(s, i);
-        ok = put(header, p->name, describe(p, at));
-        at += bytes_of(p);
-    }
+    for (int k = 0; k < count; k++)
+        for (int i = 0; ok && i < sp_store_count(stores[k]); i++) {
+            const sp_param *p = sp_store_at(stores[k], i);
+            ok = put(header, p->name, describe(p, at));
+            at += bytes_of(p);
+        }
     /* Not json_dumps: where it gets no memory for a key it leaves the key out and goes on (Jansson 2.14). */
     size_t length = ok ? json_dumpb(header, NULL, 0, JSON_COMPACT) : 0, padded = (length + 7) / 8 * 8;
     char *text = length ? malloc(padded + 1) : NULL;
@@ -107,12 +108,27 @@ static void write_numbers(FILE *out, const sp_real *x, long n)
     }
 }
 
-bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status)
+/* Whether one of the stores has a parameter of this name. */
+static bool has(int count, const sp_store *const *stores, const char *name)
+{
+    for (int k = 0; k < count; k++)
+        if (sp_store_find(stores[k], name))
+            return true;
+    return false;
+}
+
+bool sp_stores_save(int count, const sp_store *const *stores, const char *path, int n, const sp_metadata *metadata,
+                    sp_status *status)
 {
     sp_file f;
-    if (!s || !path || (n > 0 && !metadata))
-        return sp_fail(status, SP_ERR_VALUE, "save: the %s is NULL", !s ? "store" : !path ? "path" : "metadata");
-    char *header = header_text(s, n, metadata);
+    if (!path || (n > 0 && !metadata))
+        return sp_fail(status, SP_ERR_VALUE, "save: the %s is NULL", !path ? "path" : "metadata");
+    for (int k = 1; k < count; k++)
+        for (int i = 0; i < sp_store_count(stores[k]); i++)
+            if (has(k, stores, sp_store_at(stores[k], i)->name))
+                return sp_fail(status, SP_ERR_VALUE, "%s: there are two tensors named '%s'", path,
+                               sp_store_at(stores[k], i)->name);
+    char *header = header_text(count, stores, n, metadata);
     if (!header)
         return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the header, or its metadata is not UTF-8", path);
     if (!sp_file_begin(&f, path, status)) {
@@ -121,12 +137,20 @@ bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata
     }
     write_little_endian(f.out, strlen(header), 8);
     fputs(header, f.out);
-    for (int i = 0; i < sp_store_count(s); i++) {
-        const sp_param *p = sp_store_at(s, i);
-        write_numbers(f.out, sp_param_read(p), sp_shape_size(p->shape));
-    }
+    for (int k = 0; k < count; k++)
+        for (int i = 0; i < sp_store_count(stores[k]); i++) {
+            const sp_param *p = sp_store_at(stores[k], i);
+            write_numbers(f.out, sp_param_read(p), sp_shape_size(p->shape));
+        }
     free(header);
     return sp_file_end(&f, true, status);
+}
+
+bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status)
+{
+    if (!s)
+        return sp_fail(status, SP_ERR_VALUE, "save: the store is NULL");
+    return sp_stores_save(1, &s, path, n, metadata, status);
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------------- */
@@ -290,6 +314,11 @@ const char *sp_safetensors_get(const sp_safetensors *f, const char *key)
     return f ? json_string_value(json_object_get(json_object_get(f->header, METADATA), key)) : NULL;
 }
 
+const char *sp_safetensors_path(const sp_safetensors *f)
+{
+    return f ? f->path : "";
+}
+
 uint64_t sp_safetensors_bytes(const sp_safetensors *f)
 {
     return f->size;
@@ -324,26 +353,41 @@ static bool match(const sp_safetensors *f, const sp_param *p, struct tensor *t, 
     return true;
 }
 
-bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status)
+/* Copies a tensor that matches. */
+static void copy(const sp_safetensors *f, const sp_param *p)
+{
+    struct tensor t;
+    if (!match(f, p, &t, NULL))
+        return;
+    int width = width_of(t.type);
+    sp_real *values = sp_param_values(p);
+    for (long k = 0, n = sp_shape_size(p->shape); k < n; k++)
+        values[k] = read_number(f->data + t.begin + k * width, width);
+}
+
+bool sp_stores_load(int count, sp_store *const *stores, const sp_safetensors *f, sp_status *status)
 {
     struct tensor t;
     const char *name;
     json_t *entry;
-    if (!s || !f)
-        return sp_fail(status, SP_ERR_VALUE, "load: the %s is NULL", s ? "file" : "store");
-    for (int i = 0; i < sp_store_count(s); i++)
-        if (!match(f, sp_store_at(s, i), &t, status))
-            return false;
+    if (!f)
+        return sp_fail(status, SP_ERR_VALUE, "load: the file is NULL");
+    for (int k = 0; k < count; k++)
+        for (int i = 0; i < sp_store_count(stores[k]); i++)
+            if (!match(f, sp_store_at(stores[k], i), &t, status))
+                return false;
     json_object_foreach(f->header, name, entry)
-        if (strcmp(name, METADATA) && !sp_store_find(s, name))
+        if (strcmp(name, METADATA) && !has(count, (const sp_store *const *)stores, name))
             return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' is no parameter of the model", f->path, name);
-    for (int i = 0; i < sp_store_count(s); i++) {
-        const sp_param *p = sp_store_at(s, i);
-        match(f, p, &t, status);
-        int width = width_of(t.type);
-        sp_real *values = sp_param_values(p);
-        for (long k = 0, n = sp_shape_size(p->shape); k < n; k++)
-            values[k] = read_number(f->data + t.begin + k * width, width);
-    }
+    for (int k = 0; k < count; k++)
+        for (int i = 0; i < sp_store_count(stores[k]); i++)
+            copy(f, sp_store_at(stores[k], i));
     return true;
+}
+
+bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status)
+{
+    if (!s)
+        return sp_fail(status, SP_ERR_VALUE, "load: the store is NULL");
+    return sp_stores_load(1, &s, f, status);
 }

@@ -17,6 +17,10 @@ typedef struct sp_metadata {
    whole or not at all (autograd/file.h). */
 bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status);
 
+/* The same for several stores in one file: a model and what belongs to it. Two parameters of one name are an error. */
+bool sp_stores_save(int count, const sp_store *const *stores, const char *path, int n, const sp_metadata *metadata,
+                    sp_status *status);
+
 /* A file that was read and found sound: every tensor has its bytes, none overlap, none are missing or left over. */
 typedef struct sp_safetensors sp_safetensors;
 
@@ -27,6 +31,9 @@ void sp_safetensors_free(sp_safetensors *f);
 /* The value of a metadata key, borrowed, or NULL. */
 const char *sp_safetensors_get(const sp_safetensors *f, const char *key);
 
+/* The path it was opened by, for messages; "" for NULL. */
+const char *sp_safetensors_path(const sp_safetensors *f);
+
 /* Bytes of all its tensors. */
 uint64_t sp_safetensors_bytes(const sp_safetensors *f);
 
@@ -34,6 +41,9 @@ uint64_t sp_safetensors_bytes(const sp_safetensors *f);
    with their shapes, as F32 or F64. Otherwise the store is unchanged and status says which tensor is wrong and how. A NULL file is the
    error that sp_safetensors_open has put into status, so the two calls nest. */
 bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status);
+
+/* The same for several stores, which together have exactly the tensors of the file. */
+bool sp_stores_load(int count, sp_store *const *stores, const sp_safetensors *f, sp_status *status);
 
 SP_END
 #endif

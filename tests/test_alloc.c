@@ -95,6 +95,7 @@ void *__wrap_realloc(void *p, size_t size)
 {
     if (refused())
         return NULL;
+    memory.frees += p != NULL;          /* one taken, one given back */
     return p ? __real_realloc(p, size) : count(__real_malloc(size));
 }
 
@@ -198,15 +199,17 @@ static bool learn(const sp_lm *m, const sp_ids *ids, sp_status *status)
                         { sp_state_new(&m->stack, BATCH / 2), sp_state_new(&m->stack, BATCH / 2) } };
     sp_profile *profile = sp_profile_new();
     sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 1e-2, status);
+    const bool ready = adam && sp_optimizer_group(adam, "*bias*", 1, 0, status) && sp_optimizer_average(adam, 0.9, status);
     sp_parallel *p = sp_parallel_new(m->store, 2, 1);
     sp_tape *t = sp_parallel_tape(p, 0);
     sp_parallel_set_profile(p, profile);
-    if (adam && l.state[0] && l.state[1]) {
+    if (ready && l.state[0] && l.state[1]) {
         sp_parallel_backward(p, loss_of_shard, &l, NULL);
         sp_clip_norm(t, 1);
         sp_step(adam, t);
     }
-    bool ok = adam && ((l.state[0] && l.state[1]) || sp_fail(status, SP_ERR_MEMORY, "no state"))
+    bool ok = ready && sp_optimizer_save(adam, "/dev/null", 0, NULL, status)
+              && ((l.state[0] && l.state[1]) || sp_fail(status, SP_ERR_MEMORY, "no state"))
               && (sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t)));
     sp_optimizer_free(adam);
     sp_parallel_free(p);
@@ -268,6 +271,8 @@ START_TEST(steady_state)
     sp_profile *p = sp_profile_new();
     sp_optimizer *adam = sp_optimizer_new(m->store, "adam", 1e-2, &status);
     sp_tape_set_profile(t, p);
+    sp_optimizer_group(adam, "*bias*", 1, 0, &status);
+    sp_optimizer_average(adam, 0.9, &status);
     bool counted = memory.calls > 0 && memory.live == memory.calls - memory.frees;
     for (int i = 0; i < 20; i++) {
         if (i == 2)

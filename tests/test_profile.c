@@ -131,7 +131,7 @@ START_TEST(inside_a_scan)
     check_row("scan", false, 1, 0);
     check_row("scan", true, 1, 0);
     check_row("clip_norm", false, 1, 3 * n);
-    check_row("adam", false, 1, 13 * n);
+    check_row("adam", false, 1, 16 * n);
     check_times(p);
 
     /* Step by step on the tape the same products come to the same. */

@@ -245,7 +245,7 @@ START_TEST(bad_config)
     sp_trainer_config config = config_of();
     config.optimizer = "adams";
     ck_assert(!train(&runs[0].plan, &config, &x, &status));
-    ck_assert_str_eq(status.message, "optimizer 'adams' is none of: sgd adam");
+    ck_assert_str_eq(status.message, "optimizer 'adams' is none of: sgd nt-asgd adagrad adadelta rmsprop adam adamw");
     status = (sp_status){ 0 };
     config = config_of();
     config.log = directory;

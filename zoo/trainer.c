@@ -152,8 +152,12 @@ static bool run(struct trainer *r)
             return false;
         x->interrupted = stopped(r);
         x->epochs += !x->interrupted;
-        if (!validate(r) || !keep_best(r))
+        sp_optimizer_swap(r->optimizer);        /* the averages, if there are any, are the model */
+        bool ok = validate(r) && keep_best(r);
+        sp_optimizer_swap(r->optimizer);
+        if (!ok)
             return false;
+        sp_optimizer_validated(r->optimizer, x->valid_loss);
         x->seconds = sp_seconds() - began;
         if (x->interrupted)
             return true;

@@ -1,0 +1,90 @@
+/* Checkpoints of an optimizer: the parameters and its slots are the tensors of one file, the rest is in its metadata. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/rule_inside.h"
+
+#define KIND "optimizer"
+#define STATE "optimizer.state"
+
+enum { NUMBERS = sizeof(struct sp_optimizer_state) / sizeof(double), DIGITS = 16, ROOM = NUMBERS * (DIGITS + 1) };
+
+/* The bits of each double as 16 digits: exact, and the same in every locale. */
+static void state_to_text(char text[ROOM], const struct sp_optimizer_state *s)
+{
+    uint64_t words[NUMBERS];
+    memcpy(words, s, sizeof words);
+    for (int i = 0; i < NUMBERS; i++)
+        snprintf(text + i * (DIGITS + 1), DIGITS + 1, "%016" PRIx64, words[i]);
+    for (int i = 1; i < NUMBERS; i++)
+        text[i * (DIGITS + 1) - 1] = ' ';
+}
+
+static bool state_from_text(struct sp_optimizer_state *s, const char *text)
+{
+    uint64_t words[NUMBERS];
+    if (strlen(text) != ROOM - 1)
+        return false;
+    for (int i = 0; i < NUMBERS; i++) {
+        const char *word = text + i * (DIGITS + 1);
+        if (strspn(word, "0123456789abcdef") != DIGITS || (i < NUMBERS - 1 && word[DIGITS] != ' '))
+            return false;
+        words[i] = strtoull(word, NULL, 16);
+    }
+    memcpy(s, words, sizeof words);
+    /* Counts, so that none is ever an index out of range. */
+    return s->steps >= 0 && s->steps < 1e15 && s->averaged >= 0 && s->validations >= 0 && s->validations < 1e15
+           && s->factor >= 0 && s->factor <= 1;
+}
+
+bool sp_optimizer_save(const sp_optimizer *o, const char *path, int n, const sp_metadata *metadata, sp_status *status)
+{
+    char state[ROOM];
+    if (!o || (n > 0 && !metadata))
+        return sp_fail(status, SP_ERR_VALUE, "save: the %s is NULL", o ? "metadata" : "optimizer");
+    if (o->swapped)
+        return sp_fail(status, SP_ERR_STATE, "save: the averages are in the store: swap them back first");
+    n = n > 0 ? n : 0;
+    if (!sp_optimizer_fits(o, status))
+        return false;
+    for (int i = 0; i < n; i++)
+        if (!strncmp(metadata[i].key, KIND, sizeof KIND - 1))
+            return sp_fail(status, SP_ERR_VALUE, "save: the metadata key '%s' is the optimizer's own", metadata[i].key);
+    sp_metadata *all = malloc(((size_t)n + 2) * sizeof *all);
+    if (!all)
+        return sp_fail(status, SP_ERR_MEMORY, "save: out of memory for %d pairs of metadata", n);
+    state_to_text(state, &o->state);
+    all[0] = (sp_metadata){ KIND, o->rule->name };
+    all[1] = (sp_metadata){ STATE, state };
+    for (int i = 0; i < n; i++)
+        all[i + 2] = metadata[i];
+    bool ok = sp_stores_save(2, (const sp_store *[]){ o->store, o->memory }, path, n + 2, all, status);
+    free(all);
+    return ok;
+}
+
+bool sp_optimizer_load(sp_optimizer *o, const sp_safetensors *f, sp_status *status)
+{
+    struct sp_optimizer_state state;
+    const char *kind = sp_safetensors_get(f, KIND), *text = sp_safetensors_get(f, STATE);
+    if (!o || !f)
+        return sp_fail(status, SP_ERR_VALUE, "load: the %s is NULL", f ? "optimizer" : "file");
+    if (!kind || !text)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: holds no optimizer", sp_safetensors_path(f));
+    if (strcmp(kind, o->rule->name))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: the optimizer is '%s', not '%s'", sp_safetensors_path(f), kind,
+                       o->rule->name);
+    if (!state_from_text(&state, text))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: the optimizer's state is not %d numbers in their ranges",
+                       sp_safetensors_path(f), NUMBERS);
+    if (state.averaged > 0 && !o->average && o->size)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: has averages of %g weights, the optimizer has none: call "
+                       "sp_optimizer_average first", sp_safetensors_path(f), state.averaged);
+    if (!sp_optimizer_fits(o, status) || !sp_stores_load(2, (sp_store *[]){ o->store, o->memory }, f, status))
+        return false;
+    o->state = state;
+    o->swapped = false;
+    return true;
+}

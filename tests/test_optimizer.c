@@ -1,0 +1,558 @@
+/* Optimizers and schedules beside PyTorch's numbers (tests/golden/make.py wrote them), and what is theirs alone: groups,
+   averages, checkpoints, errors. */
+#include <dirent.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "nn/optimizer.h"
+#include "tests/suite.h"
+
+static const char *const kinds[] = { "sgd", "nt-asgd", "adagrad", "adadelta", "rmsprop", "adam", "adamw" };
+static const char *const schedules[] = { "constant", "linear", "step", "exponential", "cosine", "inverse_sqrt", "one_cycle",
+                                         "plateau" };
+
+enum { KINDS = sizeof kinds / sizeof *kinds, SCHEDULES = sizeof schedules / sizeof *schedules };
+
+/* ---- golden numbers -------------------------------------------------------------------------------------------- */
+
+enum { STEPS = 20, RATES = 50, WEIGHT = 4, BIAS = 2, ALL = WEIGHT + BIAS };
+
+enum type { REAL, WHOLE, FLAG, COUNT };
+
+#define SETTING(type, name)   { #name, type, offsetof(sp_optimizer, name) }
+#define SCHEDULED(type, name) { #name, type, offsetof(sp_optimizer, schedule) + offsetof(sp_schedule, name) }
+
+/* What a file may set. */
+static const struct {
+    const char *name;
+    enum type type;
+    size_t at;
+} settings[] = {
+    SETTING(REAL, weight_decay), SETTING(REAL, momentum), SETTING(FLAG, nesterov), SETTING(REAL, beta1), SETTING(REAL, beta2),
+    SETTING(REAL, alpha), SETTING(FLAG, centered), SETTING(REAL, rho), SETTING(REAL, lr_decay), SETTING(REAL, epsilon),
+    SETTING(COUNT, nonmono),
+    SCHEDULED(WHOLE, warmup), SCHEDULED(WHOLE, total_steps), SCHEDULED(REAL, start_factor), SCHEDULED(REAL, end_factor),
+    SCHEDULED(REAL, gamma), SCHEDULED(WHOLE, step_size), SCHEDULED(REAL, pct_start), SCHEDULED(REAL, div_factor),
+    SCHEDULED(REAL, final_div_factor), SCHEDULED(REAL, factor), SCHEDULED(REAL, threshold), SCHEDULED(WHOLE, patience),
+    SCHEDULED(WHOLE, cooldown),
+};
+
+static double number(const sp_safetensors *f, const char *key, double otherwise)
+{
+    const char *text = sp_safetensors_get(f, key);
+    return text ? strtod(text, NULL) : otherwise;
+}
+
+static void set(sp_optimizer *o, const sp_safetensors *f)
+{
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        void *at = (char *)o + settings[i].at;
+        const double x = number(f, settings[i].name, NAN);
+        if (isnan(x))
+            continue;
+        switch (settings[i].type) {
+        case REAL:  *(double *)at = x; break;
+        case WHOLE: *(long *)at = (long)x; break;
+        case FLAG:  *(bool *)at = x > 0; break;
+        case COUNT: *(int *)at = (int)x; break;
+        }
+    }
+}
+
+/* Within 2e-5 of the largest of the row: 20 steps of float32, each a few roundings. The files have 24 bits. */
+static void compare(const char *name, const char *what, int step, const sp_real *have, const sp_real *want, int n)
+{
+    double most = 0;
+    for (int i = 0; i < n; i++)
+        most = fmax(most, fabs((double)want[i]));
+    for (int i = 0; i < n; i++)
+        ck_each(fabs((double)have[i] - (double)want[i]) <= WIDE(2e-7, 2e-5) * most, "%s: step %d: %s[%d] is %.8g, not %.8g",
+                name, step + 1, what, i, (double)have[i], (double)want[i]);
+}
+
+static sp_store *two(void)
+{
+    sp_store *s = sp_store_new(1);
+    sp_store_add(s, SP_SHAPE(WEIGHT), "cell.weight");
+    sp_store_add(s, SP_SHAPE(BIAS), "cell.bias");
+    return s;
+}
+
+/* Parameters of `two` to one array and back. */
+static void gather(sp_real out[ALL], const sp_store *s)
+{
+    memcpy(out, sp_param_read(sp_store_at(s, 0)), WEIGHT * sizeof *out);
+    memcpy(out + WEIGHT, sp_param_read(sp_store_at(s, 1)), BIAS * sizeof *out);
+}
+
+static void scatter(sp_store *s, const sp_real in[ALL])
+{
+    memcpy(sp_param_values(sp_store_at(s, 0)), in, WEIGHT * sizeof *in);
+    memcpy(sp_param_values(sp_store_at(s, 1)), in + WEIGHT, BIAS * sizeof *in);
+}
+
+/* g = scale (x - target) + noise, set on the tape. */
+static void descend(sp_optimizer *o, sp_tape *t, const sp_real *scale, const sp_real *target, const sp_real *noise)
+{
+    const sp_store *s = sp_tape_store(t);
+    sp_real x[ALL], *g = sp_gradients(t);
+    gather(x, s);
+    for (int i = 0; i < ALL; i++) {
+        const sp_param *p = sp_store_at(s, i >= WEIGHT);
+        g[p->offset + (i < WEIGHT ? i : i - WEIGHT)] = scale[i] * (x[i] - target[i]) + noise[i];
+    }
+    sp_step(o, t);
+    ck_tape_ok(t);
+}
+
+/* Between parameters, and behind them. */
+static void check_gaps(sp_store *s)
+{
+    const sp_real *x = sp_store_values(s);
+    for (int i = 0; i < sp_store_count(s); i++) {
+        const sp_param *p = sp_store_at(s, i), *next = sp_store_at(s, i + 1);
+        for (long k = p->offset + sp_shape_size(p->shape); k < (next ? next->offset : sp_store_size(s)); k++)
+            ck_each(x[k] == 0, "the gap at %ld is %g", k, (double)x[k]);
+    }
+}
+
+static bool compare_optimizer(const char *name, const sp_safetensors *f)
+{
+    const char *kind = sp_safetensors_get(f, "optimizer");
+    if (!kind)
+        return false;
+    sp_status status = { 0 };
+    sp_store *data = sp_store_new(0), *s = two();
+    sp_param *start = sp_store_add(data, SP_SHAPE(ALL), "start"), *target = sp_store_add(data, SP_SHAPE(ALL), "target");
+    sp_param *scale = sp_store_add(data, SP_SHAPE(ALL), "scale"), *noise = sp_store_add(data, SP_SHAPE(STEPS, ALL), "noise");
+    sp_param *loss = sp_store_add(data, SP_SHAPE(STEPS), "loss"), *xs = sp_store_add(data, SP_SHAPE(STEPS, ALL), "x");
+    sp_param *means = sp_store_add(data, SP_SHAPE(STEPS, ALL), "mean");
+    ck_assert_msg(sp_store_load(data, f, &status), "%s", status.message);
+    sp_optimizer *o = sp_optimizer_new(s, kind, number(f, "lr", NAN), &status);
+    ck_assert_msg(o != NULL, "%s", status.message);
+    set(o, f);
+    if (sp_safetensors_get(f, "lr_factor"))
+        ck_assert(sp_optimizer_group(o, "*.bias", number(f, "lr_factor", NAN), number(f, "decay_factor", NAN), &status));
+    scatter(s, sp_param_read(start));
+    if (sp_safetensors_get(f, "average"))
+        ck_assert(sp_optimizer_average(o, number(f, "average", NAN), &status));
+    sp_tape *t = sp_tape_new(s);
+    for (int k = 0; k < STEPS; k++) {
+        sp_real x[ALL];
+        descend(o, t, sp_param_read(scale), sp_param_read(target), sp_param_read(noise) + k * ALL);
+        gather(x, s);
+        compare(name, "x", k, x, sp_param_read(xs) + k * ALL, ALL);
+        check_gaps(s);
+        sp_optimizer_validated(o, (double)sp_param_read(loss)[k]);
+        sp_optimizer_swap(o);
+        gather(x, s);
+        compare(name, "mean", k, x, sp_param_read(means) + k * ALL, ALL);
+        check_gaps(s);
+        sp_optimizer_swap(o);
+    }
+    sp_tape_free(t);
+    sp_optimizer_free(o);
+    sp_store_free(s);
+    sp_store_free(data);
+    return true;
+}
+
+static bool compare_schedule(const char *name, const sp_safetensors *f)
+{
+    const char *kind = sp_safetensors_get(f, "schedule");
+    if (!kind)
+        return false;
+    sp_status status = { 0 };
+    sp_store *data = sp_store_new(0), *s = two();
+    sp_param *rate = sp_store_add(data, SP_SHAPE(RATES), "rate"), *loss = sp_store_add(data, SP_SHAPE(RATES), "loss");
+    ck_assert_msg(sp_store_load(data, f, &status), "%s", status.message);
+    sp_optimizer *o = sp_optimizer_new(s, "sgd", 1, &status);
+    sp_tape *t = sp_tape_new(s);
+    o->schedule.kind = kind;
+    set(o, f);
+    for (int k = 0; k < RATES; k++) {
+        const sp_real have = (sp_real)sp_learning_rate(o);
+        compare(name, "rate", k, &have, sp_param_read(rate) + k, 1);
+        sp_step(o, t);
+        ck_tape_ok(t);
+        sp_optimizer_validated(o, (double)sp_param_read(loss)[k]);
+    }
+    sp_tape_free(t);
+    sp_optimizer_free(o);
+    sp_store_free(s);
+    sp_store_free(data);
+    return true;
+}
+
+static void golden_path(char path[1024], const char *name)
+{
+    const char *source = getenv("SPINDLE_SRC");
+    if (!source)
+        source = access("src/tests/golden", F_OK) ? "." : "src";
+    ck_assert_int_lt(snprintf(path, 1024, "%s/tests/golden/optimizer%s%s", source, *name ? "/" : "", name), 1024);
+}
+
+/* Marks what the file is of. */
+static void mark(bool *seen, const char *const *names, int n, const char *name)
+{
+    for (int i = 0; name && i < n; i++)
+        seen[i] = seen[i] || !strcmp(names[i], name);
+}
+
+START_TEST(golden)
+{
+    char path[1024];
+    bool seen[KINDS + SCHEDULES] = { false };
+    int files = 0;
+    golden_path(path, "");
+    DIR *d = opendir(path);
+    ck_assert_msg(d != NULL, "there is no %s", path);
+    for (const struct dirent *e; (e = readdir(d)); ) {
+        sp_status status = { 0 };
+        if (*e->d_name == '.')
+            continue;
+        golden_path(path, e->d_name);
+        sp_safetensors *f = sp_safetensors_open(path, &status);
+        ck_assert_msg(f != NULL, "%s", status.message);
+        ck_assert_msg(compare_optimizer(e->d_name, f) || compare_schedule(e->d_name, f), "%s: nothing here reads it", path);
+        mark(seen, kinds, KINDS, sp_safetensors_get(f, "optimizer"));
+        mark(seen + KINDS, schedules, SCHEDULES, sp_safetensors_get(f, "schedule"));
+        sp_safetensors_free(f);
+        files++;
+    }
+    closedir(d);
+    for (int i = 0; i < KINDS + SCHEDULES; i++)
+        ck_assert_msg(seen[i], "no file is of %s", i < KINDS ? kinds[i] : schedules[i - KINDS]);
+    printf("%d files compared\n", files);
+}
+END_TEST
+
+/* ---- checkpoints ----------------------------------------------------------------------------------------------- */
+
+static char path[64];
+
+static void begin(void)
+{
+    strcpy(path, "/tmp/spindle_optimizer_XXXXXX");
+    int file = mkstemp(path);
+    ck_assert(file >= 0 && !close(file));
+}
+
+static void end(void)
+{
+    remove(path);
+}
+
+static sp_optimizer *equipped(sp_store *s, const char *kind)
+{
+    sp_optimizer *o = sp_optimizer_new(s, kind, 0.05, NULL);
+    o->momentum = 0.5;
+    o->weight_decay = 0.01;
+    o->centered = true;
+    o->nonmono = 3;
+    o->schedule.kind = "plateau";
+    o->schedule.warmup = 4;
+    o->schedule.patience = 2;
+    o->schedule.cooldown = 1;
+    ck_assert(sp_optimizer_group(o, "*.bias", 0.5, 0, NULL));
+    if (strcmp(kind, "nt-asgd"))
+        ck_assert(sp_optimizer_average(o, 0.8, NULL));
+    return o;
+}
+
+/* Steps first to last with losses that rise and fall; the weights, averages and rate after each go to seen. */
+static void train(sp_optimizer *o, sp_store *s, int first, int last, sp_real seen[][2 * ALL + 1])
+{
+    static const sp_real scale[ALL] = { 1, 2, 1, (sp_real)0.5, 1, 3 }, target[ALL] = { 1, -1, 2, 0, (sp_real)0.5, 1 };
+    sp_tape *t = sp_tape_new(s);
+    for (int k = first; k < last; k++) {
+        sp_real noise[ALL];
+        sp_random_normal((sp_key){ .place = (uint64_t)k }, ALL, noise, 0, 1);
+        descend(o, t, scale, target, noise);
+        sp_optimizer_validated(o, 3 + cos(k));
+        gather(seen[k], s);
+        sp_optimizer_swap(o);
+        gather(seen[k] + ALL, s);
+        sp_optimizer_swap(o);
+        seen[k][2 * ALL] = (sp_real)sp_learning_rate(o);
+    }
+    sp_tape_free(t);
+}
+
+START_TEST(resume)
+{
+    enum { PART = 11, WHOLE_RUN = 60 };
+    sp_real once[WHOLE_RUN][2 * ALL + 1], again[WHOLE_RUN][2 * ALL + 1];
+    sp_status status = { 0 };
+    sp_store *s = two(), *other = two();
+    sp_optimizer *o = equipped(s, kinds[_i]);
+    train(o, s, 0, WHOLE_RUN, once);
+    sp_optimizer_free(o);
+    memset(sp_store_values(s), 0, (size_t)sp_store_size(s) * sizeof(sp_real));
+    ck_assert_msg(memcmp(once[WHOLE_RUN - 1], once[WHOLE_RUN - 1] + ALL, ALL * sizeof(sp_real)), "nothing was averaged");
+    ck_assert(once[WHOLE_RUN - 1][2 * ALL] < once[5][2 * ALL]);
+    for (int from = 0; from < WHOLE_RUN; from += PART) {
+        sp_store *in = from / PART % 2 ? s : other;
+        o = equipped(in, kinds[_i]);
+        if (from) {
+            sp_safetensors *f = sp_safetensors_open(path, &status);
+            ck_assert_msg(sp_optimizer_load(o, f, &status), "%s", status.message);
+            ck_assert_pstr_eq(sp_safetensors_get(f, "epoch"), "7");
+            sp_safetensors_free(f);
+        }
+        train(o, in, from, from + PART < WHOLE_RUN ? from + PART : WHOLE_RUN, again);
+        ck_assert_msg(sp_optimizer_save(o, path, 1, &(sp_metadata){ "epoch", "7" }, &status), "%s", status.message);
+        sp_optimizer_free(o);
+        memset(sp_store_values(in), 0, (size_t)sp_store_size(in) * sizeof(sp_real));
+    }
+    ck_same(once, again, WHOLE_RUN * (2 * ALL + 1));
+    sp_store_free(s);
+    sp_store_free(other);
+}
+END_TEST
+
+/* ---- errors, and nothing changed ------------------------------------------------------------------------------- */
+
+static sp_optimizer *o;
+
+static void bad_lr(void)        { o->lr = -0.5; }
+static void bad_decay(void)     { o->weight_decay = -1; }
+static void bad_beta(void)      { o->beta2 = 1.5; }
+static void bad_epsilon(void)   { o->epsilon = 0; }
+static void bad_nesterov(void)  { o->nesterov = true; }
+static void bad_nonmono(void)   { o->nonmono = 33; }
+static void bad_schedule(void)  { o->schedule.kind = "cosin"; }
+static void no_total(void)      { o->schedule.kind = "cosine"; }
+static void bad_warmup(void)    { o->schedule.warmup = -3; }
+static void zeroed(void)   { o->schedule = (sp_schedule){ 0 }; }
+static void own_warmup(void)
+{
+    o->schedule.kind = "one_cycle";
+    o->schedule.warmup = 5;
+    o->schedule.total_steps = 9;
+}
+static void long_warmup(void)
+{
+    o->schedule.kind = "linear";
+    o->schedule.warmup = o->schedule.total_steps = 9;
+}
+static void swapped(void)
+{
+    sp_optimizer_average(o, 0, NULL);
+    sp_optimizer_swap(o);
+}
+
+static const struct {
+    void (*set)(void);
+    const char *error;
+} wrong[] = {
+    { bad_lr, "optimizer: the learning rate is -0.5" },
+    { bad_decay, "optimizer: weight_decay is -1, not in [0,inf)" },
+    { bad_beta, "optimizer: beta2 is 1.5, not in [0,1)" },
+    { bad_epsilon, "optimizer: epsilon is 0, not over 0" },
+    { bad_nesterov, "optimizer: nesterov with a momentum of 0, not over 0" },
+    { bad_nonmono, "optimizer: nonmono is 33, not from 0 to 32" },
+    { bad_schedule, "schedule 'cosin' is none of: constant linear step exponential cosine inverse_sqrt one_cycle plateau" },
+    { no_total, "schedule 'cosine': total_steps is 0, not over the 0 of warmup" },
+    { bad_warmup, "schedule: warmup is -3, not from 0 to 1e+15" },
+    { zeroed, "schedule: step_size is 0, not from 1 to 1e+15" },
+    { own_warmup, "schedule 'one_cycle' has a warm-up of its own, pct_start: warmup is 5, not 0" },
+    { long_warmup, "schedule 'linear': total_steps is 9, not over the 9 of warmup" },
+    { swapped, "optimizer: the averages are in the store: swap them back first" },
+};
+
+START_TEST(wrong_setting)
+{
+    sp_store *s = two();
+    sp_real before[ALL] = { 1, 2, 3, 4, 5, 6 }, after[ALL];
+    scatter(s, before);
+    sp_tape *t = sp_tape_new(s);
+    o = sp_optimizer_new(s, "adam", 0.1, NULL);
+    sp_gradients(t)[0] = 1;
+    wrong[_i].set();
+    ck_assert(!sp_step(o, t));
+    ck_assert_str_eq(sp_error(t), wrong[_i].error);
+    gather(after, s);
+    ck_same(before, after, ALL);
+    ck_assert(sp_gradients(t)[0] == 1);
+    sp_tape_free(t);
+    sp_optimizer_free(o);
+    sp_store_free(s);
+}
+END_TEST
+
+START_TEST(wrong_group)
+{
+    static const struct { const char *pattern; double lr, decay; const char *error; } groups[] = {
+        { "*gain", 1, 1, "group '*gain': none of the 2 parameters has such a name" },
+        { "*", -1, 1, "group '*': the factor of the learning rate is -1" },
+        { "*", 1, NAN, "group '*': the factor of the weight decay is nan" },
+        { NULL, 1, 1, "group: the pattern is NULL" },
+    };
+    sp_store *s = two();
+    o = sp_optimizer_new(s, "adam", 0.1, NULL);
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        sp_status status = { 0 };
+        ck_assert(!sp_optimizer_group(o, groups[i].pattern, groups[i].lr, groups[i].decay, &status));
+        ck_assert_str_eq(status.message, groups[i].error);
+    }
+    sp_status status = { 0 };
+    ck_assert(!sp_optimizer_average(o, 1, &status));
+    ck_assert_str_eq(status.message, "average: the decay is 1, not in [0,1)");
+    sp_optimizer_free(o);
+    sp_store_free(s);
+}
+END_TEST
+
+/* Files that do not fit, and what is said; %s is the path. */
+START_TEST(wrong_file)
+{
+    char error[512];
+    sp_store *s = two(), *wide = sp_store_new(1);
+    sp_param *bias = sp_store_add(wide, SP_SHAPE(BIAS + 1), "cell.bias");
+    sp_store_add(wide, SP_SHAPE(WEIGHT), "cell.weight");
+    sp_param_values(bias)[0] = 7;
+    sp_optimizer *from = sp_optimizer_new(s, "adam", 0.1, NULL);
+    const struct {
+        sp_store *store;
+        const char *kind, *error;
+        bool plain, average;
+    } files[] = {
+        { s, "adamw", "%s: the optimizer is 'adam', not 'adamw'", false, false },
+        { wide, "adam", "%s: tensor 'cell.bias' is [2], not [3]", false, false },
+        { s, "adam", "%s: holds no optimizer", true, false },
+        { s, "adam", "%s: there is no tensor 'optimizer.average.cell.weight'", false, true },
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        sp_status status = { 0 };
+        ck_assert(files[i].plain ? sp_store_save(s, path, 0, NULL, NULL) : sp_optimizer_save(from, path, 0, NULL, NULL));
+        sp_safetensors *f = sp_safetensors_open(path, NULL);
+        o = sp_optimizer_new(files[i].store, files[i].kind, 0.1, NULL);
+        if (files[i].average)
+            sp_optimizer_average(o, 0.9, NULL);
+        ck_assert(!sp_optimizer_load(o, f, &status));
+        const char *text = strstr(files[i].error, "%s") + 2;
+        snprintf(error, sizeof error, "%s%s", path, text);
+        ck_assert_str_eq(status.message, error);
+        sp_optimizer_free(o);
+        sp_safetensors_free(f);
+    }
+    ck_assert(sp_param_read(bias)[0] == 7);
+    sp_status status = { 0 };
+    ck_assert(!sp_optimizer_save(from, path, 1, &(sp_metadata){ "optimizer.x", "" }, &status));
+    ck_assert_str_eq(status.message, "save: the metadata key 'optimizer.x' is the optimizer's own");
+    status = (sp_status){ 0 };
+    ck_assert(!sp_optimizer_load(from, sp_safetensors_open("/no/such/file", &status), &status));
+    ck_assert_ptr_nonnull(strstr(status.message, "/no/such/file: cannot be read"));
+    sp_optimizer_free(from);
+    sp_store_free(s);
+    sp_store_free(wide);
+}
+END_TEST
+
+/* The file's averages need a place. */
+START_TEST(unasked_average)
+{
+    sp_status status = { 0 };
+    sp_store *s = two();
+    sp_optimizer *from = sp_optimizer_new(s, "sgd", 0.1, NULL), *to = sp_optimizer_new(s, "sgd", 0.1, NULL);
+    sp_optimizer_average(from, 0, NULL);
+    ck_assert(sp_optimizer_save(from, path, 0, NULL, &status));
+    sp_safetensors *f = sp_safetensors_open(path, NULL);
+    ck_assert(!sp_optimizer_load(to, f, &status));
+    ck_assert_ptr_nonnull(strstr(status.message, "has averages of 1 weights, the optimizer has none"));
+    sp_safetensors_free(f);
+    sp_optimizer_free(from);
+    sp_optimizer_free(to);
+    sp_store_free(s);
+}
+END_TEST
+
+/* The trigger by its definition, over more losses than are remembered one by one. */
+START_TEST(trigger)
+{
+    enum { MANY = 120 };
+    double losses[MANY];
+    sp_store *s = two();
+    o = sp_optimizer_new(s, "nt-asgd", 0.1, NULL);
+    o->nonmono = _i;
+    for (int k = 0; k < MANY; k++) {
+        bool pulled = false, was = o->state.averaged > 0;
+        losses[k] = 100 - k + (k == 80 ? 1000 : 0) + (double)_i / 2 * sin(k);
+        for (int i = 0; i < k - _i; i++)
+            pulled = pulled || losses[k] > losses[i];
+        sp_optimizer_validated(o, losses[k]);
+        ck_assert_msg((o->state.averaged > 0) == (was || pulled), "after %d losses", k + 1);
+    }
+    ck_assert(o->state.averaged > 0);
+    sp_optimizer_free(o);
+    sp_store_free(s);
+}
+END_TEST
+
+START_TEST(clip_value)
+{
+    sp_store *s = two();
+    sp_tape *t = sp_tape_new(s);
+    sp_real *g = sp_gradients(t);
+    const sp_real before[WEIGHT] = { -3, (sp_real)0.5, INFINITY, 2 }, after[WEIGHT] = { -2, (sp_real)0.5, 2, 2 };
+    memcpy(g, before, sizeof before);
+    ck_assert(sp_clip_value(t, 2));
+    ck_same(g, after, WEIGHT);
+    ck_assert(!sp_clip_value(t, 0));
+    ck_assert_str_eq(sp_error(t), "clip: the greatest value is 0, not over 0");
+    sp_tape_clear(t);
+    sp_tape_reset(t);
+    g[1] = NAN;
+    ck_assert(!sp_clip_value(t, 1));
+    ck_assert_ptr_nonnull(strstr(sp_error(t), "clip: number 1 of the gradient's "));
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* NULLs, and a store without parameters. */
+START_TEST(nothing)
+{
+    sp_status status = { 0 };
+    sp_store *s = sp_store_new(1);
+    sp_optimizer_validated(NULL, 1);
+    sp_optimizer_swap(NULL);
+    sp_optimizer_free(NULL);
+    ck_assert(isnan(sp_learning_rate(NULL)));
+    ck_assert(!sp_optimizer_average(NULL, 0, &status) && !sp_optimizer_save(NULL, path, 0, NULL, NULL));
+    ck_assert(!sp_schedule_check(NULL, NULL) && isnan(sp_schedule_at(NULL, 0)));
+    o = sp_optimizer_new(s, "nt-asgd", 0.1, NULL);
+    sp_tape *t = sp_tape_new(s);
+    ck_assert(sp_optimizer_average(o, 0.5, NULL));
+    sp_optimizer_swap(o);
+    for (int i = 0; i < 10; i++)
+        sp_optimizer_validated(o, i);
+    ck_assert(!sp_optimizer_group(o, "*", 1, 1, NULL));
+    sp_tape_free(t);
+    sp_optimizer_free(o);
+    sp_store_free(s);
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *all = suite_create("optimizer");
+    TCase *c = tcase_create("all");
+    tcase_add_checked_fixture(c, begin, end);
+    tcase_add_test(c, golden);
+    tcase_add_loop_test(c, resume, 0, KINDS);
+    tcase_add_loop_test(c, wrong_setting, 0, sizeof wrong / sizeof *wrong);
+    tcase_add_test(c, wrong_group);
+    tcase_add_test(c, wrong_file);
+    tcase_add_test(c, unasked_average);
+    tcase_add_loop_test(c, trigger, 0, SP_NONMONO_MOST + 1);
+    tcase_add_test(c, clip_value);
+    tcase_add_test(c, nothing);
+    suite_add_tcase(all, c);
+    return all;
+}
