@@ -259,10 +259,10 @@ static void gather_all(sp_parallel *p)
 {
     const long size = sp_store_size(sp_tape_store(p->shard->tape));
     double others = 0;
-    for (int i = 1; i < p->shards; i++)
-        others += p->shard[i].weight > 0;
     if (p->shards == 1)
         return;
+    for (int i = 1; i < p->shards; i++)
+        others += p->shard[i].weight > 0;
     const sp_span span = sp_profile_begin(p->profile);
     run(p, gather, (int)((size + PIECE - 1) / PIECE));
     sp_profile_end(span, "gather", true, (sp_cost){ others * (double)size, 2 * (1 + others) * (double)size * sizeof(sp_real) });

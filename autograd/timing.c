@@ -19,6 +19,12 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+double sp_median(int n, double *x)
+{
+    qsort(x, (size_t)n, sizeof *x, by_size);
+    return x[n / 2];
+}
+
 double sp_median_seconds(void (*work)(void *context), void *context)
 {
     enum { LEAST = 5, MOST = 2000 };
@@ -31,8 +37,7 @@ double sp_median_seconds(void (*work)(void *context), void *context)
         work(context);
         time[n] = sp_seconds() - start;
     }
-    qsort(time, (size_t)n, sizeof *time, by_size);
-    return time[n / 2];
+    return sp_median(n, time);
 }
 
 /* ---- products -------------------------------------------------------------------------------------------------- */

@@ -9,6 +9,9 @@ SP_BEGIN
 /* Seconds since some fixed moment. */
 double sp_seconds(void);
 
+/* The middle one of n numbers, at least 1, which it sorts. */
+double sp_median(int n, double *x);
+
 /* The median time in seconds of work(context), of at least 5 repetitions and about half a second in all, behind two that
    do not count. */
 double sp_median_seconds(void (*work)(void *context), void *context);

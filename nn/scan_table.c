@@ -131,9 +131,9 @@ static sp_tensor *over_table(const struct tracing *k, const struct hoisting *h, 
     return NULL;
 }
 
-/* Records an operation over the table's rows. False if it cannot be: it reads the state, or is random, or is a result of the
-   step as it stands. */
-static bool hoist(sp_tape *t, const struct tracing *k, struct hoisting *h, struct sp_node *n)
+/* Records an operation over the table's rows, unless it reads the state, or is random, or is a result of the step as it
+   stands. */
+static void hoist(sp_tape *t, const struct tracing *k, struct hoisting *h, struct sp_node *n)
 {
     sp_tensor *input[8];
     const int inputs = n->call.inputs;
@@ -145,12 +145,11 @@ static bool hoist(sp_tape *t, const struct tracing *k, struct hoisting *h, struc
     for (int i = 0; able && i < inputs; i++)
         able = (input[i] = over_table(k, h, n, i)) != NULL;
     if (!able)
-        return false;
+        return;
     const bool recording = sp_tape_recording(t);
     sp_tape_set_recording(t, recording && n->output->buffer->wants_grad);       /* as it was where the step asked for it */
     h->list[h->n++] = (struct hoisted){ n, sp_record_again(t, n, input) };
     sp_tape_set_recording(t, recording);
-    return true;
 }
 
 /* Hoists what can be, first to last: the nodes stand behind each other from the last. */

@@ -35,21 +35,6 @@ struct row {
 enum { ROUNDS = 3 };
 static int rounds = ROUNDS;                                 /* of measuring: 1 for tests/bench/peer.py, which has its own */
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The middle one of n. */
-static double median(int n, const double *x)
-{
-    double sorted[ROUNDS];
-    memcpy(sorted, x, (size_t)n * sizeof *x);
-    qsort(sorted, (size_t)n, sizeof *sorted, by_size);
-    return sorted[n / 2];
-}
-
 /* A product [B,I] x [I,H] with a packed right side. */
 struct product {
     sp_store *store;
@@ -125,10 +110,10 @@ static void write_row(const struct row *r, void (*work)(void *context), void *co
     sp_report_count(j, "H", r->H);
     sp_report_count(j, "L", r->L);
     sp_report_count(j, "threads", r->threads);
-    sp_report_number(j, "ms", 1e3 * median(rounds, seconds));
-    sp_report_number(j, "gflops", gflop / median(rounds, seconds));
-    sp_report_number(j, "peak_gflops", median(rounds, peak));
-    sp_report_number(j, "fraction", median(rounds, fraction));
+    sp_report_number(j, "ms", 1e3 * sp_median(rounds, seconds));
+    sp_report_number(j, "gflops", gflop / sp_median(rounds, seconds));
+    sp_report_number(j, "peak_gflops", sp_median(rounds, peak));
+    sp_report_number(j, "fraction", sp_median(rounds, fraction));
     sp_report_number(j, "kernel_gflops", kernel_rate());
     if (rounds == 1)                                    /* a process of its own */
         sp_report_number(j, "resident_mb", mb);
