@@ -1,4 +1,4 @@
-/* BLIS's micro-kernel, for autograd/packed.c. */
+/* BLIS's micro-kernel and the packing for it, for autograd/packed.c and autograd/patches.c. */
 #ifndef SP_AUTOGRAD_BLAS_INSIDE_H
 #define SP_AUTOGRAD_BLAS_INSIDE_H
 
@@ -19,5 +19,16 @@ const struct sp_kernel *sp_kernel(void);
 /* A tile of C, with `line` numbers from row to row: alpha left right + beta C. */
 void sp_kernel_run(long rows, long columns, long depth, sp_real alpha, const sp_real *left, const sp_real *right, sp_real beta,
                    sp_real *c, long line);
+
+/* n vectors of `depth` numbers as panels of `width`, one after the other, each with `room` places depth by depth, those that
+   are left over 0. Element p of vector i lies at from[i * step + p * down]. */
+void sp_pack_panels(sp_real *to, long width, long room, long n, long depth, const sp_real *from, long step, long down);
+
+/* A depth of k is cut into stretches of equal length, as near to the kernel's as can be; n things into pieces. */
+long sp_stretch_of(const struct sp_kernel *u, long k);
+long sp_pieces(long n, long size);
+
+/* Memory to work in until the next call on this thread, aligned, not cleared; NULL if there is none. */
+void *sp_scratch(size_t bytes);
 
 #endif

@@ -40,6 +40,18 @@ bool sp_view_reshape(const sp_view *x, sp_shape shape, sp_view *y);
 sp_tensor *sp_as_rows(sp_tape *t, sp_tensor *x);
 sp_tensor *sp_like_rows(sp_tape *t, sp_tensor *y, const sp_tensor *x);
 
+/* ---- windows (ops/slide.c) ------------------------------------------------------------------------------------- */
+
+/* The settings for [B,C,H,W], given those for x of this rank: what is 0 has its value; of one axis the height is 1. */
+sp_slide sp_slide_full(sp_slide how, int rank);
+
+/* y's last two sizes for x [B,C,H,W]; fails with the numbers. */
+bool sp_slide_shape(sp_shape *y, sp_shape x, const sp_slide *how, sp_status *s);
+
+/* x as [B,C,H,W] with unit stride along W, copied only if it has another; and a result given x's rank again. */
+sp_tensor *sp_as_maps(sp_tape *t, sp_tensor *x);
+sp_tensor *sp_like_maps(sp_tape *t, sp_tensor *y, int rank);
+
 /* ---- costs ----------------------------------------------------------------------------------------------------- */
 
 /* Elements of a view, to count with. */

@@ -27,6 +27,9 @@ SP_OP(dropout,       sp_tensor *sp_dropout(sp_tape *t, sp_tensor *x, double p)) 
 SP_OP(matmul,        sp_tensor *sp_matmul(sp_tape *t, sp_tensor *a, sp_tensor *b))                  /* [...,m,k] x [...,k,n] -> [...,m,n]; leading axes equal, or absent on one side */
 SP_OP(affine,        sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *b))    /* x W + b: [...,k] x [k,n] + [n] -> [...,n] */
 
+/* ---- windows that slide over the last two axes, or one: [B,C,L] with [O,C/groups,k] ---- */
+SP_OP(conv,          sp_tensor *sp_conv(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *bias, sp_slide how))  /* [B,C,H,W], w [O,C/groups,kh,kw], bias [O] or NULL -> [B,O,H',W']: y[b,o,p,q] = bias_o + sum over c, i, j of w[o,c,i,j] x[b,c, p stride + i dilation - padding, ...]; H' = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1 */
+
 /* ---- along the last axis ---- */
 SP_OP(softmax,       sp_tensor *sp_softmax(sp_tape *t, sp_tensor *x))                               /* e^x_i / sum_j e^x_j */
 SP_OP(log_softmax,   sp_tensor *sp_log_softmax(sp_tape *t, sp_tensor *x))                           /* x_i - log sum_j e^x_j */

@@ -1,0 +1,652 @@
+#include "autograd/patches.h"
+
+#include <string.h>
+
+#include "autograd/arena.h"
+#include "autograd/blas.h"
+#include "autograd/blas_inside.h"
+
+#include "config.h"
+
+#include "autograd/clones_inside.h"
+
+enum {
+    COLUMNS = 64,               /* the widest panel that is served */
+    BLOCK = 1024,               /* positions that are done together */
+    BAND = 1 << 18              /* numbers in their copy of x, if one line of positions does not need more */
+};
+
+/* ---- geometry -------------------------------------------------------------------------------------------------- */
+
+static long least(long a, long b)
+{
+    return a < b ? a : b;
+}
+
+static long most(long a, long b)
+{
+    return a > b ? a : b;
+}
+
+static long floor_div(long a, long b)
+{
+    return a / b - (a % b < 0);
+}
+
+static long divisor(long a, long b)
+{
+    for (a = a < 0 ? -a : a; b; ) {
+        const long rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Tap i of position p is number p + place - lowest of the numbers that have a phase: those at phase, phase + step, ... */
+struct axis {
+    const sp_window *w;
+    long lowest, reach;         /* the least place of a tap, and how far from there to the largest */
+    long period, phases;        /* i and i + period have the same phase; how many there are */
+};
+
+static long place_of(const sp_window *w, long tap)
+{
+    return floor_div(tap * w->move + w->from, w->step);
+}
+
+static long phase_of(const sp_window *w, long tap)
+{
+    return tap * w->move + w->from - place_of(w, tap) * w->step;
+}
+
+static struct axis axis_of(const sp_window *w)
+{
+    const long a = place_of(w, 0), b = place_of(w, w->taps - 1), period = w->step / divisor(w->move, w->step);
+    return (struct axis){ w, least(a, b), a < b ? b - a : a - b, period, least(period, w->taps) };
+}
+
+static bool inside(const sp_window *w)
+{
+    const long a = w->from, b = (w->taps - 1) * w->move + w->from;
+    return least(a, b) >= 0 && (w->positions - 1) * w->step + most(a, b) < w->size;
+}
+
+/* Lines of positions, or a part of one, and where their patches are read. */
+struct block {
+    long line, lines;           /* of all images one after the other */
+    long column, columns;       /* of each */
+    const sp_real *base;
+    long channel;               /* from channel to channel */
+};
+
+struct plan {
+    const struct sp_kernel *kernel;
+    const sp_patches *x;
+    struct axis h, w;
+    bool direct;                /* x is read as it lies */
+    long depth, taps, all;      /* rows of X; those of a channel; lines of positions */
+    long lines, columns;        /* of a block, at most */
+    long band_size;
+    sp_real *band;              /* [channels, phases, lines + reach, columns + reach] */
+    long *tap, *line;           /* [taps], [lines] where each begins: base[c channel + tap + line + column] */
+};
+
+/* So many lines that positions fill panels, if that can be. */
+static long lines_of(const struct plan *p, long block)
+{
+    const long width = p->x->w.positions, even = p->kernel->columns / divisor(width, p->kernel->columns);
+    const long line = p->x->channels * p->h.phases * p->w.phases * (width + p->w.reach);
+    long n = most(1, least(block / width, BAND / line - p->h.reach));
+    return n > even ? n / even * even : n;
+}
+
+static struct plan plan_of(const sp_patches *x, long block)
+{
+    struct plan p = { .kernel = sp_kernel(), .x = x, .h = axis_of(&x->h), .w = axis_of(&x->w), .taps = x->h.taps * x->w.taps };
+    p.depth = x->channels * p.taps;
+    p.all = x->images * x->h.positions;
+    p.direct = x->w.step == 1 && inside(&x->h) && inside(&x->w);
+    if (x->w.positions > block) {
+        p.lines = 1;
+        p.columns = block;
+    } else {
+        p.lines = least(lines_of(&p, block), p.all);
+        p.columns = x->w.positions;
+    }
+    const long images = least(x->images, p.lines / x->h.positions + 2);
+    p.band_size = p.direct ? 0 : x->channels * p.h.phases * p.w.phases * (p.lines + images * p.h.reach) * (p.columns + p.w.reach);
+    return p;
+}
+
+/* The next block; false behind the last. The first has lines == 0. */
+static bool next_block(const struct plan *p, struct block *b)
+{
+    if (b->lines)
+        b->column += b->columns;
+    if (!b->lines || b->column >= p->x->w.positions) {
+        b->line += b->lines;
+        b->column = 0;
+    }
+    b->lines = least(p->all - b->line, p->lines);
+    b->columns = least(p->x->w.positions - b->column, p->columns);
+    return b->lines > 0 && b->columns > 0;
+}
+
+/* One line of the band: every step-th number of a line of x from index `at` on, 0 outside of it. */
+SP_CLONES static void copy_line(sp_real *restrict to, long n, const sp_real *restrict x, long size, long at, long step)
+{
+    const long first = least(n, at < 0 ? -floor_div(at, step) : 0);
+    const long end = most(first, least(n, at < size ? (size - at + step - 1) / step : 0));
+    for (long i = 0; i < first; i++)
+        to[i] = 0;
+    if (step == 1)
+        memcpy(to + first, x + at + first, (size_t)(end - first) * sizeof *to);
+    else if (step == 2)
+        for (long i = first; i < end; i++)
+            to[i] = x[at + i * 2];
+    else
+        for (long i = first; i < end; i++)
+            to[i] = x[at + i * step];
+    for (long i = end; i < n; i++)
+        to[i] = 0;
+}
+
+/* The lines from place `row` on of one channel of an image, for one phase. */
+static sp_real *copy_lines(const struct plan *p, const struct block *b, sp_real *to, const sp_real *x, long row, long rows,
+                           long phase_h, long phase_w)
+{
+    const sp_window *h = p->h.w, *w = p->w.w;
+    const long columns = b->columns + p->w.reach;
+    for (long r = row; r < row + rows; r++, to += columns) {
+        const long at = r * h->step + phase_h;
+        if (at < 0 || at >= h->size)
+            memset(to, 0, (size_t)columns * sizeof *to);
+        else
+            copy_line(to, columns, x + at * p->x->line, w->size, (b->column + p->w.lowest) * w->step + phase_w, w->step);
+    }
+    return to;
+}
+
+/* Lays out the band of a block: for each channel and phase the lines of every image in it. */
+static void copy_band(const struct plan *p, const struct block *b)
+{
+    const sp_patches *x = p->x;
+    const long end = b->line + b->lines;
+    sp_real *to = p->band;
+    for (long c = 0; c < x->channels; c++)
+        for (long i = 0; i < p->h.phases; i++)
+            for (long j = 0; j < p->w.phases; j++)
+                for (long line = b->line, n; line < end; line += n) {
+                    const long image = line / x->h.positions, row = line % x->h.positions;
+                    n = least(x->h.positions - row, end - line);
+                    to = copy_lines(p, b, to, x->x + image * x->image + c * x->channel, row + p->h.lowest, n + p->h.reach,
+                                    phase_of(&x->h, i), phase_of(&x->w, j));
+                }
+}
+
+static void place_direct(const struct plan *p, struct block *b)
+{
+    const sp_patches *x = p->x;
+    b->base = x->x;
+    b->channel = x->channel;
+    for (long i = 0; i < x->h.taps; i++)
+        for (long j = 0; j < x->w.taps; j++)
+            p->tap[i * x->w.taps + j] = (i * x->h.move + x->h.from) * x->line + j * x->w.move + x->w.from;
+    for (long r = 0; r < b->lines; r++) {
+        const long line = b->line + r;
+        p->line[r] = line / x->h.positions * x->image + line % x->h.positions * x->h.step * x->line + b->column;
+    }
+}
+
+static void place_band(const struct plan *p, struct block *b)
+{
+    const sp_patches *x = p->x;
+    const long columns = b->columns + p->w.reach;
+    long rows = 0;
+    for (long r = 0; r < b->lines; r++, rows++) {
+        if (r && (b->line + r) % x->h.positions == 0)           /* the next image */
+            rows += p->h.reach;
+        p->line[r] = rows * columns;
+    }
+    rows += p->h.reach;
+    for (long i = 0; i < x->h.taps; i++)
+        for (long j = 0; j < x->w.taps; j++)
+            p->tap[i * x->w.taps + j] = ((i % p->h.period * p->w.phases + j % p->w.period) * rows
+                                         + place_of(&x->h, i) - p->h.lowest) * columns + place_of(&x->w, j) - p->w.lowest;
+    b->base = p->band;
+    b->channel = p->h.phases * p->w.phases * rows * columns;
+    copy_band(p, b);
+}
+
+static void place(const struct plan *p, struct block *b)
+{
+    if (p->direct)
+        place_direct(p, b);
+    else
+        place_band(p, b);
+}
+
+/* ---- laying out ------------------------------------------------------------------------------------------------ */
+
+/* n numbers; a call of memcpy for so few costs more than they do. */
+static inline __attribute__((always_inline)) void copy_run(sp_real *restrict to, const sp_real *restrict from, long n)
+{
+#define HALVES(N) { memcpy(to, from, N * sizeof *to); memcpy(to + n - N, from + n - N, N * sizeof *to); return; }
+    for (; n > 32; n -= 16, to += 16, from += 16)
+        memcpy(to, from, 16 * sizeof *to);
+    if (n >= 16) HALVES(16)
+    if (n >= 8) HALVES(8)
+    if (n >= 4) HALVES(4)
+#undef HALVES
+    for (long i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
+/* Columns of X that lie side by side in x. */
+struct run {
+    long from, n;               /* behind base + tap */
+    long to;                    /* of the first in the maps */
+};
+
+/* The columns of a block from `at` on as runs, n in all; returns how many. */
+static int runs_of(const struct plan *p, const struct block *b, const sp_maps *y, long at, long n, struct run *run)
+{
+    int count = 0;
+    for (long line = at / b->columns, q = at % b->columns; n > 0; line++, q = 0) {
+        const long all = b->line + line, length = least(n, b->columns - q);
+        run[count++] = (struct run){ p->line[line] + q, length, all / p->x->h.positions * y->image
+                                     + all % p->x->h.positions * y->line + (b->column + q) * y->column };
+        n -= length;
+    }
+    return count;
+}
+
+/* Rows k .. k+depth-1 of these columns of X, as a panel. */
+SP_CLONES static void fill_panel(const struct plan *p, const struct block *b, const struct run *run, int runs, long k, long depth,
+                                 sp_real *restrict to)
+{
+    const long width = p->kernel->columns, room = p->kernel->column_panel;
+    const sp_real *channel = b->base + k / p->taps * b->channel;
+    for (long tap = k % p->taps; depth > 0; depth--, to += room) {
+        const sp_real *from = channel + p->tap[tap];
+        if (runs == 1 && run->n == width && width % 32 == 0) {
+            for (long i = 0; i < width; i += 32)
+                memcpy(to + i, from + run->from + i, 32 * sizeof *to);
+        } else {
+            long at = 0;
+            for (int r = 0; r < runs; r++) {
+                copy_run(to + at, from + run[r].from, run[r].n);
+                at += run[r].n;
+            }
+            for (; at < room; at++)
+                to[at] = 0;
+        }
+        if (++tap == p->taps) {
+            tap = 0;
+            channel += b->channel;
+        }
+    }
+}
+
+/* Rows k .. k+rows-1 of all columns of a block of X, `line` numbers from row to row. */
+SP_CLONES static void fill_rows(const struct plan *p, const struct block *b, long k, long rows, long line, sp_real *restrict to)
+{
+    for (; rows > 0; rows--, k++, to += line) {
+        const sp_real *from = b->base + k / p->taps * b->channel + p->tap[k % p->taps];
+        for (long r = 0; r < b->lines; r++)
+            copy_run(to + r * b->columns, from + p->line[r], b->columns);
+    }
+}
+
+/* Rows of A as panels, for rows k .. k+depth-1 of X. */
+static void pack_weights(const struct sp_kernel *u, sp_real *to, const sp_weights *a, const sp_patches *x)
+{
+    const long taps = x->h.taps * x->w.taps, depth = x->channels * taps, stretch = sp_stretch_of(u, depth);
+    const bool lines = a->line == a->column * x->w.taps || x->h.taps == 1;
+    const bool even = lines && (a->channel == a->column * taps || x->channels == 1);
+    for (long k = 0; k < depth; k += stretch) {
+        const long end = least(depth, k + stretch);
+        for (long o = 0; o < a->rows; o += u->rows)
+            for (long at = k, n; at < end; at += n, to += n * u->row_panel) {
+                const long c = at / taps, i = at % taps / x->w.taps, j = at % x->w.taps;
+                const long down = taps == 1 ? a->channel : a->column;
+                n = even || taps == 1 ? end - at : lines ? taps - at % taps : x->w.taps - j;
+                n = least(n, end - at);
+                sp_pack_panels(to, u->rows, u->row_panel, least(a->rows - o, u->rows), n,
+                               a->data + o * a->row + c * a->channel + i * a->line + j * a->column, a->row, down);
+            }
+    }
+}
+
+/* ---- without panels -------------------------------------------------------------------------------------------- */
+
+/* Positions from *first to the one before *end meet x with this tap. */
+static void meet(const sp_window *w, long tap, long *first, long *end)
+{
+    const long at = tap * w->move + w->from;
+    *first = at < 0 ? -floor_div(at, w->step) : 0;
+    *end = least(w->positions, at < w->size ? (w->size - at + w->step - 1) / w->step : 0);
+}
+
+/* For each line of positions, tap by tap, a product of views of A, x and Y; gradient: into A. It takes no memory. */
+static void multiply_plainly(const sp_weights *a, const sp_patches *x, const sp_maps *y, bool gradient)
+{
+    for (long line = 0; line < x->images * x->h.positions; line++)
+        for (long tap = 0; tap < x->h.taps * x->w.taps; tap++) {
+            const long b = line / x->h.positions, p = line % x->h.positions, i = tap / x->w.taps, j = tap % x->w.taps;
+            const long row = p * x->h.step + i * x->h.move + x->h.from;
+            long first, end;
+            meet(&x->w, j, &first, &end);
+            if (row < 0 || row >= x->h.size || first >= end)
+                continue;
+            const sp_real *at = x->x + b * x->image + row * x->line + first * x->w.step + j * x->w.move + x->w.from;
+            sp_view va = { a->data + i * a->line + j * a->column, { 2, { a->rows, x->channels } }, { a->row, a->channel } };
+            sp_view vx = { (sp_real *)(uintptr_t)at, { 2, { x->channels, end - first } }, { x->channel, x->w.step } };
+            sp_view vy = { y->data + b * y->image + p * y->line + first * y->column, { 2, { a->rows, end - first } },
+                           { y->channel, y->column } };
+            sp_view tx = sp_transposed(&vx);
+            if (gradient)
+                sp_gemm(1, &vy, &tx, 1, &va);
+            else
+                sp_gemm(1, &va, &vx, 1, &vy);
+        }
+}
+
+static void set_maps(const sp_weights *a, const sp_patches *x, const sp_real *bias, long step, const sp_maps *y)
+{
+    for (long b = 0; b < x->images; b++)
+        for (long o = 0; o < a->rows; o++)
+            for (long p = 0; p < x->h.positions; p++)
+                for (long q = 0; q < x->w.positions; q++)
+                    y->data[b * y->image + o * y->channel + p * y->line + q * y->column] = bias ? bias[o * step] : 0;
+}
+
+/* ---- Y = A X --------------------------------------------------------------------------------------------------- */
+
+struct product {
+    struct plan plan;
+    const sp_weights *a;
+    const sp_maps *y;
+    const sp_real *bias;
+    long step;                  /* of the bias */
+    bool add;
+    sp_real *left, *panel, *tile;       /* A; a stretch of a panel of X; [rows,column_panel] of Y */
+};
+
+/* y = sums, or += */
+SP_CLONES static void put_rows(long rows, long columns, const sp_real *restrict sum, long room, bool add, sp_real *restrict y,
+                               long line)
+{
+    for (long i = 0; i < rows; i++)
+        if (add)
+            for (long j = 0; j < columns; j++)
+                y[i * line + j] += sum[i * room + j];
+        else
+            for (long j = 0; j < columns; j++)
+                y[i * line + j] = sum[i * room + j];
+}
+
+static bool few(const struct sp_kernel *u, long rows)
+{
+    return rows <= u->few.most && rows < u->rows;
+}
+
+/* All rows of A by a stretch of a panel. */
+static void multiply_panel(const struct product *g, const sp_real *left, long depth, long columns, bool add, sp_real *y, long line)
+{
+    const struct sp_kernel *u = g->plan.kernel;
+    _Alignas(SP_ALIGN) sp_real sum[SP_MOST_ROWS * SP_ROWS_BYTES / sizeof(sp_real)];
+    for (long o = 0; o < g->a->rows; o += u->rows, left += u->row_panel * depth) {
+        const long rows = least(g->a->rows - o, u->rows);
+        if (few(u, rows)) {
+            u->few.sum(rows, depth, left, 1, u->row_panel, g->panel, sum);
+            put_rows(rows, columns, sum, u->column_panel, add, y + o * line, line);
+        } else {
+            sp_kernel_run(rows, columns, depth, 1, left, g->panel, add, y + o * line, line);
+        }
+    }
+}
+
+/* Between the maps and a tile of them, run by run. */
+static void load_tile(const struct product *g, const struct run *run, int runs)
+{
+    const sp_maps *y = g->y;
+    for (long o = 0; o < g->a->rows; o++) {
+        sp_real *to = g->tile + o * g->plan.kernel->column_panel;
+        for (int r = 0; r < runs; r++)
+            for (long i = 0; i < run[r].n; i++)
+                *to++ = y->data[run[r].to + o * y->channel + i * y->column];
+    }
+}
+
+static void store_tile(const struct product *g, const struct run *run, int runs)
+{
+    const sp_maps *y = g->y;
+    for (long o = 0; o < g->a->rows; o++) {
+        const sp_real *from = g->tile + o * g->plan.kernel->column_panel;
+        for (int r = 0; r < runs; r++)
+            for (long i = 0; i < run[r].n; i++)
+                y->data[run[r].to + o * y->channel + i * y->column] = *from++;
+    }
+}
+
+/* Some columns of a block, at most a panel. */
+static void multiply_columns(const struct product *g, const struct block *b, long at, long columns)
+{
+    const struct plan *p = &g->plan;
+    const struct sp_kernel *u = p->kernel;
+    struct run run[COLUMNS];
+    const int runs = runs_of(p, b, g->y, at, columns, run);
+    bool whole = g->y->column == 1, add = g->add || g->bias;
+    for (int r = 1; r < runs; r++)
+        whole = whole && run[r].to == run[r - 1].to + run[r - 1].n;
+    sp_real *y = whole ? g->y->data + run->to : g->tile;
+    const long line = whole ? g->y->channel : u->column_panel, stretch = sp_stretch_of(u, p->depth);
+    const long padded = sp_pieces(g->a->rows, u->rows) * u->row_panel;
+    if (!whole && g->add)
+        load_tile(g, run, runs);
+    for (long o = 0; g->bias && o < g->a->rows; o++)
+        for (long i = 0; i < columns; i++)
+            y[o * line + i] = g->bias[o * g->step];
+    for (long k = 0; k < p->depth; k += stretch) {
+        const long depth = least(p->depth - k, stretch);
+        fill_panel(p, b, run, runs, k, depth, g->panel);
+        multiply_panel(g, g->left + k * padded, depth, columns, k || add, y, line);
+    }
+    if (!whole)
+        store_tile(g, run, runs);
+}
+
+/* Places in a piece of memory that begins so aligned. */
+static size_t room_for(long n, size_t size)
+{
+    return ((size_t)n * size + SP_ALIGN - 1) / SP_ALIGN * SP_ALIGN;
+}
+
+/* Takes the next piece of that size. */
+static void *piece(char **at, long n, size_t size)
+{
+    char *p = *at;
+    *at += room_for(n, size);
+    return p;
+}
+
+/* False if it cannot be done so: nothing was computed. */
+static bool multiply(struct product *g)
+{
+    struct plan *p = &g->plan;
+    const struct sp_kernel *u = p->kernel;
+    if (!u->there || u->column_panel > COLUMNS)
+        return false;
+    const long stretch = sp_stretch_of(u, p->depth), rows = sp_pieces(g->a->rows, u->rows) * u->row_panel;
+    const long reals[] = { p->band_size, rows * p->depth, stretch * u->column_panel, g->a->rows * u->column_panel };
+    char *at = sp_scratch(room_for(reals[0], sizeof *p->band) + room_for(reals[1], sizeof *p->band)
+                          + room_for(reals[2], sizeof *p->band) + room_for(reals[3], sizeof *p->band)
+                          + room_for(p->taps, sizeof *p->tap) + room_for(p->lines, sizeof *p->line));
+    if (!at)
+        return false;
+    p->band = piece(&at, reals[0], sizeof *p->band);
+    g->left = piece(&at, reals[1], sizeof *p->band);
+    g->panel = piece(&at, reals[2], sizeof *p->band);
+    g->tile = piece(&at, reals[3], sizeof *p->band);
+    p->tap = piece(&at, p->taps, sizeof *p->tap);
+    p->line = piece(&at, p->lines, sizeof *p->line);
+    pack_weights(u, g->left, g->a, p->x);
+    for (struct block b = { 0 }; next_block(p, &b); ) {
+        place(p, &b);
+        for (long i = 0, n = b.lines * b.columns; i < n; i += u->columns)
+            multiply_columns(g, &b, i, least(n - i, u->columns));
+    }
+    return true;
+}
+
+/* Lines that follow each other without gaps, in x and in Y, are one where each position meets one number. */
+static void join_lines(sp_patches *x, sp_maps *y)
+{
+    const sp_window one = { 1, 1, 1, 1, 1, 0 };
+    const bool same = x->h.taps == 1 && x->w.taps == 1 && x->h.step == 1 && x->w.step == 1 && !x->h.from && !x->w.from
+                      && x->h.positions == x->h.size && x->w.positions == x->w.size;
+    if (same && x->line == x->w.size && y->line == y->column * x->w.size) {
+        x->w.size = x->w.positions = x->h.size * x->w.size;
+        x->h = one;
+    }
+}
+
+static bool nothing(const sp_weights *a, const sp_patches *x)
+{
+    return !a->rows || !x->images || x->h.positions <= 0 || x->w.positions <= 0;
+}
+
+void sp_patches_multiply(const sp_weights *a, const sp_patches *x, const sp_real *bias, long step, const sp_maps *y)
+{
+    sp_patches lines = *x;
+    sp_maps maps = *y;
+    if (nothing(a, x))
+        return;
+    join_lines(&lines, &maps);
+    if (x->channels && multiply(&(struct product){ plan_of(&lines, BLOCK), .a = a, .y = &maps, .bias = bias, .step = step }))
+        return;
+    set_maps(a, x, bias, step, y);
+    multiply_plainly(a, x, y, false);
+}
+
+void sp_patches_add(const sp_weights *a, const sp_patches *x, const sp_maps *y)
+{
+    sp_patches lines = *x;
+    sp_maps maps = *y;
+    if (nothing(a, x) || !x->channels)
+        return;
+    join_lines(&lines, &maps);
+    if (!multiply(&(struct product){ plan_of(&lines, BLOCK), .a = a, .y = &maps, .add = true }))
+        multiply_plainly(a, x, y, false);
+}
+
+/* ---- A += Y X' ------------------------------------------------------------------------------------------------- */
+
+struct gradient {
+    struct plan plan;
+    const sp_weights *a;
+    const sp_maps *y;
+    long width;                 /* of all column panels of Y' */
+    sp_real *panels;            /* Y' of a block: [positions, rows] */
+    sp_real *rows, *left;       /* some rows of a block of X, [group,positions]; and packed */
+    sp_real *sum;               /* A', [depth,width] */
+};
+
+/* Y' of a block. */
+static void pack_maps(const struct gradient *g, const struct block *b)
+{
+    const struct plan *p = &g->plan;
+    const struct sp_kernel *u = p->kernel;
+    const long end = b->line + b->lines, all = b->lines * b->columns, h = p->x->h.positions;
+    for (long o = 0; o < g->a->rows; o += u->columns) {
+        sp_real *to = g->panels + o / u->columns * u->column_panel * all;
+        for (long line = b->line, n; line < end; line += n, to += n * b->columns * u->column_panel) {
+            n = least(h - line % h, end - line);
+            sp_pack_panels(to, u->columns, u->column_panel, least(g->a->rows - o, u->columns), n * b->columns,
+                           g->y->data + line / h * g->y->image + o * g->y->channel + line % h * g->y->line + b->column,
+                           g->y->channel, 1);
+        }
+    }
+}
+
+/* Some rows of X by all panels. */
+static void multiply_group(const struct gradient *g, long k, long rows, long depth)
+{
+    const struct sp_kernel *u = g->plan.kernel;
+    _Alignas(SP_ALIGN) sp_real sum[SP_MOST_ROWS * SP_ROWS_BYTES / sizeof(sp_real)];
+    if (!few(u, rows))
+        sp_pack_panels(g->left, u->rows, u->row_panel, rows, depth, g->rows, depth, 1);
+    for (long o = 0; o < g->a->rows; o += u->columns) {
+        const long columns = least(g->a->rows - o, u->columns), at = o / u->columns * u->column_panel;
+        sp_real *to = g->sum + k * g->width + at;
+        if (few(u, rows)) {
+            u->few.sum(rows, depth, g->rows, depth, 1, g->panels + at * depth, sum);
+            put_rows(rows, columns, sum, u->column_panel, true, to, g->width);
+        } else {
+            sp_kernel_run(rows, columns, depth, 1, g->left, g->panels + at * depth, 1, to, g->width);
+        }
+    }
+}
+
+/* A += the sums, transposed: some rows of A at a time. */
+static void add_sums(const struct gradient *g)
+{
+    enum { TILE = 16 };
+    const sp_weights *a = g->a;
+    for (long o = 0; o < a->rows; o += TILE)
+        for (long k = 0; k < g->plan.depth; k++)
+            for (long i = o; i < least(o + TILE, a->rows); i++)
+                a->data[i * a->row + k * a->column] += g->sum[k * g->width + i / g->plan.kernel->columns
+                                                              * g->plan.kernel->column_panel + i % g->plan.kernel->columns];
+}
+
+static bool sum_gradient(struct gradient *g)
+{
+    struct plan *p = &g->plan;
+    const struct sp_kernel *u = p->kernel;
+    if (!u->there || u->column_panel > COLUMNS)
+        return false;
+    const long most_rows = u->few.most >= 4 ? least(u->few.most, u->rows - 1) : u->rows;
+    const long group = sp_pieces(p->depth, sp_pieces(p->depth, most_rows)), columns = p->lines * p->columns;
+    g->width = sp_pieces(g->a->rows, u->columns) * u->column_panel;
+    const long reals[] = { p->band_size, columns * g->width, columns * group, columns * u->row_panel, p->depth * g->width };
+    size_t bytes = room_for(p->taps, sizeof *p->tap) + room_for(p->lines, sizeof *p->line);
+    for (int i = 0; i < 5; i++)
+        bytes += room_for(reals[i], sizeof *p->band);
+    char *at = sp_scratch(bytes);
+    if (!at)
+        return false;
+    p->band = piece(&at, reals[0], sizeof *p->band);
+    g->panels = piece(&at, reals[1], sizeof *p->band);
+    g->rows = piece(&at, reals[2], sizeof *p->band);
+    g->left = piece(&at, reals[3], sizeof *p->band);
+    g->sum = piece(&at, reals[4], sizeof *p->band);
+    p->tap = piece(&at, p->taps, sizeof *p->tap);
+    p->line = piece(&at, p->lines, sizeof *p->line);
+    memset(g->sum, 0, (size_t)reals[4] * sizeof *g->sum);
+    for (struct block b = { 0 }; next_block(p, &b); ) {
+        const long all = b.lines * b.columns;
+        place(p, &b);
+        pack_maps(g, &b);
+        for (long k = 0, rows; k < p->depth; k += rows) {
+            rows = least(group, p->depth - k);
+            fill_rows(p, &b, k, rows, all, g->rows);
+            multiply_group(g, k, rows, all);
+        }
+    }
+    add_sums(g);
+    return true;
+}
+
+void sp_patches_gradient(const sp_maps *y, const sp_patches *x, const sp_weights *a)
+{
+    sp_patches lines = *x;
+    sp_maps maps = *y;
+    if (nothing(a, x) || !x->channels)
+        return;
+    join_lines(&lines, &maps);
+    if (!sum_gradient(&(struct gradient){ plan_of(&lines, BLOCK / 2), .a = a, .y = &maps }))
+        multiply_plainly(a, x, y, true);
+}
