@@ -10,8 +10,13 @@
 
 #include "autograd/clones_inside.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-tree-loop-distribute-patterns")        /* no call of memcpy for some numbers of a line */
+#endif
+
 enum {
-    COLUMNS = 64,               /* the widest panel that is served */
+    COLUMNS = 64, ROWS = 16,    /* the largest tile of the kernel's that is served */
+    TILE = ROWS * COLUMNS,
     BLOCK = 1024,               /* positions that are done together */
     BAND = 1 << 18              /* numbers in their copy of x, if one line of positions does not need more */
 };
@@ -77,7 +82,6 @@ struct block {
     long line, lines;           /* of all images one after the other */
     long column, columns;       /* of each */
     const sp_real *base;
-    long channel;               /* from channel to channel */
 };
 
 struct plan {
@@ -89,7 +93,7 @@ struct plan {
     long lines, columns;        /* of a block, at most */
     long band_size;
     sp_real *band;              /* [channels, phases, lines + reach, columns + reach] */
-    long *tap, *line;           /* [taps], [lines] where each begins: base[c channel + tap + line + column] */
+    long *row, *line;           /* [depth], [lines] where each row of X begins, and each line: base[row + line + column] */
 };
 
 /* So many lines that positions fill panels, if that can be. */
@@ -133,6 +137,41 @@ static bool next_block(const struct plan *p, struct block *b)
     return b->lines > 0 && b->columns > 0;
 }
 
+/* N numbers in registers, wherever they lie. A call of memcpy for as many as a line has costs more than they do, and so do
+   the narrow moves that compilers make of a memcpy of known size. */
+#ifdef __GNUC__
+#define COPY(N, to, from)                                                                                              \
+    do {                                                                                                               \
+        typedef sp_real lanes_ __attribute__((vector_size(N * sizeof(sp_real)), aligned(sizeof(sp_real)), may_alias));   \
+        *(lanes_ *)(to) = *(const lanes_ *)(from);                                                                     \
+    } while (0)
+#else
+#define COPY(N, to, from) memcpy(to, from, N * sizeof(sp_real))
+#endif
+
+/* n numbers, N <= n <= 2 N, as two pieces that may overlap. */
+#define COPY_HALVES(N, n, to, from)                                                                                    \
+    do {                                                                                                               \
+        COPY(N, to, from);                                                                                             \
+        COPY(N, (to) + (n) - (N), (from) + (n) - (N));                                                                 \
+    } while (0)
+
+#define COPY_LINE(n, to, from)                                                                                         \
+    do {                                                                                                               \
+        long i_ = 0;                                                                                                   \
+        for (; i_ + 32 < (n); i_ += 16)                                                                                \
+            COPY(16, (to) + i_, (from) + i_);                                                                          \
+        if ((n) - i_ >= 16)                                                                                            \
+            COPY_HALVES(16, (n) - i_, (to) + i_, (from) + i_);                                                         \
+        else if ((n) - i_ >= 8)                                                                                        \
+            COPY_HALVES(8, (n) - i_, (to) + i_, (from) + i_);                                                          \
+        else if ((n) - i_ >= 4)                                                                                        \
+            COPY_HALVES(4, (n) - i_, (to) + i_, (from) + i_);                                                          \
+        else                                                                                                           \
+            for (; i_ < (n); i_++)                                                                                     \
+                (to)[i_] = (from)[i_];                                                                                 \
+    } while (0)
+
 /* One line of the band: every step-th number of a line of x from index `at` on, 0 outside of it. */
 SP_CLONES static void copy_line(sp_real *restrict to, long n, const sp_real *restrict x, long size, long at, long step)
 {
@@ -141,7 +180,7 @@ SP_CLONES static void copy_line(sp_real *restrict to, long n, const sp_real *res
     for (long i = 0; i < first; i++)
         to[i] = 0;
     if (step == 1)
-        memcpy(to + first, x + at + first, (size_t)(end - first) * sizeof *to);
+        COPY_LINE(end - first, to + first, x + at + first);
     else if (step == 2)
         for (long i = first; i < end; i++)
             to[i] = x[at + i * 2];
@@ -185,14 +224,20 @@ static void copy_band(const struct plan *p, const struct block *b)
                 }
 }
 
+/* Where the rows of X begin, given that for taps and channels. */
+static void place_rows(const struct plan *p, long channel)
+{
+    for (long k = p->taps; k < p->depth; k++)
+        p->row[k] = p->row[k - p->taps] + channel;
+}
+
 static void place_direct(const struct plan *p, struct block *b)
 {
     const sp_patches *x = p->x;
     b->base = x->x;
-    b->channel = x->channel;
-    for (long i = 0; i < x->h.taps; i++)
-        for (long j = 0; j < x->w.taps; j++)
-            p->tap[i * x->w.taps + j] = (i * x->h.move + x->h.from) * x->line + j * x->w.move + x->w.from;
+    for (long i = 0; i < p->taps; i++)
+        p->row[i] = (i / x->w.taps * x->h.move + x->h.from) * x->line + i % x->w.taps * x->w.move + x->w.from;
+    place_rows(p, x->channel);
     for (long r = 0; r < b->lines; r++) {
         const long line = b->line + r;
         p->line[r] = line / x->h.positions * x->image + line % x->h.positions * x->h.step * x->line + b->column;
@@ -210,12 +255,13 @@ static void place_band(const struct plan *p, struct block *b)
         p->line[r] = rows * columns;
     }
     rows += p->h.reach;
-    for (long i = 0; i < x->h.taps; i++)
-        for (long j = 0; j < x->w.taps; j++)
-            p->tap[i * x->w.taps + j] = ((i % p->h.period * p->w.phases + j % p->w.period) * rows
-                                         + place_of(&x->h, i) - p->h.lowest) * columns + place_of(&x->w, j) - p->w.lowest;
+    for (long tap = 0; tap < p->taps; tap++) {
+        const long i = tap / x->w.taps, j = tap % x->w.taps;
+        p->row[tap] = ((i % p->h.period * p->w.phases + j % p->w.period) * rows + place_of(&x->h, i) - p->h.lowest) * columns
+                      + place_of(&x->w, j) - p->w.lowest;
+    }
     b->base = p->band;
-    b->channel = p->h.phases * p->w.phases * rows * columns;
+    place_rows(p, p->h.phases * p->w.phases * rows * columns);
     copy_band(p, b);
 }
 
@@ -228,20 +274,6 @@ static void place(const struct plan *p, struct block *b)
 }
 
 /* ---- laying out ------------------------------------------------------------------------------------------------ */
-
-/* n numbers; a call of memcpy for so few costs more than they do. */
-static inline __attribute__((always_inline)) void copy_run(sp_real *restrict to, const sp_real *restrict from, long n)
-{
-#define HALVES(N) { memcpy(to, from, N * sizeof *to); memcpy(to + n - N, from + n - N, N * sizeof *to); return; }
-    for (; n > 32; n -= 16, to += 16, from += 16)
-        memcpy(to, from, 16 * sizeof *to);
-    if (n >= 16) HALVES(16)
-    if (n >= 8) HALVES(8)
-    if (n >= 4) HALVES(4)
-#undef HALVES
-    for (long i = 0; i < n; i++)
-        to[i] = from[i];
-}
 
 /* Columns of X that lie side by side in x. */
 struct run {
@@ -262,40 +294,52 @@ static int runs_of(const struct plan *p, const struct block *b, const sp_maps *y
     return count;
 }
 
-/* Rows k .. k+depth-1 of these columns of X, as a panel. */
-SP_CLONES static void fill_panel(const struct plan *p, const struct block *b, const struct run *run, int runs, long k, long depth,
-                                 sp_real *restrict to)
+/* n <= 32 numbers of each of `depth` rows of X: `from` behind the row to a panel that has `room` from row to row. */
+SP_CLONES static void copy_run(sp_real *restrict to, long room, const sp_real *restrict from, const long *restrict row, long depth,
+                               long n)
 {
-    const long width = p->kernel->columns, room = p->kernel->column_panel;
-    const sp_real *channel = b->base + k / p->taps * b->channel;
-    for (long tap = k % p->taps; depth > 0; depth--, to += room) {
-        const sp_real *from = channel + p->tap[tap];
-        if (runs == 1 && run->n == width && width % 32 == 0) {
-            for (long i = 0; i < width; i += 32)
-                memcpy(to + i, from + run->from + i, 32 * sizeof *to);
-        } else {
-            long at = 0;
-            for (int r = 0; r < runs; r++) {
-                copy_run(to + at, from + run[r].from, run[r].n);
-                at += run[r].n;
-            }
-            for (; at < room; at++)
-                to[at] = 0;
+    if (n >= 16)
+        for (long k = 0; k < depth; k++, to += room)
+            COPY_HALVES(16, n, to, from + row[k]);
+    else if (n >= 8)
+        for (long k = 0; k < depth; k++, to += room)
+            COPY_HALVES(8, n, to, from + row[k]);
+    else if (n >= 4)
+        for (long k = 0; k < depth; k++, to += room)
+            COPY_HALVES(4, n, to, from + row[k]);
+    else
+        for (long k = 0; k < depth; k++, to += room)
+            for (long i = 0; i < n; i++)
+                to[i] = from[row[k] + i];
+}
+
+/* Rows k .. k+depth-1 of these columns of X, as a panel. */
+static void fill_panel(const struct plan *p, const struct block *b, const struct run *run, int runs, long k, long depth,
+                       sp_real *restrict to)
+{
+    const long room = p->kernel->column_panel;
+    long at = 0;
+    for (int r = 0; r < runs; r++)
+        for (long i = 0; i < run[r].n; i += 32) {
+            const long n = least(32, run[r].n - i);
+            copy_run(to + at, room, b->base + run[r].from + i, p->row + k, depth, n);
+            at += n;
         }
-        if (++tap == p->taps) {
-            tap = 0;
-            channel += b->channel;
-        }
-    }
+    for (long i = 0; i < depth && at < room; i++)
+        memset(to + i * room + at, 0, (size_t)(room - at) * sizeof *to);
 }
 
 /* Rows k .. k+rows-1 of all columns of a block of X, `line` numbers from row to row. */
 SP_CLONES static void fill_rows(const struct plan *p, const struct block *b, long k, long rows, long line, sp_real *restrict to)
 {
+    const long n = b->columns;
     for (; rows > 0; rows--, k++, to += line) {
-        const sp_real *from = b->base + k / p->taps * b->channel + p->tap[k % p->taps];
-        for (long r = 0; r < b->lines; r++)
-            copy_run(to + r * b->columns, from + p->line[r], b->columns);
+        const sp_real *from = b->base + p->row[k];
+        sp_real *at = to;
+        for (long r = 0; r < b->lines; r++, at += n) {
+            const sp_real *x = from + p->line[r];
+            COPY_LINE(n, at, x);
+        }
     }
 }
 
@@ -396,7 +440,7 @@ static bool few(const struct sp_kernel *u, long rows)
 static void multiply_panel(const struct product *g, const sp_real *left, long depth, long columns, bool add, sp_real *y, long line)
 {
     const struct sp_kernel *u = g->plan.kernel;
-    _Alignas(SP_ALIGN) sp_real sum[SP_MOST_ROWS * SP_ROWS_BYTES / sizeof(sp_real)];
+    _Alignas(SP_ALIGN) sp_real sum[TILE];
     for (long o = 0; o < g->a->rows; o += u->rows, left += u->row_panel * depth) {
         const long rows = least(g->a->rows - o, u->rows);
         if (few(u, rows)) {
@@ -431,6 +475,13 @@ static void store_tile(const struct product *g, const struct run *run, int runs)
     }
 }
 
+SP_CLONES static void fill_maps(long rows, long columns, const sp_real *restrict bias, long step, sp_real *restrict y, long line)
+{
+    for (long o = 0; o < rows; o++)
+        for (long i = 0; i < columns; i++)
+            y[o * line + i] = bias[o * step];
+}
+
 /* Some columns of a block, at most a panel. */
 static void multiply_columns(const struct product *g, const struct block *b, long at, long columns)
 {
@@ -446,9 +497,8 @@ static void multiply_columns(const struct product *g, const struct block *b, lon
     const long padded = sp_pieces(g->a->rows, u->rows) * u->row_panel;
     if (!whole && g->add)
         load_tile(g, run, runs);
-    for (long o = 0; g->bias && o < g->a->rows; o++)
-        for (long i = 0; i < columns; i++)
-            y[o * line + i] = g->bias[o * g->step];
+    if (g->bias)
+        fill_maps(g->a->rows, columns, g->bias, g->step, y, line);
     for (long k = 0; k < p->depth; k += stretch) {
         const long depth = least(p->depth - k, stretch);
         fill_panel(p, b, run, runs, k, depth, g->panel);
@@ -477,20 +527,20 @@ static bool multiply(struct product *g)
 {
     struct plan *p = &g->plan;
     const struct sp_kernel *u = p->kernel;
-    if (!u->there || u->column_panel > COLUMNS)
+    if (!u->there || u->column_panel > COLUMNS || u->row_panel > ROWS)
         return false;
     const long stretch = sp_stretch_of(u, p->depth), rows = sp_pieces(g->a->rows, u->rows) * u->row_panel;
     const long reals[] = { p->band_size, rows * p->depth, stretch * u->column_panel, g->a->rows * u->column_panel };
     char *at = sp_scratch(room_for(reals[0], sizeof *p->band) + room_for(reals[1], sizeof *p->band)
                           + room_for(reals[2], sizeof *p->band) + room_for(reals[3], sizeof *p->band)
-                          + room_for(p->taps, sizeof *p->tap) + room_for(p->lines, sizeof *p->line));
+                          + room_for(p->depth, sizeof *p->row) + room_for(p->lines, sizeof *p->line));
     if (!at)
         return false;
     p->band = piece(&at, reals[0], sizeof *p->band);
     g->left = piece(&at, reals[1], sizeof *p->band);
     g->panel = piece(&at, reals[2], sizeof *p->band);
     g->tile = piece(&at, reals[3], sizeof *p->band);
-    p->tap = piece(&at, p->taps, sizeof *p->tap);
+    p->row = piece(&at, p->depth, sizeof *p->row);
     p->line = piece(&at, p->lines, sizeof *p->line);
     pack_weights(u, g->left, g->a, p->x);
     for (struct block b = { 0 }; next_block(p, &b); ) {
@@ -551,7 +601,7 @@ struct gradient {
     long width;                 /* of all column panels of Y' */
     sp_real *panels;            /* Y' of a block: [positions, rows] */
     sp_real *rows, *left;       /* some rows of a block of X, [group,positions]; and packed */
-    sp_real *sum;               /* A', [depth,width] */
+    sp_real *sum;               /* A', [depth,width]; NULL if one block is all: then each tile goes to A */
 };
 
 /* Y' of a block. */
@@ -571,48 +621,67 @@ static void pack_maps(const struct gradient *g, const struct block *b)
     }
 }
 
+/* A tile of A', [rows,columns] with `room` from row to row, into A from its row o and column k on. */
+SP_CLONES static void add_transposed(const sp_weights *a, long o, long k, long rows, long columns, const sp_real *restrict tile,
+                                     long room)
+{
+    for (long j = 0; j < columns; j++) {
+        sp_real *restrict to = a->data + (o + j) * a->row + k * a->column;
+        if (a->column == 1)
+            for (long i = 0; i < rows; i++)
+                to[i] += tile[i * room + j];
+        else
+            for (long i = 0; i < rows; i++)
+                to[i * a->column] += tile[i * room + j];
+    }
+}
+
 /* Some rows of X by all panels. */
 static void multiply_group(const struct gradient *g, long k, long rows, long depth)
 {
     const struct sp_kernel *u = g->plan.kernel;
-    _Alignas(SP_ALIGN) sp_real sum[SP_MOST_ROWS * SP_ROWS_BYTES / sizeof(sp_real)];
+    _Alignas(SP_ALIGN) sp_real tile[TILE];
     if (!few(u, rows))
         sp_pack_panels(g->left, u->rows, u->row_panel, rows, depth, g->rows, depth, 1);
     for (long o = 0; o < g->a->rows; o += u->columns) {
         const long columns = least(g->a->rows - o, u->columns), at = o / u->columns * u->column_panel;
-        sp_real *to = g->sum + k * g->width + at;
-        if (few(u, rows)) {
-            u->few.sum(rows, depth, g->rows, depth, 1, g->panels + at * depth, sum);
-            put_rows(rows, columns, sum, u->column_panel, true, to, g->width);
-        } else {
-            sp_kernel_run(rows, columns, depth, 1, g->left, g->panels + at * depth, 1, to, g->width);
-        }
+        if (few(u, rows))
+            u->few.sum(rows, depth, g->rows, depth, 1, g->panels + at * depth, tile);
+        else
+            sp_kernel_run(rows, u->columns, depth, 1, g->left, g->panels + at * depth, 0, tile, u->column_panel);
+        if (g->sum)
+            put_rows(rows, columns, tile, u->column_panel, true, g->sum + k * g->width + at, g->width);
+        else
+            add_transposed(g->a, o, k, rows, columns, tile, u->column_panel);
     }
 }
 
-/* A += the sums, transposed: some rows of A at a time. */
+/* A += the sums, some rows and columns at a time. */
 static void add_sums(const struct gradient *g)
 {
-    enum { TILE = 16 };
-    const sp_weights *a = g->a;
-    for (long o = 0; o < a->rows; o += TILE)
-        for (long k = 0; k < g->plan.depth; k++)
-            for (long i = o; i < least(o + TILE, a->rows); i++)
-                a->data[i * a->row + k * a->column] += g->sum[k * g->width + i / g->plan.kernel->columns
-                                                              * g->plan.kernel->column_panel + i % g->plan.kernel->columns];
+    enum { SIDE = 16 };
+    const struct sp_kernel *u = g->plan.kernel;
+    for (long o = 0; o < g->a->rows; o += SIDE)         /* a panel has a multiple of so many columns, or fewer */
+        for (long k = 0; k < g->plan.depth; k += SIDE)
+            for (long i = o, n; i < least(o + SIDE, g->a->rows); i += n) {
+                n = least(least(o + SIDE, g->a->rows) - i, u->columns - i % u->columns);
+                add_transposed(g->a, i, k, least(SIDE, g->plan.depth - k), n, g->sum + k * g->width
+                               + i / u->columns * u->column_panel + i % u->columns, g->width);
+            }
 }
 
 static bool sum_gradient(struct gradient *g)
 {
     struct plan *p = &g->plan;
     const struct sp_kernel *u = p->kernel;
-    if (!u->there || u->column_panel > COLUMNS)
+    if (!u->there || u->column_panel > COLUMNS || u->row_panel > ROWS)
         return false;
     const long most_rows = u->few.most >= 4 ? least(u->few.most, u->rows - 1) : u->rows;
     const long group = sp_pieces(p->depth, sp_pieces(p->depth, most_rows)), columns = p->lines * p->columns;
     g->width = sp_pieces(g->a->rows, u->columns) * u->column_panel;
-    const long reals[] = { p->band_size, columns * g->width, columns * group, columns * u->row_panel, p->depth * g->width };
-    size_t bytes = room_for(p->taps, sizeof *p->tap) + room_for(p->lines, sizeof *p->line);
+    const long reals[] = { p->band_size, columns * g->width, columns * group, columns * u->row_panel,
+                           p->all * p->x->w.positions > columns ? p->depth * g->width : 0 };
+    size_t bytes = room_for(p->depth, sizeof *p->row) + room_for(p->lines, sizeof *p->line);
     for (int i = 0; i < 5; i++)
         bytes += room_for(reals[i], sizeof *p->band);
     char *at = sp_scratch(bytes);
@@ -622,10 +691,11 @@ static bool sum_gradient(struct gradient *g)
     g->panels = piece(&at, reals[1], sizeof *p->band);
     g->rows = piece(&at, reals[2], sizeof *p->band);
     g->left = piece(&at, reals[3], sizeof *p->band);
-    g->sum = piece(&at, reals[4], sizeof *p->band);
-    p->tap = piece(&at, p->taps, sizeof *p->tap);
+    g->sum = reals[4] ? piece(&at, reals[4], sizeof *p->band) : NULL;
+    p->row = piece(&at, p->depth, sizeof *p->row);
     p->line = piece(&at, p->lines, sizeof *p->line);
-    memset(g->sum, 0, (size_t)reals[4] * sizeof *g->sum);
+    if (g->sum)
+        memset(g->sum, 0, (size_t)reals[4] * sizeof *g->sum);
     for (struct block b = { 0 }; next_block(p, &b); ) {
         const long all = b.lines * b.columns;
         place(p, &b);
@@ -636,7 +706,8 @@ static bool sum_gradient(struct gradient *g)
             multiply_group(g, k, rows, all);
         }
     }
-    add_sums(g);
+    if (g->sum)
+        add_sums(g);
     return true;
 }
 
