@@ -17,8 +17,8 @@
 enum {
     COLUMNS = 64, ROWS = 16,    /* the largest tile of the kernel's that is served */
     TILE = ROWS * COLUMNS,
-    BLOCK = 1024,               /* positions that are done together */
-    BAND = 1 << 18              /* numbers in their copy of x, if one line of positions does not need more */
+    BLOCK = 4096, SUM = 512,    /* positions that are done together: of Y, and in a sum over them */
+    BAND = 1 << 19              /* numbers in their copy of x, if one line does not need more */
 };
 
 /* ---- geometry -------------------------------------------------------------------------------------------------- */
@@ -172,37 +172,45 @@ static bool next_block(const struct plan *p, struct block *b)
                 (to)[i_] = (from)[i_];                                                                                 \
     } while (0)
 
-/* One line of the band: every step-th number of a line of x from index `at` on, 0 outside of it. */
-SP_CLONES static void copy_line(sp_real *restrict to, long n, const sp_real *restrict x, long size, long at, long step)
+/* What lines of the band hold: numbers `at`, at + step, ... of lines of x, from number `first` to that before `end`; else 0. */
+struct part {
+    long n, at, first, end;
+};
+
+static struct part part_of(const struct plan *p, const struct block *b, long phase)
 {
-    const long first = least(n, at < 0 ? -floor_div(at, step) : 0);
-    const long end = most(first, least(n, at < size ? (size - at + step - 1) / step : 0));
-    for (long i = 0; i < first; i++)
-        to[i] = 0;
-    if (step == 1)
-        COPY_LINE(end - first, to + first, x + at + first);
-    else if (step == 2)
-        for (long i = first; i < end; i++)
-            to[i] = x[at + i * 2];
-    else
-        for (long i = first; i < end; i++)
-            to[i] = x[at + i * step];
-    for (long i = end; i < n; i++)
-        to[i] = 0;
+    const sp_window *w = p->w.w;
+    struct part k = { .n = b->columns + p->w.reach, .at = (b->column + p->w.lowest) * w->step + phase };
+    k.first = least(k.n, k.at < 0 ? -floor_div(k.at, w->step) : 0);
+    k.end = most(k.first, least(k.n, k.at < w->size ? (w->size - k.at + w->step - 1) / w->step : 0));
+    return k;
 }
 
-/* The lines from place `row` on of one channel of an image, for one phase. */
-static sp_real *copy_lines(const struct plan *p, const struct block *b, sp_real *to, const sp_real *x, long row, long rows,
-                           long phase_h, long phase_w)
+/* Lines of one channel of an image, rows number `row`, row + 1, ... of those with this phase. */
+SP_CLONES static sp_real *copy_lines(const struct plan *p, struct part k, sp_real *restrict to, const sp_real *restrict channel,
+                                     long row, long rows, long phase)
 {
-    const sp_window *h = p->h.w, *w = p->w.w;
-    const long columns = b->columns + p->w.reach;
-    for (long r = row; r < row + rows; r++, to += columns) {
-        const long at = r * h->step + phase_h;
-        if (at < 0 || at >= h->size)
-            memset(to, 0, (size_t)columns * sizeof *to);
+    const long step = p->w.w->step, size = p->h.w->size;
+    for (long r = row; r < row + rows; r++, to += k.n) {
+        const long h = r * p->h.w->step + phase;
+        const sp_real *x = channel + h * p->x->line + k.at;
+        if (h < 0 || h >= size) {
+            for (long i = 0; i < k.n; i++)
+                to[i] = 0;
+            continue;
+        }
+        for (long i = 0; i < k.first; i++)
+            to[i] = 0;
+        if (step == 1)
+            COPY_LINE(k.end - k.first, to + k.first, x + k.first);
+        else if (step == 2)
+            for (long i = k.first; i < k.end; i++)
+                to[i] = x[i * 2];
         else
-            copy_line(to, columns, x + at * p->x->line, w->size, (b->column + p->w.lowest) * w->step + phase_w, w->step);
+            for (long i = k.first; i < k.end; i++)
+                to[i] = x[i * step];
+        for (long i = k.end; i < k.n; i++)
+            to[i] = 0;
     }
     return to;
 }
@@ -219,8 +227,8 @@ static void copy_band(const struct plan *p, const struct block *b)
                 for (long line = b->line, n; line < end; line += n) {
                     const long image = line / x->h.positions, row = line % x->h.positions;
                     n = least(x->h.positions - row, end - line);
-                    to = copy_lines(p, b, to, x->x + image * x->image + c * x->channel, row + p->h.lowest, n + p->h.reach,
-                                    phase_of(&x->h, i), phase_of(&x->w, j));
+                    to = copy_lines(p, part_of(p, b, phase_of(&x->w, j)), to, x->x + image * x->image + c * x->channel,
+                                    row + p->h.lowest, n + p->h.reach, phase_of(&x->h, i));
                 }
 }
 
@@ -718,6 +726,6 @@ void sp_patches_gradient(const sp_maps *y, const sp_patches *x, const sp_weights
     if (nothing(a, x) || !x->channels)
         return;
     join_lines(&lines, &maps);
-    if (!sum_gradient(&(struct gradient){ plan_of(&lines, BLOCK / 2), .a = a, .y = &maps }))
+    if (!sum_gradient(&(struct gradient){ plan_of(&lines, SUM), .a = a, .y = &maps }))
         multiply_plainly(a, x, y, true);
 }
