@@ -92,6 +92,17 @@ if [ -f ops/table.h ]; then
     done >>"$breaches"
 fi
 
+# ---- golden files have a reader, and are small -------------------------------
+
+if [ -d tests/golden ]; then
+    for folder in tests/golden/*/; do
+        name=$(basename "$folder")
+        grep -q "golden_each(\"$name\"" tests/test_*.c || echo "$folder:1: no golden_each(\"$name\") reads it"
+    done >>"$breaches"
+    find tests/golden -name '*.safetensors' -exec cat {} + | wc -c |
+        awk '$1 > 2000000 { print "tests/golden:1: " $1 " bytes of golden files, more than 2000000" }' >>"$breaches"
+fi
+
 # ---- names -------------------------------------------------------------------
 
 # A sanitizer adds symbols of its own.
