@@ -34,5 +34,16 @@ sp_tensor *sp_seq_unpack(sp_tape *t, sp_seq seq);
 /* Other rows with the layout of seq: for what is computed from its rows, [rows,...]. */
 sp_seq sp_seq_like(sp_seq seq, sp_tensor *rows);
 
+/* The same as [B,w,T] in the caller's order, 0 behind the end of each sequence: for operations that look to both sides, such
+   as a convolution over time. And [B,v,T] of as many steps back into rows [rows,v] with the layout of seq: what stands behind
+   the end of a sequence is left out.
+
+       sp_tensor *x = sp_seq_padded(t, words);                          [B,w,T]
+       sp_tensor *y = sp_relu(t, sp_conv_on(t, &filters, x));           3 wide, with a padding of 1: [B,100,T]
+       sp_tensor *most = sp_max(t, y, -1);                              [B,100]; zeros behind the end are not over those before
+       sp_seq each = sp_seq_of_padded(t, y, words);                     or what was found at each word */
+sp_tensor *sp_seq_padded(sp_tape *t, sp_seq seq);
+sp_seq sp_seq_of_padded(sp_tape *t, sp_tensor *x, sp_seq seq);
+
 SP_END
 #endif
