@@ -11,6 +11,7 @@
 #include "nn/batch_norm.h"
 #include "nn/conv.h"
 #include "nn/optimizer.h"
+#include "nn/scan.h"
 #include "nn/seq.h"
 #include "tests/golden.h"
 #include "tests/suite.h"
@@ -445,6 +446,54 @@ START_TEST(initial_values)
 }
 END_TEST
 
+/* h' = tanh(pool(W_h * h) + conv of x): windows over the features of a state. */
+struct window_cell {
+    sp_conv_layer h, x;
+};
+
+static sp_tensor *window_step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct window_cell *m = self;
+    const long rows = sp_dim(x, 0);
+    sp_tensor *a = sp_conv_on(t, &m->x, sp_reshape(t, x, SP_SHAPE(rows, 1, 6)));
+    sp_tensor *b = sp_conv_on(t, &m->h, sp_reshape(t, *h, SP_SHAPE(rows, 2, 6)));
+    b = sp_avg_pool(t, sp_max_pool(t, b, (sp_slide){ .kernel = { 3 }, .stride = { 1 }, .padding = { 1 } }),
+                    (sp_slide){ .kernel = { 3 }, .stride = { 1 }, .padding = { 1 } });
+    return *h = sp_reshape(t, sp_tanh(t, sp_add(t, a, b)), SP_SHAPE(rows, 12));
+}
+
+/* They act on each row alone, as scan is told. */
+START_TEST(windows_in_scan)
+{
+    enum { T = 5, B = 3, SIZE = T * B * 12 };
+    sp_store *s = sp_store_new(4);
+    struct window_cell m = {
+        sp_conv1d_make(s, "h", &(sp_conv_config){ .in = 2, .out = 2, .kernel = { 3 }, .padding = { 1 } }),
+        sp_conv1d_make(s, "x", &(sp_conv_config){ .in = 1, .out = 2, .kernel = { 5 }, .padding = { 2 }, .no_bias = true }),
+    };
+    sp_cell cell = { .name = "window", .self = &m, .step = window_step, .states = 1, .width = { 12 } };
+    sp_real *x = uniform(1, T * B * 6), *weight = uniform(2, SIZE), y[2][SIZE], g[2][500];
+    ck_assert(sp_store_ok(s) && sp_store_size(s) <= 500);
+    for (int way = 0; way < 2; way++) {
+        sp_tape *t = sp_tape_new(s);
+        sp_tensor *xs = sp_feed(t, x, SP_SHAPE(T, B, 6));
+        sp_tensor *out = way ? sp_unroll(t, &cell, xs, NULL) : sp_scan(t, &cell, xs, NULL);
+        ck_tape_ok(t);
+        sp_read(out, y[way]);
+        sp_backward(t, sp_sum(t, sp_mul(t, out, sp_feed(t, weight, sp_shape_get(out))), SP_ALL));
+        ck_tape_ok(t);
+        memcpy(g[way], sp_gradients(t), (size_t)sp_store_size(s) * sizeof(sp_real));
+        sp_tape_free(t);
+    }
+    for (int i = 0; i < SIZE; i++)
+        ck_each(fabs((double)(y[0][i] - y[1][i])) < WIDE(1e-13, 1e-6), "y[%d]: %g, not %g", i, (double)y[0][i], (double)y[1][i]);
+    for (long i = 0; i < sp_store_size(s); i++)
+        ck_each(fabs((double)(g[0][i] - g[1][i])) < WIDE(1e-13, 1e-5), "gradient %ld: %g, not %g", i, (double)g[0][i], (double)g[1][i]);
+    sp_store_free(s);
+    free(x), free(weight);
+}
+END_TEST
+
 /* A sequence shorter than the longest is as one by itself that has zeros behind it. */
 START_TEST(padded_sequences)
 {
@@ -873,6 +922,7 @@ Suite *suite(void)
     suite_add_tcase(s, c);
     c = tcase_create("layers");
     tcase_add_test(c, initial_values);
+    tcase_add_test(c, windows_in_scan);
     tcase_add_test(c, padded_sequences);
     suite_add_tcase(s, c);
     c = tcase_create("statistics");
