@@ -416,6 +416,8 @@ static void set_maps(const sp_weights *a, const sp_patches *x, const sp_real *bi
 
 /* ---- Y = A X --------------------------------------------------------------------------------------------------- */
 
+enum { PANELS = 4, NEAR = 1 << 16 };    /* panels that take turns where A has more numbers than stay near */
+
 struct product {
     struct plan plan;
     const sp_weights *a;
@@ -423,7 +425,18 @@ struct product {
     const sp_real *bias;
     long step;                  /* of the bias */
     bool add;
-    sp_real *left, *panel, *tile;       /* A; a stretch of a panel of X; [rows,column_panel] of Y */
+    int panels;                 /* that take turns */
+    sp_real *left, *right, *tiles;      /* A; for each panel a stretch of X, and [rows,column_panel] of Y */
+};
+
+/* Some columns of a block. */
+struct panel {
+    struct run run[COLUMNS];
+    int runs;
+    long columns;
+    sp_real *right, *tile;
+    sp_real *y;                 /* where its numbers of Y come to be: there, or in the tile, with `line` from row to row */
+    long line;
 };
 
 /* y = sums, or += */
@@ -444,42 +457,50 @@ static bool few(const struct sp_kernel *u, long rows)
     return rows <= u->few.most && rows < u->rows;
 }
 
-/* All rows of A by a stretch of a panel. */
-static void multiply_panel(const struct product *g, const sp_real *left, long depth, long columns, bool add, sp_real *y, long line)
+/* All rows of A by a stretch of some panels. */
+static void multiply_stretch(const struct product *g, const struct panel *panel, int panels, const sp_real *left, long depth, bool add)
 {
     const struct sp_kernel *u = g->plan.kernel;
     _Alignas(SP_ALIGN) sp_real sum[TILE];
-    for (long o = 0; o < g->a->rows; o += u->rows, left += u->row_panel * depth) {
-        const long rows = least(g->a->rows - o, u->rows);
-        if (few(u, rows)) {
-            u->few.sum(rows, depth, left, 1, u->row_panel, g->panel, sum);
-            put_rows(rows, columns, sum, u->column_panel, add, y + o * line, line);
-        } else {
-            sp_kernel_run(rows, columns, depth, 1, left, g->panel, add, y + o * line, line);
+    for (long o = 0; o < g->a->rows; o += u->rows, left += u->row_panel * depth)
+        for (const struct panel *k = panel; k < panel + panels; k++) {
+            const long rows = least(g->a->rows - o, u->rows);
+            if (few(u, rows)) {
+                u->few.sum(rows, depth, left, 1, u->row_panel, k->right, sum);
+                put_rows(rows, k->columns, sum, u->column_panel, add, k->y + o * k->line, k->line);
+            } else {
+                sp_kernel_run(rows, k->columns, depth, 1, left, k->right, add, k->y + o * k->line, k->line);
+            }
+        }
+}
+
+/* Between the maps and a tile of them, run by run. */
+SP_CLONES static void load_tile(const struct product *g, const struct panel *k)
+{
+    for (long o = 0; o < g->a->rows; o++) {
+        sp_real *restrict to = k->tile + o * g->plan.kernel->column_panel;
+        for (int r = 0; r < k->runs; to += k->run[r++].n) {
+            const sp_real *restrict from = g->y->data + k->run[r].to + o * g->y->channel;
+            for (long i = 0; i < k->run[r].n; i++)
+                to[i] = from[i];
         }
     }
 }
 
-/* Between the maps and a tile of them, run by run. */
-static void load_tile(const struct product *g, const struct run *run, int runs)
+SP_CLONES static void store_tile(const struct product *g, const struct panel *k, bool add)
 {
-    const sp_maps *y = g->y;
+    const long step = g->y->column;
     for (long o = 0; o < g->a->rows; o++) {
-        sp_real *to = g->tile + o * g->plan.kernel->column_panel;
-        for (int r = 0; r < runs; r++)
-            for (long i = 0; i < run[r].n; i++)
-                *to++ = y->data[run[r].to + o * y->channel + i * y->column];
-    }
-}
-
-static void store_tile(const struct product *g, const struct run *run, int runs)
-{
-    const sp_maps *y = g->y;
-    for (long o = 0; o < g->a->rows; o++) {
-        const sp_real *from = g->tile + o * g->plan.kernel->column_panel;
-        for (int r = 0; r < runs; r++)
-            for (long i = 0; i < run[r].n; i++)
-                y->data[run[r].to + o * y->channel + i * y->column] = *from++;
+        const sp_real *restrict from = k->tile + o * g->plan.kernel->column_panel;
+        for (int r = 0; r < k->runs; from += k->run[r++].n) {
+            sp_real *restrict to = g->y->data + k->run[r].to + o * g->y->channel;
+            if (add)
+                for (long i = 0; i < k->run[r].n; i++)
+                    to[i * step] += from[i];
+            else
+                for (long i = 0; i < k->run[r].n; i++)
+                    to[i * step] = from[i];
+        }
     }
 }
 
@@ -490,30 +511,47 @@ SP_CLONES static void fill_maps(long rows, long columns, const sp_real *restrict
             y[o * line + i] = bias[o * step];
 }
 
-/* Some columns of a block, at most a panel. */
-static void multiply_columns(const struct product *g, const struct block *b, long at, long columns)
+/* Columns of a block from `at` on, at most a panel of them. Those that lie side by side in Y need no tile. What is added to
+   must be there before the products are, wherever it lies: so a sum has the same bits with a tile and without. */
+static void begin_panel(const struct product *g, const struct block *b, long at, long columns, int number, struct panel *k)
+{
+    const struct sp_kernel *u = g->plan.kernel;
+    bool whole = g->y->column == 1;
+    k->columns = columns;
+    k->runs = runs_of(&g->plan, b, g->y, at, columns, k->run);
+    k->right = g->right + number * sp_stretch_of(u, g->plan.depth) * u->column_panel;
+    k->tile = g->tiles + number * g->a->rows * u->column_panel;
+    for (int r = 1; r < k->runs; r++)
+        whole = whole && k->run[r].to == k->run[r - 1].to + k->run[r - 1].n;
+    k->y = whole ? g->y->data + k->run->to : k->tile;
+    k->line = whole ? g->y->channel : u->column_panel;
+    if (!whole && g->add && g->y->column == 1)
+        load_tile(g, k);
+    if (g->bias)
+        fill_maps(g->a->rows, columns, g->bias, g->step, k->y, k->line);
+}
+
+/* Some panels of a block, from column `at` on. */
+static void multiply_columns(const struct product *g, const struct block *b, long at)
 {
     const struct plan *p = &g->plan;
     const struct sp_kernel *u = p->kernel;
-    struct run run[COLUMNS];
-    const int runs = runs_of(p, b, g->y, at, columns, run);
-    bool whole = g->y->column == 1, add = g->add || g->bias;
-    for (int r = 1; r < runs; r++)
-        whole = whole && run[r].to == run[r - 1].to + run[r - 1].n;
-    sp_real *y = whole ? g->y->data + run->to : g->tile;
-    const long line = whole ? g->y->channel : u->column_panel, stretch = sp_stretch_of(u, p->depth);
+    const long all = b->lines * b->columns, stretch = sp_stretch_of(u, p->depth);
     const long padded = sp_pieces(g->a->rows, u->rows) * u->row_panel;
-    if (!whole && g->add)
-        load_tile(g, run, runs);
-    if (g->bias)
-        fill_maps(g->a->rows, columns, g->bias, g->step, y, line);
+    const bool gaps = g->y->column != 1, add = g->bias || (g->add && !gaps);
+    struct panel panel[PANELS];
+    int n = 0;
+    for (; n < g->panels && at < all; n++, at += u->columns)
+        begin_panel(g, b, at, least(all - at, u->columns), n, &panel[n]);
     for (long k = 0; k < p->depth; k += stretch) {
         const long depth = least(p->depth - k, stretch);
-        fill_panel(p, b, run, runs, k, depth, g->panel);
-        multiply_panel(g, g->left + k * padded, depth, columns, k || add, y, line);
+        for (int i = 0; i < n; i++)
+            fill_panel(p, b, panel[i].run, panel[i].runs, k, depth, panel[i].right);
+        multiply_stretch(g, panel, n, g->left + k * padded, depth, k || add);
     }
-    if (!whole)
-        store_tile(g, run, runs);
+    for (int i = 0; i < n; i++)
+        if (panel[i].y == panel[i].tile)
+            store_tile(g, &panel[i], g->add && gaps);
 }
 
 /* Places in a piece of memory that begins so aligned. */
@@ -522,12 +560,26 @@ static size_t room_for(long n, size_t size)
     return ((size_t)n * size + SP_ALIGN - 1) / SP_ALIGN * SP_ALIGN;
 }
 
-/* Takes the next piece of that size. */
-static void *piece(char **at, long n, size_t size)
+/* Memory for so many numbers each, and for the plan; NULL without it. */
+static bool take_pieces(struct plan *p, int n, const long *size, sp_real ***piece)
 {
-    char *p = *at;
-    *at += room_for(n, size);
-    return p;
+    size_t bytes = room_for(p->band_size, sizeof *p->band) + room_for(p->depth, sizeof *p->row) + room_for(p->lines, sizeof *p->line);
+    for (int i = 0; i < n; i++)
+        bytes += room_for(size[i], sizeof *p->band);
+    char *at = sp_scratch(bytes);
+    if (!at)
+        return false;
+    p->row = (long *)at;
+    at += room_for(p->depth, sizeof *p->row);
+    p->line = (long *)at;
+    at += room_for(p->lines, sizeof *p->line);
+    p->band = (sp_real *)at;
+    at += room_for(p->band_size, sizeof *p->band);
+    for (int i = 0; i < n; i++) {
+        *piece[i] = (sp_real *)at;
+        at += room_for(size[i], sizeof *p->band);
+    }
+    return true;
 }
 
 /* False if it cannot be done so: nothing was computed. */
@@ -537,24 +589,17 @@ static bool multiply(struct product *g)
     const struct sp_kernel *u = p->kernel;
     if (!u->there || u->column_panel > COLUMNS || u->row_panel > ROWS)
         return false;
-    const long stretch = sp_stretch_of(u, p->depth), rows = sp_pieces(g->a->rows, u->rows) * u->row_panel;
-    const long reals[] = { p->band_size, rows * p->depth, stretch * u->column_panel, g->a->rows * u->column_panel };
-    char *at = sp_scratch(room_for(reals[0], sizeof *p->band) + room_for(reals[1], sizeof *p->band)
-                          + room_for(reals[2], sizeof *p->band) + room_for(reals[3], sizeof *p->band)
-                          + room_for(p->depth, sizeof *p->row) + room_for(p->lines, sizeof *p->line));
-    if (!at)
+    const long rows = sp_pieces(g->a->rows, u->rows) * u->row_panel;
+    g->panels = rows * p->depth > NEAR ? PANELS : 1;
+    const long size[] = { rows * p->depth, g->panels * sp_stretch_of(u, p->depth) * u->column_panel,
+                          g->panels * g->a->rows * u->column_panel };
+    if (!take_pieces(p, 3, size, (sp_real **[]){ &g->left, &g->right, &g->tiles }))
         return false;
-    p->band = piece(&at, reals[0], sizeof *p->band);
-    g->left = piece(&at, reals[1], sizeof *p->band);
-    g->panel = piece(&at, reals[2], sizeof *p->band);
-    g->tile = piece(&at, reals[3], sizeof *p->band);
-    p->row = piece(&at, p->depth, sizeof *p->row);
-    p->line = piece(&at, p->lines, sizeof *p->line);
     pack_weights(u, g->left, g->a, p->x);
     for (struct block b = { 0 }; next_block(p, &b); ) {
         place(p, &b);
-        for (long i = 0, n = b.lines * b.columns; i < n; i += u->columns)
-            multiply_columns(g, &b, i, least(n - i, u->columns));
+        for (long at = 0; at < b.lines * b.columns; at += g->panels * u->columns)
+            multiply_columns(g, &b, at);
     }
     return true;
 }
@@ -602,13 +647,15 @@ void sp_patches_add(const sp_weights *a, const sp_patches *x, const sp_maps *y)
 
 /* ---- A += Y X' ------------------------------------------------------------------------------------------------- */
 
+enum { GROUPS = 4 };
+
 struct gradient {
     struct plan plan;
     const sp_weights *a;
     const sp_maps *y;
-    long width;                 /* of all column panels of Y' */
+    long width, group;          /* of all column panels of Y'; rows of X that the kernel takes at once */
     sp_real *panels;            /* Y' of a block: [positions, rows] */
-    sp_real *rows, *left;       /* some rows of a block of X, [group,positions]; and packed */
+    sp_real *rows, *left;       /* some groups of rows of a block of X, [GROUPS group,positions]; and packed */
     sp_real *sum;               /* A', [depth,width]; NULL if one block is all: then each tile goes to A */
 };
 
@@ -644,23 +691,29 @@ SP_CLONES static void add_transposed(const sp_weights *a, long o, long k, long r
     }
 }
 
-/* Some rows of X by all panels. */
-static void multiply_group(const struct gradient *g, long k, long rows, long depth)
+/* Some rows of X, in groups that the kernel takes, by all panels: a panel is read once for all of them. */
+static void multiply_groups(const struct gradient *g, long k, long rows, long depth)
 {
     const struct sp_kernel *u = g->plan.kernel;
+    const bool packed = !few(u, least(rows, g->group));
     _Alignas(SP_ALIGN) sp_real tile[TILE];
-    if (!few(u, rows))
-        sp_pack_panels(g->left, u->rows, u->row_panel, rows, depth, g->rows, depth, 1);
+    for (long i = 0; packed && i < rows; i += g->group)
+        sp_pack_panels(g->left + i / g->group * u->row_panel * depth, u->rows, u->row_panel, least(g->group, rows - i), depth,
+                       g->rows + i * depth, depth, 1);
     for (long o = 0; o < g->a->rows; o += u->columns) {
         const long columns = least(g->a->rows - o, u->columns), at = o / u->columns * u->column_panel;
-        if (few(u, rows))
-            u->few.sum(rows, depth, g->rows, depth, 1, g->panels + at * depth, tile);
-        else
-            sp_kernel_run(rows, u->columns, depth, 1, g->left, g->panels + at * depth, 0, tile, u->column_panel);
-        if (g->sum)
-            put_rows(rows, columns, tile, u->column_panel, true, g->sum + k * g->width + at, g->width);
-        else
-            add_transposed(g->a, o, k, rows, columns, tile, u->column_panel);
+        for (long i = 0, n; i < rows; i += n) {
+            n = least(g->group, rows - i);
+            if (packed)
+                sp_kernel_run(n, u->columns, depth, 1, g->left + i / g->group * u->row_panel * depth, g->panels + at * depth, 0,
+                              tile, u->column_panel);
+            else
+                u->few.sum(n, depth, g->rows + i * depth, depth, 1, g->panels + at * depth, tile);
+            if (g->sum)
+                put_rows(n, columns, tile, u->column_panel, true, g->sum + (k + i) * g->width + at, g->width);
+            else
+                add_transposed(g->a, o, k + i, n, columns, tile, u->column_panel);
+        }
     }
 }
 
@@ -684,34 +737,25 @@ static bool sum_gradient(struct gradient *g)
     const struct sp_kernel *u = p->kernel;
     if (!u->there || u->column_panel > COLUMNS || u->row_panel > ROWS)
         return false;
-    const long most_rows = u->few.most >= 4 ? least(u->few.most, u->rows - 1) : u->rows;
-    const long group = sp_pieces(p->depth, sp_pieces(p->depth, most_rows)), columns = p->lines * p->columns;
+    const long rows = u->few.most >= 4 ? least(u->few.most, u->rows - 1) : u->rows, columns = p->lines * p->columns;
+    g->group = sp_pieces(p->depth, sp_pieces(p->depth, rows));
     g->width = sp_pieces(g->a->rows, u->columns) * u->column_panel;
-    const long reals[] = { p->band_size, columns * g->width, columns * group, columns * u->row_panel,
-                           p->all * p->x->w.positions > columns ? p->depth * g->width : 0 };
-    size_t bytes = room_for(p->depth, sizeof *p->row) + room_for(p->lines, sizeof *p->line);
-    for (int i = 0; i < 5; i++)
-        bytes += room_for(reals[i], sizeof *p->band);
-    char *at = sp_scratch(bytes);
-    if (!at)
+    const long size[] = { columns * g->width, GROUPS * columns * g->group, GROUPS * columns * u->row_panel,
+                          p->all * p->x->w.positions > columns ? p->depth * g->width : 0 };
+    if (!take_pieces(p, 4, size, (sp_real **[]){ &g->panels, &g->rows, &g->left, &g->sum }))
         return false;
-    p->band = piece(&at, reals[0], sizeof *p->band);
-    g->panels = piece(&at, reals[1], sizeof *p->band);
-    g->rows = piece(&at, reals[2], sizeof *p->band);
-    g->left = piece(&at, reals[3], sizeof *p->band);
-    g->sum = reals[4] ? piece(&at, reals[4], sizeof *p->band) : NULL;
-    p->row = piece(&at, p->depth, sizeof *p->row);
-    p->line = piece(&at, p->lines, sizeof *p->line);
-    if (g->sum)
-        memset(g->sum, 0, (size_t)reals[4] * sizeof *g->sum);
+    if (size[3])
+        memset(g->sum, 0, (size_t)size[3] * sizeof *g->sum);
+    else
+        g->sum = NULL;
     for (struct block b = { 0 }; next_block(p, &b); ) {
         const long all = b.lines * b.columns;
         place(p, &b);
         pack_maps(g, &b);
-        for (long k = 0, rows; k < p->depth; k += rows) {
-            rows = least(group, p->depth - k);
-            fill_rows(p, &b, k, rows, all, g->rows);
-            multiply_group(g, k, rows, all);
+        for (long k = 0, n; k < p->depth; k += n) {
+            n = least(GROUPS * g->group, p->depth - k);
+            fill_rows(p, &b, k, n, all, g->rows);
+            multiply_groups(g, k, n, all);
         }
     }
     if (g->sum)
