@@ -3,6 +3,7 @@
 #define SP_AUTOGRAD_BLAS_INSIDE_H
 
 #include "autograd/rows_inside.h"
+#include "autograd/store.h"
 
 /* It multiplies a panel of some rows of A by a panel of some columns of B, both stored depth by depth, into a tile of C. */
 struct sp_kernel {
@@ -27,6 +28,12 @@ void sp_pack_panels(sp_real *to, long width, long room, long n, long depth, cons
 /* A depth of k is cut into stretches of equal length, as near to the kernel's as can be; n things into pieces. */
 long sp_stretch_of(const struct sp_kernel *u, long k);
 long sp_pieces(long n, long size);
+
+/* The panels of a side of a parameter as it is now, `size` numbers that pack writes from `from` once for all products until
+   the parameter's store changes; NULL without memory. Threads may ask at once: one packs, the others wait. */
+enum { SP_SIDE_PATCHES = 2, SP_SIDES };
+const sp_real *sp_param_panels(const struct sp_kernel *u, const sp_param *p, int side, long size,
+                               void (*pack)(const struct sp_kernel *u, sp_real *panels, const void *from), const void *from);
 
 /* Memory to work in until the next call on this thread, aligned, not cleared; NULL if there is none. */
 void *sp_scratch(size_t bytes);

@@ -311,7 +311,7 @@ struct sp_packing {
     struct {
         atomic_ulong version;   /* of the store when it was packed, plus 1; 0: never */
         sp_real *panels;
-    } side[2];                  /* the parameter [a,b] as B [b,a], and as B [a,b] */
+    } side[SP_SIDES];           /* the parameter [a,b] as B [b,a], as B [a,b], and as it is for autograd/patches.c */
 };
 
 size_t sp_packing_size(void)
@@ -321,18 +321,16 @@ size_t sp_packing_size(void)
 
 void sp_packing_release(struct sp_packing *packing)
 {
-    free(packing->side[0].panels);
-    free(packing->side[1].panels);
+    for (int i = 0; i < SP_SIDES; i++)
+        free(packing->side[i].panels);
 }
 
-static bool pack(const struct sp_kernel *u, sp_real **panels, const sp_view *b)
+static void pack_matrix(const struct sp_kernel *u, sp_real *panels, const void *view)
 {
+    const sp_view *b = view;
     const long k = b->shape.dim[0], width = panels_width(u, b->shape.dim[1]), stretch = sp_stretch_of(u, k);
-    if (!*panels && !(*panels = sp_aligned_calloc((size_t)(width * k) * sizeof **panels)))
-        return false;
     for (long p = 0; p < k; p += stretch)
-        pack_columns(u, *panels + p * width, b, p, least(k - p, stretch));
-    return true;
+        pack_columns(u, panels + p * width, b, p, least(k - p, stretch));
 }
 
 /* Which side of a parameter b is; -1 if it is not the whole of it. */
@@ -346,9 +344,8 @@ static int side_of(const sp_param *p, const sp_view *b)
     return v.dim[0] == s.dim[0] && v.dim[1] == s.dim[1] && b->stride[0] == s.dim[1] && b->stride[1] == 1 ? 1 : -1;
 }
 
-/* The panels of a side of a parameter as it is now; NULL without memory. Threads may ask at once: one packs, the others
-   wait. */
-static const sp_real *panels_for(const struct sp_kernel *u, const sp_param *p, const sp_view *b, int side)
+const sp_real *sp_param_panels(const struct sp_kernel *u, const sp_param *p, int side, long size,
+                               void (*pack)(const struct sp_kernel *u, sp_real *panels, const void *from), const void *from)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     const unsigned long version = sp_store_version(p->store) + 1;
@@ -357,9 +354,12 @@ static const sp_real *panels_for(const struct sp_kernel *u, const sp_param *p, c
     if (atomic_load(&packing->side[side].version) != version) {
         pthread_mutex_lock(&lock);
         if (atomic_load(&packing->side[side].version) != version) {
-            ok = pack(u, &packing->side[side].panels, b);
-            if (ok)
+            sp_real **panels = &packing->side[side].panels;
+            ok = *panels || (*panels = sp_aligned_calloc((size_t)size * sizeof **panels));
+            if (ok) {
+                pack(u, *panels, from);
                 atomic_store(&packing->side[side].version, version);
+            }
         }
         pthread_mutex_unlock(&lock);
     }
@@ -384,7 +384,9 @@ static void multiply(struct product *g, const sp_param *p)
         return;
     }
     const int side = p ? side_of(p, g->b) : -1;
-    g->panels = side >= 0 ? panels_for(g->kernel, p, g->b, side) : NULL;
+    g->panels = side < 0 ? NULL
+                         : sp_param_panels(g->kernel, p, side, panels_width(g->kernel, g->b->shape.dim[1]) * g->b->shape.dim[0],
+                                           pack_matrix, g->b);
     if (g->panels && few(g->kernel, g->a->shape.dim[0]))
         multiply_few(g);
     else if (!multiply_panels(g) && !multiply_tiles(g))

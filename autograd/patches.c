@@ -351,9 +351,18 @@ SP_CLONES static void fill_rows(const struct plan *p, const struct block *b, lon
     }
 }
 
-/* Rows of A as panels, for rows k .. k+depth-1 of X. */
-static void pack_weights(const struct sp_kernel *u, sp_real *to, const sp_weights *a, const sp_patches *x)
+/* What a product reads. */
+struct sides {
+    const sp_weights *a;
+    const sp_patches *x;
+};
+
+/* A as panels of rows, stretch by stretch. */
+static void pack_weights(const struct sp_kernel *u, sp_real *to, const void *from)
 {
+    const struct sides *sides = from;
+    const sp_weights *a = sides->a;
+    const sp_patches *x = sides->x;
     const long taps = x->h.taps * x->w.taps, depth = x->channels * taps, stretch = sp_stretch_of(u, depth);
     const bool lines = a->line == a->column * x->w.taps || x->h.taps == 1;
     const bool even = lines && (a->channel == a->column * taps || x->channels == 1);
@@ -426,7 +435,8 @@ struct product {
     long step;                  /* of the bias */
     bool add;
     int panels;                 /* that take turns */
-    sp_real *left, *right, *tiles;      /* A; for each panel a stretch of X, and [rows,column_panel] of Y */
+    const sp_real *left;
+    sp_real *own, *right, *tiles;       /* A, if not the parameter's; for each panel a stretch of X, and [rows,column_panel] of Y */
 };
 
 /* Some columns of a block. */
@@ -589,13 +599,19 @@ static bool multiply(struct product *g)
     const struct sp_kernel *u = p->kernel;
     if (!u->there || u->column_panel > COLUMNS || u->row_panel > ROWS)
         return false;
-    const long rows = sp_pieces(g->a->rows, u->rows) * u->row_panel;
-    g->panels = rows * p->depth > NEAR ? PANELS : 1;
-    const long size[] = { rows * p->depth, g->panels * sp_stretch_of(u, p->depth) * u->column_panel,
+    const long left = sp_pieces(g->a->rows, u->rows) * u->row_panel * p->depth;
+    const struct sides sides = { g->a, p->x };
+    if (g->a->param)
+        g->left = sp_param_panels(u, g->a->param, SP_SIDE_PATCHES, left, pack_weights, &sides);
+    g->panels = left > NEAR ? PANELS : 1;
+    const long size[] = { g->left ? 0 : left, g->panels * sp_stretch_of(u, p->depth) * u->column_panel,
                           g->panels * g->a->rows * u->column_panel };
-    if (!take_pieces(p, 3, size, (sp_real **[]){ &g->left, &g->right, &g->tiles }))
+    if (!take_pieces(p, 3, size, (sp_real **[]){ &g->own, &g->right, &g->tiles }))
         return false;
-    pack_weights(u, g->left, g->a, p->x);
+    if (!g->left) {
+        pack_weights(u, g->own, &sides);
+        g->left = g->own;
+    }
     for (struct block b = { 0 }; next_block(p, &b); ) {
         place(p, &b);
         for (long at = 0; at < b.lines * b.columns; at += g->panels * u->columns)

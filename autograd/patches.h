@@ -4,7 +4,7 @@
 #ifndef SP_AUTOGRAD_PATCHES_H
 #define SP_AUTOGRAD_PATCHES_H
 
-#include "autograd/base.h"
+#include "autograd/store.h"
 
 SP_BEGIN
 
@@ -27,6 +27,8 @@ typedef struct sp_patches {
 typedef struct sp_weights {
     sp_real *data;
     long rows, row, channel, line, column;
+    const sp_param *param;              /* the parameter that they are as a whole, row by row, or NULL: it is then packed once
+                                           for all products until its store changes */
 } sp_weights;
 
 /* Y [rows, images*h.positions*w.positions]: element (o,(b,p,q)) is data[b image + o channel + p line + q column]. */

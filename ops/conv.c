@@ -76,7 +76,11 @@ static sp_weights weights_of(const sp_call *c, const sp_view *w, struct group n,
 {
     const sp_slide *a = c->attr;
     const long step = w->stride[1];
-    return (sp_weights){ w->data + g * n.rows * w->stride[0], n.rows, w->stride[0], n.taps * step, a->kernel[1] * step, step };
+    const sp_param *p = c->param[1];
+    const bool whole = p && a->groups == 1 && w->data == sp_param_read(p) && sp_view_contiguous(w)
+                       && p->shape.rank && p->shape.dim[0] == w->shape.dim[0] && sp_shape_size(w->shape) == sp_shape_size(p->shape);
+    return (sp_weights){ w->data + g * n.rows * w->stride[0], n.rows, w->stride[0], n.taps * step, a->kernel[1] * step, step,
+                         whole ? p : NULL };
 }
 
 /* ---- one channel to a group ------------------------------------------------------------------------------------ */
@@ -243,7 +247,7 @@ static void backward_x(const sp_call *c, struct group n, long g)
             if (!window_of_phase(c, 0, f, &i, &down, &patches.h) || !window_of_phase(c, 1, e, &j, &right, &patches.w))
                 continue;
             const sp_weights t = { w->data + g * n.rows * w->stride[0] + (i * a->kernel[1] + j) * w->stride[1], n.channels,
-                                   n.taps * w->stride[1], w->stride[0], down * a->kernel[1] * w->stride[1], right * w->stride[1] };
+                                   n.taps * w->stride[1], w->stride[0], down * a->kernel[1] * w->stride[1], right * w->stride[1], NULL };
             const sp_maps to = { dx->data + g * n.channels * dx->stride[1] + f * dx->stride[2] + e * dx->stride[3],
                                  dx->stride[0], dx->stride[1], a->stride[0] * dx->stride[2], a->stride[1] * dx->stride[3] };
             sp_patches_add(&t, &patches, &to);
