@@ -446,6 +446,31 @@ START_TEST(initial_values)
 }
 END_TEST
 
+/* A layer's weights are packed for many products, and again when they change. */
+START_TEST(packed_weights)
+{
+    sp_real *x = uniform(1, 2 * 3 * 49), y[2][2 * 70 * 49];
+    for (int change = 0; change < 3; change++) {
+        for (int way = 0; way < 2; way++) {
+            sp_store *s = sp_store_new(1);
+            sp_conv_layer l = sp_conv2d_make(s, "c", &(sp_conv_config){ .in = 3, .out = 70, .kernel = { 3, 3 }, .padding = { 1, 1 } });
+            sp_tape *t = sp_tape_new(s);
+            for (int k = way ? change : 0; k <= change; k++) {
+                sp_random_uniform((sp_key){ .place = (uint64_t)k }, 70 * 27, sp_param_values(l.weight), -1, 1);
+                sp_tensor *out = sp_conv_on(t, &l, sp_feed(t, x, SP_SHAPE(2, 3, 7, 7)));
+                out = sp_conv_on(t, &l, sp_feed(t, x, SP_SHAPE(2, 3, 7, 7)));
+                sp_read(out, y[way]);
+            }
+            ck_tape_ok(t);
+            sp_tape_free(t);
+            sp_store_free(s);
+        }
+        ck_same(y[0], y[1], 2 * 70 * 49);
+    }
+    free(x);
+}
+END_TEST
+
 /* h' = tanh(pool(W_h * h) + conv of x): windows over the features of a state. */
 struct window_cell {
     sp_conv_layer h, x;
@@ -922,6 +947,7 @@ Suite *suite(void)
     suite_add_tcase(s, c);
     c = tcase_create("layers");
     tcase_add_test(c, initial_values);
+    tcase_add_test(c, packed_weights);
     tcase_add_test(c, windows_in_scan);
     tcase_add_test(c, padded_sequences);
     suite_add_tcase(s, c);
