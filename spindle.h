@@ -25,6 +25,7 @@
 #include "nn/scan.h"
 #include "nn/stack.h"
 #include "nn/loss.h"
+#include "nn/adaptive_softmax.h"
 #include "nn/safetensors.h"
 #include "nn/schedule.h"
 #include "nn/optimizer.h"
