@@ -26,6 +26,7 @@
 #include "nn/stack.h"
 #include "nn/loss.h"
 #include "nn/adaptive_softmax.h"
+#include "nn/sampled_softmax.h"
 #include "nn/safetensors.h"
 #include "nn/schedule.h"
 #include "nn/optimizer.h"
