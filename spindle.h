@@ -28,6 +28,7 @@
 #include "nn/adaptive_softmax.h"
 #include "nn/sampled_softmax.h"
 #include "nn/safetensors.h"
+#include "nn/import.h"
 #include "nn/schedule.h"
 #include "nn/optimizer.h"
 
