@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "nn/loss_inside.h"
 #include "ops/kernel.h"
@@ -101,12 +102,6 @@ long sp_sampler_draw(const sp_sampler *q, sp_random *random)
     return k < 0 ? 0 : k < q->classes ? k : q->classes - 1;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
 /* The distinct classes among so many draws, ascending, and -ln pi of each. */
 struct drawn {
     long n;
@@ -116,22 +111,34 @@ struct drawn {
 
 static bool draw(sp_tape *t, const sp_sampler *q, long samples, struct drawn *d)
 {
+    const long words = (q->classes + 63) / 64;
     sp_random random = { .key = sp_tape_key(t) };
+    uint64_t *seen = sp_tape_take(t, (size_t)words * sizeof *seen);     /* a bit for each class */
     d->n = 0;
     d->id = sp_tape_take(t, (size_t)samples * sizeof *d->id);
     d->correction = sp_tape_take(t, (size_t)samples * sizeof *d->correction);
-    if (!d->id || !d->correction)
+    if (!seen || !d->id || !d->correction)
         return false;
-    for (long i = 0; i < samples; i++)
-        d->id[i] = (int)sp_sampler_draw(q, &random);
-    qsort(d->id, (size_t)samples, sizeof *d->id, ascending);
-    for (long i = 0; i < samples; i++)
-        if (!i || d->id[i] != d->id[d->n - 1]) {
-            const double p = sp_sampler_probability(q, d->id[i]);
+    memset(seen, 0, (size_t)words * sizeof *seen);
+    for (long i = 0; i < samples; i++) {
+        const long k = sp_sampler_draw(q, &random);
+        seen[k / 64] |= UINT64_C(1) << k % 64;
+    }
+    for (long w = 0; w < words; w++)
+        for (long bit = 0; bit < 64 && seen[w] >> bit; bit++) {
+            if (!(seen[w] >> bit & 1))
+                continue;
+            const double p = sp_sampler_probability(q, w * 64 + bit);
             d->correction[d->n] = (sp_real)-log(-expm1((double)samples * log1p(-p)));
-            d->id[d->n++] = d->id[i];
+            d->id[d->n++] = (int)(w * 64 + bit);
         }
     return true;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
 }
 
 /* ---- the loss -------------------------------------------------------------------------------------------------- */
