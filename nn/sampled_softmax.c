@@ -25,7 +25,6 @@ static bool fill_table(sp_store *s, struct sp_alias *table, long n)
 {
     int *few = malloc((size_t)n * sizeof *few), *many = malloc((size_t)n * sizeof *many);
     long fews = 0, manies = 0;
-    int most = 0;               /* the most probable class */
     if (!few || !many) {
         free(few);
         free(many);
@@ -34,7 +33,6 @@ static bool fill_table(sp_store *s, struct sp_alias *table, long n)
     for (long k = 0; k < n; k++) {
         table[k].keep = table[k].probability * (double)n;
         table[k].other = (int)k;
-        most = table[k].probability > table[most].probability ? (int)k : most;
         if (table[k].keep < 1)
             few[fews++] = (int)k;
         else
@@ -47,11 +45,8 @@ static bool fill_table(sp_store *s, struct sp_alias *table, long n)
         if (large->keep < 1)
             few[fews++] = many[--manies];
     }
-    for (long i = 0; i < fews; i++)                     /* 1 but for rounding, or 0, and never drawn */
-        if (table[few[i]].probability > 0)
-            table[few[i]].keep = 1;
-        else
-            table[few[i]].other = most;
+    while (fews)                                        /* what is left adds up to its number, so each is 1 but for rounding */
+        table[few[--fews]].keep = 1;
     free(few);
     free(many);
     return true;
