@@ -30,13 +30,11 @@ static bool infer(sp_call *c, sp_status *s)
     return true;
 }
 
-/* What stands for x_id - m: its mean under the smoothed target. Summed in double: the logits of a large vocabulary. */
+/* What stands for x_id - m: its mean under the smoothed target. */
 static sp_real smoothed(double smoothing, long n, const sp_real *x, sp_real m, int id)
 {
-    double sum = 0;
-    for (long j = 0; j < n; j++)
-        sum += (double)(x[j] - m);
-    return (sp_real)((1 - smoothing) * (double)(x[id] - m) + smoothing / (double)n * sum);
+    const double mean = (double)sp_sum_run(n, x, 1) / (double)n - (double)m;
+    return (sp_real)((1 - smoothing) * (double)(x[id] - m) + smoothing * mean);
 }
 
 static void forward(const sp_call *c)
