@@ -36,6 +36,11 @@ typedef struct sp_cell {
    biases of the same naming: PyTorch's names, shapes and gate orders. All are uniform in +-1/sqrt(hidden) at first. Where a
    cell has other parameters or other values, its file says so, with its equations.
    The cell lives as long as the store. If that fails the store has the error, and the cell's step is NULL. */
+static inline int sp_reverse(int layer)         /* as a layer: names end in "_reverse", as those of PyTorch's second direction */
+{
+    return -1 - layer;
+}
+
 #define SP_CELL_MAKER(name) sp_cell name(sp_store *s, const char *scope, int layer, long in, long hidden)
 
 /* Products of the state in every step */

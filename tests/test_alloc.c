@@ -353,7 +353,7 @@ enum { WAYS = sizeof ways / sizeof *ways };
 static sp_tensor *go_on(sp_tape *t, int way, const sp_stack *stack, long batch, sp_state *carry,
                         sp_real (*own)[MANY * HIDDEN * HIDDEN])
 {
-    const sp_cell *cell = &stack->cell[0];
+    const sp_cell *cell = &stack->layer[0].cell;
     sp_tensor *state[SP_MAX_STATES], *x = sp_full(t, (sp_real)0.1, SP_SHAPE(1, batch, HIDDEN));
     if (!ways[way].run)
         return sp_stack_on(t, stack, x, carry);
@@ -373,7 +373,7 @@ static void generate(const char *kind, int way, long batch)
     begin();
     memset(own, 0, sizeof own);
     sp_store *store = sp_store_new(1);
-    sp_stack stack = sp_stack_make(store, kind, "cell", HIDDEN, HIDDEN, 1, 0);
+    sp_stack stack = sp_stack_make(store, "cell", &(sp_stack_config){ .cell = kind, .in = HIDDEN, .hidden = HIDDEN, .layers = 1 });
     sp_state *carry = sp_state_new(&stack, batch);
     sp_tape *t = sp_tape_new(store);
     size_t bytes = 0;
