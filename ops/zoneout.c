@@ -20,26 +20,32 @@ static bool infer(sp_call *c, sp_status *s)
     return true;
 }
 
+/* A row of [rows,n], whose numbers have no gaps between them (sp_as_rows). */
+static sp_real *row_of(const sp_view *v, long i)
+{
+    return v->data + i * v->stride[0];
+}
+
 static void forward(const sp_call *c)
 {
-    const double p = rate(c);
-    const long rows = c->saved.shape.dim[0], columns = c->saved.shape.dim[1];
-    uint32_t word[4] = { 0 };
-    for (long i = 0; i < rows; i++)
-        for (long j = 0; j < columns; j++) {
-            if (j % 4 == 0)
-                sp_random_words(&c->key, (uint64_t)i, (uint32_t)(j / 4), word);
-            c->saved.data[i * columns + j] = sp_word_unit(word[j % 4]) < p;
-        }
-    SP_EACH4(c->y.shape, y, c->y, old, c->x[0], fresh, c->x[1], m, c->saved, *y = *m != 0 ? *old : *fresh);
+    sp_random_mask(&c->key, c->saved.shape.dim[0], c->saved.shape.dim[1], rate(c), 1, 0, c->saved.data);
+    for (long i = 0; i < c->saved.shape.dim[0]; i++) {
+        const sp_real *old = row_of(&c->x[0], i), *fresh = row_of(&c->x[1], i), *m = row_of(&c->saved, i);
+        sp_real *restrict y = row_of(&c->y, i);
+        for (long j = 0; j < c->saved.shape.dim[1]; j++)
+            y[j] = m[j] != 0 ? old[j] : fresh[j];
+    }
 }
 
 static void backward(const sp_call *c)
 {
-    if (c->dx[0].data)
-        SP_EACH3(c->y.shape, dx, c->dx[0], dy, c->dy, m, c->saved, *dx += *m * *dy);
-    if (c->dx[1].data)
-        SP_EACH3(c->y.shape, dx, c->dx[1], dy, c->dy, m, c->saved, *dx += (1 - *m) * *dy);
+    for (int k = 0; k < 2; k++)
+        for (long i = 0; c->dx[k].data && i < c->saved.shape.dim[0]; i++) {
+            const sp_real *dy = row_of(&c->dy, i), *m = row_of(&c->saved, i), own = k == 0;
+            sp_real *restrict dx = row_of(&c->dx[k], i);
+            for (long j = 0; j < c->saved.shape.dim[1]; j++)
+                dx[j] += m[j] == own ? dy[j] : 0;
+        }
 }
 
 static sp_cost cost(const sp_call *c, bool back)
