@@ -20,8 +20,8 @@ typedef struct sp_bidirectional {
 /* The width of y; 0 where a cell is missing. */
 long sp_bidirectional_out(const sp_bidirectional *b);
 
-/* Each by sp_scan_seq. state: first those of forward, then those of reverse, each [batch,w] in the caller's order; initial ones,
-   where NULL stands for zeros, become final ones, which for reverse are those at the first step. state may be NULL. */
+/* Each by sp_scan_seq. state: first those of forward, then those of reverse, each [batch,w] in the caller's order; initial
+   ones, where NULL stands for zeros, become final ones, which for reverse are those at the first step. state may be NULL. */
 sp_seq sp_bidirectional_on(sp_tape *t, const sp_bidirectional *b, sp_seq xs, sp_tensor **state);
 
 SP_END

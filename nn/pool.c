@@ -50,7 +50,8 @@ sp_pool_attention sp_pool_attention_make(sp_store *s, const char *name, long in,
 {
     const double a = 1 / sqrt((double)hidden);
     sp_param *weight = sp_store_add(s, SP_SHAPE(hidden, in), "%s.project.weight", name);
-    sp_param *bias = sp_store_add(s, SP_SHAPE(hidden), "%s.project.bias", name), *v = sp_store_add(s, SP_SHAPE(hidden), "%s.v", name);
+    sp_param *bias = sp_store_add(s, SP_SHAPE(hidden), "%s.project.bias", name);
+    sp_param *v = sp_store_add(s, SP_SHAPE(hidden), "%s.v", name);
     sp_init_uniform(weight, -a, a);
     sp_init_uniform(bias, -a, a);
     sp_init_uniform(v, -a, a);

@@ -9,7 +9,7 @@ SP_BEGIN
 
 sp_tensor *sp_pool_last(sp_tape *t, sp_seq xs);         /* the vector of its last step */
 sp_tensor *sp_pool_mean(sp_tape *t, sp_seq xs);         /* the mean over its steps */
-sp_tensor *sp_pool_max(sp_tape *t, sp_seq xs);          /* the largest of each feature; the gradient goes to the first of equals */
+sp_tensor *sp_pool_max(sp_tape *t, sp_seq xs);          /* the largest of each feature; the first of equals has its gradient */
 
 /* A mean with weights that are learned.   e_t = v . tanh(W x_t + b)    a = softmax(e) over the sequence    y = sum_t a_t x_t
    Source: Yang et al., "Hierarchical attention networks for document classification", NAACL 2016. */

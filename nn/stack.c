@@ -247,8 +247,8 @@ static sp_tensor *carry_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_
     if (!state || !sp_ok(t))
         return sp_tape_fail(t, SP_ERR_STATE, "stack: failed");
     xs = sp_seq_tensor(t, sp_stack_on_seq(t, stack, sp_seq_of(t, xs), state));
-    at = 0;
-    for (int i = 0; sp_ok(t) && i < carry->states; at += sp_shape_size(carry->state[i++].shape))     /* all of them move on, or none */
+    at = 0;                                             /* all of them move on, or none */
+    for (int i = 0; sp_ok(t) && i < carry->states; at += sp_shape_size(carry->state[i++].shape))
         sp_read(state[i], carry->value + at);
     return xs;
 }
@@ -261,11 +261,11 @@ sp_tensor *sp_stack_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_stat
         return sp_seq_tensor(t, sp_stack_on_seq(t, stack, sp_seq_of(t, xs), NULL));
     for (int l = 0; l < stack->layers; l++)
         if (is_bidirectional(&stack->layer[l]))
-            return sp_tape_fail(t, SP_ERR_STATE, "stack: layer %d is bidirectional and carries no state: its reverse cell begins "
-                                "at the end of all that is to come", l);
+            return sp_tape_fail(t, SP_ERR_STATE, "stack: layer %d is bidirectional and carries no state: its reverse cell "
+                                "begins at the end of all that is to come", l);
     if (sp_sound(xs) && !fits(carry, stack, sp_dim(xs, 1)))
-        return sp_tape_fail(t, SP_ERR_SHAPE, "stack: the carried state, of %d layers and a batch of %ld, does not fit %d layers "
-                            "and a batch of %ld, or is of other cells", carry->layers, carry->batch, stack->layers,
+        return sp_tape_fail(t, SP_ERR_SHAPE, "stack: the carried state, of %d layers and a batch of %ld, does not fit %d "
+                            "layers and a batch of %ld, or is of other cells", carry->layers, carry->batch, stack->layers,
                             sp_dim(xs, 1));
     return carry_on(t, stack, xs, carry);
 }

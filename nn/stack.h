@@ -1,5 +1,6 @@
-/* Cells on top of each other, to any depth: in one direction or both, with skip connections, dropout between the layers, zoneout
-   and recurrent weight drop; over ragged batches; and the state that is carried from one window of a long sequence to the next.
+/* Cells on top of each other, to any depth: in one direction or both, with skip connections, dropout between the layers,
+   zoneout and recurrent weight drop; over ragged batches; and the state that is carried from one window of a long sequence
+   to the next.
 
        sp_stack encoder = sp_stack_make(store, "encoder", &(sp_stack_config){
            .cell = "lstm", .in = 64, .hidden = 128, .layers = 2, .dropout = 0.3, .bidirectional = true });
@@ -15,7 +16,7 @@ SP_BEGIN
 typedef enum sp_skip {
     SP_SKIP_NONE,
     SP_SKIP_RESIDUAL,           /* y = x + f(x)   (He et al., CVPR 2016) */
-    SP_SKIP_HIGHWAY             /* y = g f(x) + (1 - g) x,  g = sigmoid(x W' + b)   (Srivastava et al., "Highway networks", 2015) */
+    SP_SKIP_HIGHWAY             /* y = g f(x) + (1 - g) x,  g = sigmoid(x W' + b)   (Srivastava et al., 2015) */
 } sp_skip;
 
 /* What is left out is zero, which is the plain default. Rates are 0 <= p < 1. */
@@ -52,10 +53,10 @@ typedef struct sp_stack {
     bool variational;
 } sp_stack;
 
-/* Cells of one kind, named as PyTorch names the layers of an nn.LSTM: "<scope>.weight_ih_l0", "<scope>.weight_hh_l0_reverse", ...
-   A highway's gate is "<scope>.weight_gate_l0" [out,out], uniform in +-1/sqrt(out) at first, and "<scope>.bias_gate_l0" [out], -1
-   at first, so that much of x passes. The layers live as long as the store. If that fails the store has the error, and
-   there are no layers. */
+/* Cells of one kind, named as PyTorch names the layers of an nn.LSTM: "<scope>.weight_ih_l0",
+   "<scope>.weight_hh_l0_reverse", ... A highway's gate is "<scope>.weight_gate_l0" [out,out], uniform in +-1/sqrt(out) at
+   first, and "<scope>.bias_gate_l0" [out], -1 at first, so that much of x passes. The layers live as long as the store. If
+   that fails the store has the error, and there are no layers. */
 sp_stack sp_stack_make(sp_store *s, const char *scope, const sp_stack_config *config);
 
 /* The width of what the last layer gives. */

@@ -58,8 +58,8 @@ START_TEST(reversal)
     sp_real rows[ROWS][W];
     ck_assert(sp_read(seq.rows, rows[0]));
     ck_same(again, rows, ROWS * W);
-    sp_tensor *even = sp_param_on(t, xs), *turned = sp_seq_tensor(t, sp_seq_reverse(t, sp_seq_of(t, sp_reshape(t, even, SP_SHAPE(3, B, W)))));
-    ck_assert(sp_read(turned, y[0]));
+    sp_tensor *even = sp_reshape(t, sp_param_on(t, xs), SP_SHAPE(3, B, W));
+    ck_assert(sp_read(sp_seq_tensor(t, sp_seq_reverse(t, sp_seq_of(t, even))), y[0]));
     ck_same(y, x[2 * B], B * W);
     ck_same(y[2 * B], x, B * W);
 }
@@ -175,7 +175,8 @@ START_TEST(attends)
                 mean[j] += share * (double)x[k][j];
         }
         for (int j = 0; j < W; j++)
-            ck_each(fabs((double)y[i][j] - mean[j]) <= WIDE(1e-11, _i ? 1e-3 : 1e-6), "%.9g is not %.9g", (double)y[i][j], mean[j]);
+            ck_each(fabs((double)y[i][j] - mean[j]) <= WIDE(1e-11, _i ? 1e-3 : 1e-6), "%.9g is not %.9g", (double)y[i][j],
+                    mean[j]);
     }
 }
 END_TEST
@@ -210,6 +211,19 @@ START_TEST(gradients)
     sp_status status = { 0 };
     ck_assert_msg(sp_gradcheck(s, everything, NULL, 0, &r, &status), "%s", status.message);
     ck_assert_msg(r.error < WIDE(1e-6, 0.2), "at %s backward gives %.12g, differences %.12g", r.where, r.backward, r.numeric);
+}
+END_TEST
+
+/* No sequences give no rows. */
+START_TEST(no_batch)
+{
+    sp_seq none = sp_seq_of(t, sp_full(t, 1, SP_SHAPE(3, 0, W)));
+    sp_tensor *y[] = { sp_pool_last(t, none), sp_pool_mean(t, none), sp_pool_max(t, none),
+                       sp_pool_attention_on(t, &attention, none, NULL), sp_locked_dropout_seq(t, none, 0.5).rows,
+                       sp_seq_reverse(t, none).rows };
+    ck_tape_ok(t);
+    for (int i = 0; i < 6; i++)
+        ck_assert(sp_shape_equal(sp_shape_get(y[i]), SP_SHAPE(0, W)));
 }
 END_TEST
 
@@ -256,7 +270,10 @@ static void no_steps(void)          { sp_pool_last(t, sp_seq_of(t, sp_full(t, 1,
 static void no_steps_max(void)      { sp_pool_max(t, sp_seq_of(t, sp_full(t, 1, SP_SHAPE(0, 3, 2)))); }
 static void wrong_rows(void)        { sp_pool_max(t, sp_seq_like(ragged(), sp_full(t, 1, SP_SHAPE(5, W)))); }
 static void no_attention(void)      { sp_pool_attention_on(t, NULL, ragged(), &(sp_seq){ 0 }); }
-static void wrong_width(void)       { sp_pool_attention_on(t, &attention, sp_seq_of(t, sp_full(t, 1, SP_SHAPE(2, 3, W + 1))), NULL); }
+static void wrong_width(void)
+{
+    sp_pool_attention_on(t, &attention, sp_seq_of(t, sp_full(t, 1, SP_SHAPE(2, 3, W + 1))), NULL);
+}
 static void turn_none(void)         { sp_seq_reverse(t, (sp_seq){ 0 }); }
 static void turn_wrong(void)        { sp_seq_reverse(t, sp_seq_like(ragged(), sp_full(t, 1, SP_SHAPE(ROWS)))); }
 static void rate_one(void)          { sp_locked_dropout_seq(t, ragged(), 1); }
@@ -315,6 +332,7 @@ Suite *suite(void)
     tcase_add_test(c, last_mean_max);
     tcase_add_loop_test(c, attends, 0, 2);
     tcase_add_test(c, gradients);
+    tcase_add_test(c, no_batch);
     tcase_add_test(c, segments);
     tcase_add_test(c, largest);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);

@@ -1,4 +1,4 @@
-/* Stacks, both directions, skip connections, zoneout and weight drop: against plain loops, each sequence alone, and PyTorch. */
+/* Stacks, both directions, skip connections, zoneout, weight drop: against plain loops, each sequence alone, and PyTorch. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +51,8 @@ static void same(sp_tensor *a, sp_tensor *b)
     ck_tape_ok(t);
     ck_assert(sp_shape_equal(sp_shape_get(a), sp_shape_get(b)) && sp_read(a, x) && sp_read(b, y));
     for (long i = 0; i < sp_shape_size(sp_shape_get(a)); i++)
-        ck_each(fabs((double)(x[i] - y[i])) <= WIDE(1e-13, 2e-6), "number %ld: %.9g is not %.9g", i, (double)x[i], (double)y[i]);
+        ck_each(fabs((double)(x[i] - y[i])) <= WIDE(1e-13, 2e-6), "number %ld: %.9g is not %.9g", i, (double)x[i],
+                (double)y[i]);
 }
 
 static sp_tensor *squares(sp_tensor *x)
@@ -245,14 +246,16 @@ END_TEST
 START_TEST(skips)
 {
     const sp_skip kind = _i ? SP_SKIP_HIGHWAY : SP_SKIP_RESIDUAL;
-    sp_stack stack = sp_stack_make(s, "rnn", &(sp_stack_config){ .cell = "gru", .in = IN, .hidden = H, .layers = 2, .skip = kind });
+    const sp_stack_config config = { .cell = "gru", .in = IN, .hidden = H, .layers = 2, .skip = kind };
+    sp_stack stack = sp_stack_make(s, "rnn", &config);
     ck_assert(!sp_store_find(s, "rnn.weight_gate_l0") && !sp_store_find(s, "rnn.weight_gate_l1") == !_i);
     t = sp_tape_new(s);
     sp_seq xs = ragged(IN), one = sp_scan_seq(t, &stack.layer[0].cell, xs, NULL, false);
     sp_tensor *y = sp_scan_seq(t, &stack.layer[1].cell, one, NULL, false).rows;
     if (_i) {
         ck_assert(sp_param_read(sp_store_find(s, "rnn.bias_gate_l1"))[H - 1] == -1);
-        sp_tensor *w = sp_param_on(t, sp_store_find(s, "rnn.weight_gate_l1")), *b = sp_param_on(t, sp_store_find(s, "rnn.bias_gate_l1"));
+        sp_tensor *w = sp_param_on(t, sp_store_find(s, "rnn.weight_gate_l1"));
+        sp_tensor *b = sp_param_on(t, sp_store_find(s, "rnn.bias_gate_l1"));
         sp_tensor *g = sp_sigmoid(t, sp_add(t, sp_matmul(t, one.rows, sp_transpose(t, w, 0, 1)), b));
         y = sp_add(t, sp_mul(t, g, y), sp_sub(t, one.rows, sp_mul(t, g, one.rows)));
     } else {
@@ -305,7 +308,8 @@ START_TEST(by_hand)
     const sp_stack mine = { .layer = layer, .layers = 2 };
     ck_assert(sp_stack_out(&mine) == 2 && sp_stack_states(&mine) == 4);
     t = sp_tape_new(s);
-    sp_seq xs = ragged(IN), y = sp_scan_seq(t, &layer[0].cell, xs, NULL, false), r = sp_scan_seq(t, &layer[0].reverse, xs, NULL, true);
+    sp_seq xs = ragged(IN), y = sp_scan_seq(t, &layer[0].cell, xs, NULL, false);
+    sp_seq r = sp_scan_seq(t, &layer[0].reverse, xs, NULL, true);
     sp_seq both = sp_seq_like(xs, sp_concat(t, 2, (sp_tensor *[]){ y.rows, r.rows }, 1));
     same(sp_stack_on_seq(t, &mine, xs, NULL).rows, sp_scan_seq(t, &layer[1].cell, both, NULL, false).rows);
 }
@@ -321,8 +325,8 @@ static sp_tensor *passes(sp_tape *tape, const void *self, sp_tensor *x, sp_tenso
 START_TEST(dropout_between)
 {
     sp_real y[3 * 2 * H], *first = y, *third = y + 2 * 2 * H;
-    sp_stack stack = sp_stack_make(s, "rnn", &(sp_stack_config){ .cell = "gru", .in = IN, .hidden = H, .layers = 2, .dropout = 0.5,
-                                                                 .variational = _i });
+    const sp_stack_config config = { .cell = "gru", .in = IN, .hidden = H, .layers = 2, .dropout = 0.5, .variational = _i };
+    sp_stack stack = sp_stack_make(s, "rnn", &config);
     stack.layer[1].cell = (sp_cell){ .name = "passes", .step = passes, .states = 1, .width = { H } };
     t = sp_tape_new(s);
     ck_assert(sp_read(sp_stack_on(t, &stack, noise(2, SP_SHAPE(3, 2, IN)), NULL), y));
@@ -387,7 +391,8 @@ END_TEST
 /* Outputs and gradients, unrolled and scanned, of a cell whose recurrent weight has lost some of its elements for all steps. */
 START_TEST(weight_drop)
 {
-    const sp_cell cell = sp_cell_make(s, sp_cell_kind(_i), "rnn", 0, IN, H);
+    const bool reverse = _i % 2;
+    const sp_cell cell = sp_cell_make(s, sp_cell_kind(_i / 2), "rnn", 0, IN, H);
     const sp_param *w = sp_store_find(s, "rnn.weight_hh_l0");
     sp_real y[4][ROWS * H * H];
     double grad[2][ROOM];
@@ -402,7 +407,7 @@ START_TEST(weight_drop)
         sp_scope_push(t, "rnn");
         if (way < 3)
             sp_weight_drop(t, w, 0.5);
-        sp_seq ys = (way == 0 ? sp_unroll_seq : sp_scan_seq)(t, &cell, ragged(IN), NULL, false);
+        sp_seq ys = (way == 0 ? sp_unroll_seq : sp_scan_seq)(t, &cell, ragged(IN), NULL, reverse);
         sp_scope_pop(t);
         ck_assert(sp_read(ys.rows, y[way]) && sp_backward(t, squares(ys.rows)));
         for (long i = 0; i < sp_shape_size(w->shape) && way < 2; i++)
@@ -420,6 +425,38 @@ START_TEST(weight_drop)
 }
 END_TEST
 
+/* What the configuration asks for is done in every cell. */
+START_TEST(stack_draws)
+{
+    enum { T = 6 };
+    static const char *const weights[] = { "rnn.weight_hh_l0", "rnn.weight_hh_l0_reverse", "rnn.weight_hh_l1",
+                                           "rnn.weight_hh_l1_reverse" };
+    sp_stack_config c = { .cell = "rnn", .in = IN, .hidden = H, .layers = 2, .bidirectional = true, .weight_drop = 0.5 };
+    sp_stack stack = sp_stack_make(s, "rnn", &c);
+    c = (sp_stack_config){ .cell = "gru", .in = IN, .hidden = H, .layers = 1, .bidirectional = true, .zoneout = 0.4 };
+    sp_stack zoned = sp_stack_make(s, "zoned", &c);
+    sp_real y[T][B][2 * H];
+    t = sp_tape_new(s);
+    sp_tensor *xs = noise(2, SP_SHAPE(T, B, IN));
+    ck_assert(sp_read(sp_stack_on(t, &zoned, xs, NULL), y[0][0]));
+    ck_assert(sp_backward(t, squares(sp_stack_on(t, &stack, xs, NULL))));
+    for (int i = 0; i < 4; i++) {
+        const sp_param *w = sp_store_find(s, weights[i]);
+        int zeros = 0;
+        for (int k = 0; k < H * H; k++)
+            zeros += sp_gradients(t)[w->offset + k] == 0;
+        ck_assert_msg(zeros > 5 && zeros < H * H - 5, "%s: %d zeros", weights[i], zeros);
+    }
+    for (int half = 0; half < 2; half++) {
+        int stay = 0;
+        for (int k = 1; k < T; k++)
+            for (int i = 0; i < B * H; i++)
+                stay += y[k][i / H][half * H + i % H] == y[k - 1][i / H][half * H + i % H];
+        ck_assert_msg(stay > (T - 1) * B * H / 5 && stay < (T - 1) * B * H * 3 / 5, "direction %d: %d stay", half, stay);
+    }
+}
+END_TEST
+
 /* ---- errors ---------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -434,15 +471,17 @@ static const struct {
     { { .in = 2, .hidden = 3, .layers = 1 }, "cell 'NULL' is none of: " },
     { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .dropout = 1 }, "x: dropout 1, not in 0 <= p < 1" },
     { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .zoneout = -0.5 }, "x: zoneout -0.5, not in 0 <= p < 1" },
-    { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .weight_drop = (double)NAN }, "x: weight drop nan, not in 0 <= p < 1" },
-    { { .cell = "qrnn", .in = 2, .hidden = 3, .layers = 1, .weight_drop = 0.5 }, "x: weight drop 0.5, but a cell 'qrnn' has no weight_hh" },
+    { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .weight_drop = NAN }, "x: weight drop nan, not in 0 <= p < 1" },
+    { { .cell = "qrnn", .in = 2, .hidden = 3, .layers = 1, .weight_drop = 0.5 },
+      "x: weight drop 0.5, but a cell 'qrnn' has no weight_hh" },
     { { .cell = "slstm", .in = 2, .hidden = 3, .layers = 1, .zoneout = 0.5 }, "x: zoneout 0.5, but the states of 'slstm'" },
 };
 
 START_TEST(bad_config)
 {
     sp_stack stack = sp_stack_make(s, "x", &bad[_i].config);
-    ck_assert_msg(!strncmp(sp_store_status(s)->message, bad[_i].error, strlen(bad[_i].error)), "%s", sp_store_status(s)->message);
+    const char *error = sp_store_status(s)->message;
+    ck_assert_msg(!strncmp(error, bad[_i].error, strlen(bad[_i].error)), "%s", error);
     ck_assert(!stack.layers && !sp_stack_out(&stack) && !sp_stack_states(&stack) && !sp_state_new(&stack, 2));
     t = sp_tape_new(s);
     sp_stack_on_seq(t, &stack, (sp_seq){ 0 }, NULL);
@@ -487,7 +526,8 @@ static const struct {
     { no_sequence, "l0: scan: no input" },
     { no_stack, "stack: no layers (was it made?)" },
     { wrong_width, "l0.gru: affine: [4,6] x [5,18]: inner 6 != 5 (two.weight_ih_l0, two.bias_ih_l0)" },
-    { carries_both, "stack: layer 0 is bidirectional and carries no state: its reverse cell begins at the end of all that is to come" },
+    { carries_both,
+      "stack: layer 0 is bidirectional and carries no state: its reverse cell begins at the end of all that is to come" },
     { wrong_state, "l0.reverse: scan: state 0 of cell 'lstm' is [4,7], not [4,6]" },
     { one_cell, "bidirectional: a cell is missing (was it made?)" },
     { unequal, "bidirectional: a sum of widths 9 and 6" },
@@ -499,7 +539,8 @@ static const struct {
 START_TEST(bad_use)
 {
     two = sp_stack_make(s, "two", &(sp_stack_config){ .cell = "gru", .in = IN, .hidden = H, .layers = 2 });
-    both = sp_stack_make(s, "both", &(sp_stack_config){ .cell = "lstm", .in = IN, .hidden = H, .layers = 1, .bidirectional = true });
+    both = sp_stack_make(s, "both", &(sp_stack_config){ .cell = "lstm", .in = IN, .hidden = H, .layers = 1,
+                                                        .bidirectional = true });
     wide = sp_gru_make(s, "wide", 0, IN, 9);
     t = sp_tape_new(s);
     uses[_i].use();
@@ -512,8 +553,8 @@ START_TEST(bad_zoneout)
     const double p[] = { 0.5, NAN };
     const sp_cell lstm = sp_lstm_make(s, "lstm", 0, IN, H);
     const sp_cell *cell[] = { NULL, &(sp_cell){ 0 }, &lstm, &lstm };
-    static const char *const error[] = { "zoneout: no cell (was it made?)", "zoneout: no cell (was it made?)", "zoneout: no rates",
-                                         "zoneout: the rate of state 1 is nan, not in 0 <= p < 1" };
+    static const char *const error[] = { "zoneout: no cell (was it made?)", "zoneout: no cell (was it made?)",
+                                         "zoneout: no rates", "zoneout: the rate of state 1 is nan, not in 0 <= p < 1" };
     ck_assert(!sp_zoneout_make(s, cell[_i], _i == 2 ? NULL : p).step);
     ck_assert_str_eq(sp_store_status(s)->message, error[_i]);
 }
@@ -551,7 +592,8 @@ Suite *suite(void)
     tcase_add_loop_test(c, dropout_between, 0, 2);
     tcase_add_test(c, zoneout);
     tcase_add_test(c, zoneout_rate);
-    tcase_add_loop_test(c, weight_drop, 0, kinds());
+    tcase_add_loop_test(c, weight_drop, 0, 2 * kinds());
+    tcase_add_test(c, stack_draws);
     tcase_add_loop_test(c, bad_config, 0, sizeof bad / sizeof *bad);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);
     tcase_add_loop_test(c, bad_zoneout, 0, 4);
