@@ -10,13 +10,11 @@
 #include "nn/import.h"
 #include "tests/suite.h"
 
-static char path[64];
+static char path[PATH_ROOM];
 
 static void begin(void)
 {
-    strcpy(path, "/tmp/spindle_import_XXXXXX");
-    int file = mkstemp(path);
-    ck_assert(file >= 0 && !close(file));
+    ck_new_file(path);
 }
 
 static void end(void)
