@@ -97,7 +97,7 @@ sp_stack sp_stack_make(sp_store *s, const char *scope, const sp_stack_config *c)
         sp_stack_layer *layer = &k.layer[l];
         layer->cell = make_cell(s, scope, c, l, in, &layer->drop[0]);
         if (c->bidirectional)
-            layer->reverse = make_cell(s, scope, c, sp_reverse(l), in, &layer->drop[1]);
+            layer->reverse = make_cell(s, scope, c, sp_reverse_layer(l), in, &layer->drop[1]);
         if (c->skip == SP_SKIP_HIGHWAY && in == sp_stack_out(&k))
             layer->gate = make_gate(s, scope, l, in);
     }

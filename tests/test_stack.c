@@ -134,7 +134,7 @@ static int kinds(void)
 START_TEST(both_directions)
 {
     sp_bidirectional b = { sp_cell_make(s, sp_cell_kind(_i), "rnn", 0, IN, H),
-                           sp_cell_make(s, sp_cell_kind(_i), "rnn", sp_reverse(0), IN, H), SP_MERGE_CONCAT };
+                           sp_cell_make(s, sp_cell_kind(_i), "rnn", sp_reverse_layer(0), IN, H), SP_MERGE_CONCAT };
     ck_assert(sp_store_find(s, "rnn.weight_ih_l0_reverse"));
     t = sp_tape_new(s);
     for (int even = 0; even < 2; even++) {
