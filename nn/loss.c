@@ -112,8 +112,8 @@ sp_tensor *sp_weighted_mean(sp_tape *t, sp_tensor *loss, const sp_real *weight, 
     const sp_shape s = sp_shape_get(loss);
     double sum = 0;
     if (sp_sound(loss) && (n < 0 || (n && !weight) || !leads(s, n)))
-        return sp_tape_fail(t, SP_ERR_SHAPE, "weighted_mean: %ld weights%s for losses %s", n, n && !weight ? ", and no list," : "",
-                            sp_shape_format(text, s));
+        return sp_tape_fail(t, SP_ERR_SHAPE, "weighted_mean: %ld weights%s for losses %s", n,
+                            n && !weight ? ", and no list," : "", sp_shape_format(text, s));
     for (long i = 0; sp_sound(loss) && i < n; i++) {
         if (!(weight[i] >= 0 && isfinite((double)weight[i])))
             return sp_tape_fail(t, SP_ERR_VALUE, "weighted_mean: the weight %g at %ld is not finite and 0 or more",

@@ -165,17 +165,17 @@ static sp_tensor *sampled(sp_tape *t, const sp_linear *out, const sp_sampler *q,
 {
     struct drawn d;
     const long n = sp_dim(x, 0);
-    int *own = sp_tape_take(t, (size_t)n * sizeof *own), *skip = sp_tape_take(t, (size_t)n * sizeof *skip);
-    if (!own || !skip || !draw(t, q, samples, &d))
+    int *own = sp_tape_take(t, (size_t)n * sizeof *own), *omit = sp_tape_take(t, (size_t)n * sizeof *omit);
+    if (!own || !omit || !draw(t, q, samples, &d))
         return sp_tape_fail(t, SP_ERR_MEMORY, "sampled_softmax: out of memory for %ld samples", samples);
     for (long i = 0; i < n; i++) {
         if (ids[i] != ignore && (ids[i] < 0 || ids[i] >= q->classes))
             return sp_tape_fail(t, SP_ERR_VALUE, "sampled_softmax: id %d in row %ld is not in 0..%ld", ids[i], i, q->classes - 1);
         const int *hit = bsearch(&ids[i], d.id, (size_t)d.n, sizeof *d.id, ascending);
         own[i] = ids[i] == ignore ? d.id[0] : ids[i];           /* any that is read anyway */
-        skip[i] = ids[i] == ignore ? SP_SKIP_ROW : hit ? (int)(hit - d.id) : SP_SKIP_NONE;
+        omit[i] = ids[i] == ignore ? SP_OMIT_ROW : hit ? (int)(hit - d.id) : SP_OMIT_NONE;
     }
-    return sp_cross_entropy_among(t, own_logits(t, out, x, own, n), drawn_logits(t, out, x, &d), skip);
+    return sp_cross_entropy_among(t, own_logits(t, out, x, own, n), drawn_logits(t, out, x, &d), omit);
 }
 
 sp_tensor *sp_sampled_cross_entropy(sp_tape *t, const sp_linear *out, const sp_sampler *q, sp_tensor *x, const int *ids,

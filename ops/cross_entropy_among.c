@@ -1,6 +1,6 @@
-/* y = ln(e^own + sum_(j != skip) e^others_j) - own for each row: the cross entropy of one logit among others that all rows
-   share, where one of them may be its own again. A row that is skipped as a whole has y = 0 and no gradient.
-   With p = softmax(own, others):  dothers_j += dy p_j, not where j is skipped   down += dy (p_own - 1)
+/* y = ln(e^own + sum_(j != omit) e^others_j) - own for each row: the cross entropy of one logit among others that all rows
+   share, where one of them may be its own again. A row that is omitted as a whole has y = 0 and no gradient.
+   With p = softmax(own, others):  dothers_j += dy p_j, not where j is omitted   down += dy (p_own - 1)
    Saves p, [rows, n + 1], own last. */
 #include <math.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "ops/kernel.h"
 
 struct attr {
-    const int *skip;            /* [rows] 0 .. n-1, SP_SKIP_NONE or SP_SKIP_ROW */
+    const int *omit;            /* [rows] 0 .. n-1, SP_OMIT_NONE or SP_OMIT_ROW */
 };
 
 static bool infer(sp_call *c, sp_status *s)
@@ -21,8 +21,8 @@ static bool infer(sp_call *c, sp_status *s)
         return sp_fail(s, SP_ERR_SHAPE, "%s among %s: needs [rows] and [rows,n]", sp_shape_format(own_text, own),
                        sp_shape_format(others_text, others));
     for (long i = 0; i < own.dim[0]; i++)
-        if (a->skip[i] < SP_SKIP_ROW || a->skip[i] >= others.dim[1])
-            return sp_fail(s, SP_ERR_VALUE, "row %ld skips %d, which is not in 0..%ld", i, a->skip[i], others.dim[1] - 1);
+        if (a->omit[i] < SP_OMIT_ROW || a->omit[i] >= others.dim[1])
+            return sp_fail(s, SP_ERR_VALUE, "row %ld omits %d, which is not in 0..%ld", i, a->omit[i], others.dim[1] - 1);
     c->y.shape = own;
     c->saved.shape = SP_SHAPE(own.dim[0], others.dim[1] + 1);
     return true;
@@ -35,14 +35,14 @@ static void forward(const sp_call *c)
     for (long i = 0; i < c->y.shape.dim[0]; i++) {
         const sp_real *x = c->x[1].data + i * c->x[1].stride[0], own = c->x[0].data[i * c->x[0].stride[0]];
         sp_real *p = c->saved.data + i * n;
-        if (a->skip[i] == SP_SKIP_ROW) {
+        if (a->omit[i] == SP_OMIT_ROW) {
             c->y.data[i] = 0;
             continue;
         }
         memcpy(p, x, (size_t)(n - 1) * sizeof *p);
         p[n - 1] = own;
-        if (a->skip[i] != SP_SKIP_NONE)
-            p[a->skip[i]] = -INFINITY;
+        if (a->omit[i] != SP_OMIT_NONE)
+            p[a->omit[i]] = -INFINITY;
         const sp_real m = sp_row_max(n, p);
         for (long j = 0; j < n; j++)
             p[j] -= m;
@@ -61,7 +61,7 @@ static void backward(const sp_call *c)
     for (long i = 0; i < c->y.shape.dim[0]; i++) {
         const sp_real *p = c->saved.data + i * n, dy = c->dy.data[i * c->dy.stride[0]];
         sp_real *dx = c->dx[1].data ? c->dx[1].data + i * c->dx[1].stride[0] : NULL;
-        if (a->skip[i] == SP_SKIP_ROW)
+        if (a->omit[i] == SP_OMIT_ROW)
             continue;
         if (c->dx[0].data)
             c->dx[0].data[i * c->dx[0].stride[0]] -= dy * sp_sum_run(n - 1, p, 1);      /* 1 - p_own, where that is small */
@@ -78,7 +78,7 @@ static sp_cost cost(const sp_call *c, bool back)
 
 static sp_tensor *build(sp_tape *t, sp_tensor **leaf)
 {
-    return sp_cross_entropy_among(t, leaf[0], leaf[1], (const int[]){ 2, SP_SKIP_NONE, SP_SKIP_ROW, 0 });
+    return sp_cross_entropy_among(t, leaf[0], leaf[1], (const int[]){ 2, SP_OMIT_NONE, SP_OMIT_ROW, 0 });
 }
 
 static const struct sp_probe probes[] = {
@@ -91,11 +91,11 @@ const sp_op sp_op_cross_entropy_among = {
     infer, forward, backward, cost, probes
 };
 
-sp_tensor *sp_cross_entropy_among(sp_tape *t, sp_tensor *own, sp_tensor *others, const int *skip)
+sp_tensor *sp_cross_entropy_among(sp_tape *t, sp_tensor *own, sp_tensor *others, const int *omit)
 {
     const long rows = sp_dim(own, 0);
-    if (rows && !skip)
-        return sp_tape_fail(t, SP_ERR_VALUE, "cross_entropy_among: no list of what is skipped");
-    struct attr a = { sp_tape_copy(t, skip, (size_t)rows * sizeof *skip) };
+    if (rows && !omit)
+        return sp_tape_fail(t, SP_ERR_VALUE, "cross_entropy_among: no list of what is omitted");
+    struct attr a = { sp_tape_copy(t, omit, (size_t)rows * sizeof *omit) };
     return sp_record(t, &sp_op_cross_entropy_among, 2, (sp_tensor *[]){ own, sp_as_rows(t, others) }, &a, sizeof a);
 }

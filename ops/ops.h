@@ -14,8 +14,8 @@ SP_BEGIN
 enum {
     SP_ALL = 1000,              /* as an axis: over all elements */
     SP_IGNORE = -100,           /* a class id that counts for nothing (the value PyTorch uses) */
-    SP_SKIP_NONE = -1,          /* for sp_cross_entropy_among */
-    SP_SKIP_ROW = -2
+    SP_OMIT_NONE = -1,          /* for sp_cross_entropy_among */
+    SP_OMIT_ROW = -2
 };
 
 #define SP_OP(name, prototype) prototype;

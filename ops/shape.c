@@ -74,7 +74,8 @@ void sp_check_target(sp_tape *t, const char *who, const sp_tensor *target, enum 
         for (long i = 0; i < w.n && !right; i++) {
             const sp_real x = w.p[0][i * w.step[0]];
             if (!(x >= low && x <= high && isfinite((double)x))) {
-                sp_tape_fail(t, SP_ERR_VALUE, "%s: the target %g at %ld is not %s", who, (double)x, before + i, allowed[kind].text);
+                sp_tape_fail(t, SP_ERR_VALUE, "%s: the target %g at %ld is not %s", who, (double)x, before + i,
+                             allowed[kind].text);
                 return;
             }
         }

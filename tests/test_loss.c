@@ -435,7 +435,7 @@ USE(null_kl, sp_kl_div_mean(t, NULL, x))
 USE(null_mse, sp_mse(t, x, NULL))
 USE(null_mean, sp_weighted_mean(t, NULL, REALS(1), 1))
 USE(among_shapes, sp_cross_entropy_among(t, sp_full(t, 0, SP_SHAPE(3)), x, ((const int[]){ -1, -1, -1 })))
-USE(among_skip, sp_cross_entropy_among(t, sp_full(t, 0, SP_SHAPE(2)), x, ((const int[]){ -1, 3 })))
+USE(among_omit, sp_cross_entropy_among(t, sp_full(t, 0, SP_SHAPE(2)), x, ((const int[]){ -1, 3 })))
 USE(among_none, sp_cross_entropy_among(t, sp_full(t, 0, SP_SHAPE(2)), x, NULL))
 
 static const struct {
@@ -481,8 +481,8 @@ static const struct {
     { null_mse, "sub: input 2 is NULL" },
     { null_mean, "reshape: input 1 is NULL" },
     { among_shapes, "cross_entropy_among: [3] among [2,3]: needs [rows] and [rows,n]" },
-    { among_skip, "cross_entropy_among: row 1 skips 3, which is not in 0..2" },
-    { among_none, "cross_entropy_among: no list of what is skipped" },
+    { among_omit, "cross_entropy_among: row 1 omits 3, which is not in 0..2" },
+    { among_none, "cross_entropy_among: no list of what is omitted" },
 };
 
 START_TEST(bad_use)

@@ -288,7 +288,7 @@ DO(cross_entropy, sp_cross_entropy(t, x[0], ((const int[]){ 2, 0, 1 }), 0, REALS
 DO(one_loss, sp_cross_entropy(t, x[0], ((const int[]){ 1 }), SP_IGNORE, NULL))
 DO(no_ids, sp_cross_entropy(t, x[0], NULL, SP_IGNORE, NULL))
 DO(cross_entropy_smooth, sp_cross_entropy_smooth(t, x[0], ((const int[]){ 2 }), SP_IGNORE, NULL, 0.3))
-DO(cross_entropy_among, sp_cross_entropy_among(t, x[0], x[1], ((const int[]){ SP_SKIP_NONE, 0 })))
+DO(cross_entropy_among, sp_cross_entropy_among(t, x[0], x[1], ((const int[]){ SP_OMIT_NONE, 0 })))
 DO(kl_div, sp_kl_div(t, x[0], x[1]))
 DO(bce_logits, sp_bce_logits(t, x[0], x[1], 2))
 DO(huber, sp_huber(t, x[0], x[1], 2))

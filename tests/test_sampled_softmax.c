@@ -14,7 +14,8 @@
 
 enum { CLASSES = 40 };
 
-static const double counts[CLASSES] = { 500, 3, 0, 17, 1, 1, 80, 4, 0, 9, 200, 1, 2, 33, 5, 6, 7, 8, 150, 10 };     /* the rest 0 */
+/* the rest 0 */
+static const double counts[CLASSES] = { 500, 3, 0, 17, 1, 1, 80, 4, 0, 9, 200, 1, 2, 33, 5, 6, 7, 8, 150, 10 };
 
 /* 0: log-uniform; 1 .. 3: of the counts */
 static sp_sampler sampler(sp_store *s, int kind)
@@ -199,7 +200,8 @@ START_TEST(as_plain_loops_say)
             target |= ids[i] == k;
         for (int j = 0; j < IN; j++)
             touched |= sp_gradients(t)[m.out.weight->offset + k * IN + j] != 0;
-        ck_assert_msg(touched == (drawn[k] || target), "class %d: gradient %d, drawn %d, target %d", k, touched, drawn[k], target);
+        ck_assert_msg(touched == (drawn[k] || target), "class %d: gradient %d, drawn %d, target %d", k, touched, drawn[k],
+                      target);
     }
     sp_tape_free(t);
     sp_store_free(m.store);
@@ -289,7 +291,8 @@ START_TEST(on_average)
     for (int step = 0; step < STEPS; step++) {
         sp_tape_reset(t);
         sp_zero_grad(t);
-        sp_tensor *loss = sp_sampled_cross_entropy_mean(t, &m.out, &q, sp_full(t, 0, SP_SHAPE(1, 1)), &id, SP_IGNORE, samples[_i]);
+        sp_tensor *x = sp_full(t, 0, SP_SHAPE(1, 1));
+        sp_tensor *loss = sp_sampled_cross_entropy_mean(t, &m.out, &q, x, &id, SP_IGNORE, samples[_i]);
         ck_assert(sp_backward(t, loss));
         const double r = exp((double)sp_item(loss)) * m.p[id];          /* Z^ / Z */
         sum += r;
@@ -301,7 +304,8 @@ START_TEST(on_average)
         }
     }
     const double average = sum / STEPS, error = sqrt((squares / STEPS - average * average) / STEPS);
-    ck_assert_msg(fabs(average - 1) <= 5 * error + 1e-6, "%ld samples: Z is %.4f of what it is, +- %.4f", samples[_i], average, error);
+    ck_assert_msg(fabs(average - 1) <= 5 * error + 1e-6, "%ld samples: Z is %.4f of what it is, +- %.4f", samples[_i], average,
+                  error);
     double off = 0, noise = 0;
     for (int k = 0; k < MANY; k++) {
         const double pi = 1 - pow(1 - sp_sampler_probability(&q, k), (double)samples[_i]);

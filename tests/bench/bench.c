@@ -174,9 +174,10 @@ static void bench_layers(const struct row *r)
 {
     struct layers k = { .row = r, .store = sp_store_new(1) };
     bool plain = !strcmp(r->cell, "plain");
-    k.stack = sp_stack_make(k.store, plain ? "lstm" : r->cell, "rnn", r->I, r->H, (int)r->L, 0);
+    k.stack = sp_stack_make(k.store, "rnn", &(sp_stack_config){ .cell = plain ? "lstm" : r->cell, .in = r->I, .hidden = r->H,
+                                                                .layers = (int)r->L });
     for (int l = 0; plain && l < r->L; l++)
-        k.stack.cell[l].step = plain_step;
+        k.stack.layer[l].cell.step = plain_step;
     k.tape = sp_tape_new(k.store);
     k.x = calloc((size_t)(r->T * r->B * r->I), sizeof *k.x);
     sp_random_uniform((sp_key){ .seed = 1 }, r->T * r->B * r->I, k.x, -1, 1);
@@ -360,11 +361,12 @@ static double vocabulary_gflop(const struct vocabulary *k)
             classes += 1 - pow(1 - sp_sampler_probability(&k->sampler, j), SAMPLES);
     if (strcmp(r->cell, "adaptive"))
         return 6e-9 * (double)r->B * (double)r->H * (classes > 0 ? classes : (double)r->I);
+    const sp_adaptive_softmax *a = &k->adaptive;
     for (long i = 0; i < r->B; i++) {
-        sum += (double)(r->H * (k->adaptive.cutoff[0] + k->adaptive.clusters));
-        for (int c = 0; c < k->adaptive.clusters; c++)
-            if (k->ids[i] >= k->adaptive.cutoff[c] && k->ids[i] < k->adaptive.cutoff[c + 1])
-                sum += (double)(k->adaptive.tail[c].down.weight->shape.dim[0] * (r->H + k->adaptive.cutoff[c + 1] - k->adaptive.cutoff[c]));
+        sum += (double)(r->H * (a->cutoff[0] + a->clusters));
+        for (int c = 0; c < a->clusters; c++)
+            if (k->ids[i] >= a->cutoff[c] && k->ids[i] < a->cutoff[c + 1])
+                sum += (double)(a->tail[c].down.weight->shape.dim[0] * (r->H + a->cutoff[c + 1] - a->cutoff[c]));
     }
     return 6e-9 * sum;
 }

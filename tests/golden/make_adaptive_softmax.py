@@ -22,7 +22,8 @@ def adaptive(name, width, classes, cutoffs, divisor, bias):
     (log_p * weight).sum().backward()
     tensors.update({"log_p": log_p, "log_p.weight": weight, "log_p.dx": every.grad})
     tensors.update({"log_p." + k: g for k, g in gradients(module).items()})
-    write("adaptive_softmax", name, "adaptive_softmax", {"in": width, "classes": classes, "divisor": divisor, "head_bias": bias}, tensors)
+    write("adaptive_softmax", name, "adaptive_softmax",
+          {"in": width, "classes": classes, "divisor": divisor, "head_bias": bias}, tensors)
 
 
 def main():
