@@ -30,6 +30,7 @@
 #include "nn/stack.h"
 #include "nn/pool.h"
 #include "nn/loss.h"
+#include "nn/crf.h"
 #include "nn/safetensors.h"
 #include "nn/import.h"
 #include "nn/schedule.h"
