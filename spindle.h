@@ -31,6 +31,7 @@
 #include "nn/pool.h"
 #include "nn/loss.h"
 #include "nn/crf.h"
+#include "nn/ctc.h"
 #include "nn/safetensors.h"
 #include "nn/import.h"
 #include "nn/schedule.h"
