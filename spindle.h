@@ -32,6 +32,8 @@
 #include "nn/loss.h"
 #include "nn/adaptive_softmax.h"
 #include "nn/sampled_softmax.h"
+#include "nn/crf.h"
+#include "nn/ctc.h"
 #include "nn/safetensors.h"
 #include "nn/import.h"
 #include "nn/schedule.h"

@@ -17,6 +17,8 @@
 #include "autograd/parallel.h"
 #include "config.h"
 #include "nn/adaptive_softmax.h"
+#include "nn/crf.h"
+#include "nn/ctc.h"
 #include "nn/loss.h"
 #include "nn/optimizer.h"
 #include "nn/pool.h"
@@ -362,6 +364,67 @@ START_TEST(ragged_steady_state)
 }
 END_TEST
 
+/* Losses over whole sequences, and their decoders, on what the tape has. */
+static void structured_step(sp_tape *t, const sp_crf *crf)
+{
+    const int labels[] = { 1, 2, 1, 1, 2, 2, 1, 2 };
+    const long length[] = { 3, 5 }, said[] = { 1, 3 };
+    int tags[3 * 8], count[2];
+    long lengths[2];
+    double score[6];
+    sp_real marginal[8 * 3];
+    sp_ctc_path path[4];
+    sp_seq x = sp_seq_pack(t, sp_full(t, (sp_real)0.1, SP_SHAPE(8, 3)), length, 2);
+    sp_tensor *a = sp_crf_nll_mean(t, crf, x, labels), *b = sp_ctc_mean(t, (sp_ctc_options){ 0 }, x, labels, said);
+    sp_crf_nbest(t, crf, x, 3, tags, score, count);
+    sp_crf_marginals(t, crf, x, marginal);
+    sp_ctc_greedy(t, x, 0, tags, lengths);
+    sp_ctc_search(t, (sp_ctc_beam){ 0 }, x, 2, path);
+    sp_backward(t, sp_add(t, a, b));
+}
+
+/* Some steps; *later is what those behind the second took. */
+static bool structured_life(long *later)
+{
+    sp_store *s = sp_store_new(1);
+    const sp_crf crf = sp_crf_make(s, "crf", 3);
+    sp_tape *t = sp_tape_new(s);
+    for (int step = 0; step < 5; step++) {
+        const long before = memory.calls + memory.frees;
+        sp_tape_reset(t);
+        structured_step(t, &crf);
+        *later = step < 2 ? 0 : *later + memory.calls + memory.frees - before;
+    }
+    const bool ok = sp_ok(t) && sp_store_ok(s);
+    sp_tape_free(t);
+    sp_store_free(s);
+    return ok;
+}
+
+START_TEST(structured)
+{
+    long later, n = 0, wrong = 0, leaked = 0, all;
+    begin();
+    bool ok = structured_life(&later);
+    all = memory.calls;
+    const long taken = later;
+    ck_assert(ok && all > 5);
+    ck_assert_int_eq(taken, 0);
+    for (ok = false; !ok; ) {
+        memory.calls = 0;
+        memory.for_good = true;
+        memory.refuse = ++n;
+        const long before = memory.live;
+        ok = structured_life(&later);
+        memory.refuse = 0;
+        wrong += ok && memory.calls >= n;
+        leaked += memory.live - before;
+    }
+    ck_assert_int_eq(n, all + 1);
+    ck_assert(!wrong && !leaked);
+}
+END_TEST
+
 START_TEST(stack_steady_state)
 {
     long taken = -1;
@@ -634,6 +697,7 @@ Suite *suite(void)
     while (sp_cell_kind(kinds))
         kinds++;
     tcase_add_loop_test(c, ragged_steady_state, 0, kinds);
+    tcase_add_test(c, structured);
     tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
     tcase_set_timeout(c, 60);
