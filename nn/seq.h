@@ -31,6 +31,13 @@ sp_tensor *sp_seq_tensor(sp_tape *t, sp_seq seq);
 sp_seq sp_seq_pack(sp_tape *t, sp_tensor *x, const long *length, long n);
 sp_tensor *sp_seq_unpack(sp_tape *t, sp_seq seq);
 
+/* Each sequence backwards, from its own last step to its first. */
+sp_seq sp_seq_reverse(sp_tape *t, sp_seq seq);
+
+/* Which of the caller's sequences each row is of, [rows], from 0: for sp_segment_sum and its kin, with layout->batch
+   segments. NULL after an error of the tape. */
+const int *sp_seq_numbers(sp_tape *t, sp_seq seq);
+
 /* Other rows with the layout of seq: for what is computed from its rows, [rows,...]. */
 sp_seq sp_seq_like(sp_seq seq, sp_tensor *rows);
 
@@ -40,8 +47,7 @@ sp_seq sp_seq_like(sp_seq seq, sp_tensor *rows);
 
        sp_tensor *x = sp_seq_padded(t, words);                          [B,w,T]
        sp_tensor *y = sp_relu(t, sp_conv_on(t, &filters, x));           3 wide, with a padding of 1: [B,100,T]
-       sp_tensor *most = sp_max(t, y, -1);                              [B,100]; zeros behind the end are not over those before
-       sp_seq each = sp_seq_of_padded(t, y, words);                     or what was found at each word */
+       sp_seq each = sp_seq_of_padded(t, y, words);                     what was found at each word */
 sp_tensor *sp_seq_padded(sp_tape *t, sp_seq seq);
 sp_seq sp_seq_of_padded(sp_tape *t, sp_tensor *x, sp_seq seq);
 
