@@ -141,17 +141,19 @@ bool sp_row_constant(const struct sp_node *n, int input)
 {
     const sp_shape x = n->call.x[input].shape, y = n->call.y.shape;
     return !n->input[input]->buffer->row && !(sp_op_has(n->op, SP_OP_SHARED, input) && x.rank <= 2) && x.rank
-           && x.rank == y.rank && x.dim[0] == y.dim[0] && (x.dim[0] > 1 || !(n->op->flags & SP_OP_ELEMENTS));
+           && x.rank >= y.rank && x.dim[0] == y.dim[0] && (x.dim[0] > 1 || !(n->op->flags & SP_OP_ELEMENTS));
 }
 
 /* True for what was there before the step, and for what the step makes of that without x and the states. Parameters, whose
-   id is 0, are no such thing. */
-static bool from_outside(const struct tracing *k, const sp_tensor *x)
+   id is 0, are no such thing; neither is what was put into the order of the step. */
+static bool from_outside(const struct tracing *k, const sp_layout *l, const sp_tensor *x)
 {
+    if (x->order && sp_layout_same_order(l, x->order))
+        return false;
     if (x->id < k->x->id)
         return x->id > 0;
     for (int i = 0; x->node && !x->buffer->row && i < x->node->call.inputs; i++)
-        if (from_outside(k, x->node->input[i]))
+        if (from_outside(k, l, x->node->input[i]))
             return true;
     return false;
 }
@@ -166,10 +168,10 @@ static bool make_operation(sp_tape *t, const struct tracing *k, const struct sca
         o->x[i].prefix = sp_row_constant(n, i);
         if (o->x[i].prefix)
             o->x[i].times = c->x[i].shape.dim[0] / s->layout->batch;
-        if (o->x[i].prefix && !sp_layout_even(s->layout) && from_outside(k, n->input[i])) {
+        if (o->x[i].prefix && !sp_layout_even(s->layout) && from_outside(k, s->layout, n->input[i])) {
             char text[SP_SHAPE_TEXT];               /* its rows are in the caller's order, those of the step are not */
             sp_tape_fail(t, SP_ERR_STATE, "scan: %s: %s from outside the step has a row for each sequence, but their lengths "
-                         "differ; pass it as a state", n->op->name, sp_shape_format(text, c->x[i].shape));
+                         "differ; pass it as a state, or see sp_seq_sorted", n->op->name, sp_shape_format(text, c->x[i].shape));
             return false;
         }
         o->by_step |= o->x[i].prefix;

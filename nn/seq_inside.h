@@ -7,6 +7,9 @@
 /* True if all sequences have one length. */
 bool sp_layout_even(const sp_layout *l);
 
+/* True if the sequences stand in the same order in both. */
+bool sp_layout_same_order(const sp_layout *a, const sp_layout *b);
+
 /* A state [batch,w] in the caller's order as the rows of step 0. */
 sp_tensor *sp_state_sorted(sp_tape *t, const sp_layout *l, sp_tensor *state);
 

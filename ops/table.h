@@ -33,6 +33,9 @@ SP_OP(log_softmax,   sp_tensor *sp_log_softmax(sp_tape *t, sp_tensor *x))       
 SP_OP(layer_norm,    sp_tensor *sp_layer_norm(sp_tape *t, sp_tensor *x, sp_tensor *gain, sp_tensor *bias, double epsilon))  /* gain (x - mean) / sqrt(variance + epsilon) + bias; gain, bias [n] */
 SP_OP(cross_entropy, sp_tensor *sp_cross_entropy(sp_tape *t, sp_tensor *logits, const int *ids, int ignore, const sp_real *weight))  /* [...,n] -> [...]: weight (log sum_j e^x_j - x_id) for each row; 0 where id == ignore. ids: one per row, 0..n-1 or ignore; weight: one per row, or NULL for 1 */
 
+/* ---- attention: one query of each row reads its memory in one pass ---- */
+SP_OP(attend,        sp_tensor *sp_attend(sp_tape *t, sp_tensor *query, sp_tensor *keys, sp_tensor *values, sp_tensor *mask, sp_tensor *score, sp_tensor *coverage, sp_tensor *weight))  /* query [B,u], keys [B,S,u], values [B,S,w], mask [B,S] -> [context a] [B,w+S]: a = softmax of e where mask != 0, else 0; context = sum_s a_s values_s. e_s = query . keys_s or, with score [u], score . tanh(query + keys_s + coverage_s weight), coverage [B,S], weight [u]; the last three may be NULL. Or query [B,T,u] -> [B,T,w+S], without coverage */
+
 /* ---- reductions over one axis, which disappears, or SP_ALL ---- */
 SP_OP(sum,           sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis))
 SP_OP(mean,          sp_tensor *sp_mean(sp_tape *t, sp_tensor *x, int axis))                        /* NaN over no elements */
