@@ -339,7 +339,9 @@ static struct value build_attend(struct drawing *d)
     struct value query = within(d, any(d), 1);
     const long units = width_of(query), places = number(d, 1, 3), kind = number(d, 0, 2);
     struct value keys = memory(d, places, units), values = one_in(d, 2) ? keys : memory(d, places, number(d, 1, 4));
-    sp_tensor *mask = row_constant(d, places).x, *score = NULL, *coverage = NULL, *by = NULL;
+    sp_tensor *mask = one_in(d, 2) ? row_constant(d, places).x
+                                   : sp_dropout(d->t, sp_sigmoid(d->t, of_width(d, any(d), places).x), 0.5);
+    sp_tensor *score = NULL, *coverage = NULL, *by = NULL;
     if (kind > 0)
         score = weight(d, SP_SHAPE(units));
     if (kind > 1) {
