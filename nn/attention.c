@@ -214,8 +214,8 @@ sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m
         *weights = NULL;
     if (!check(t, a, m, query, 2))
         return sp_tape_fail(t, SP_ERR_STATE, "attention: failed");
-    if (a->coverage && !coverage)
-        return sp_tape_fail(t, SP_ERR_VALUE, "attention 'coverage': no coverage; see sp_attention_on");
+    if (coverage ? !sp_sound(*coverage) : a->coverage != NULL)
+        return sp_tape_fail(t, SP_ERR_VALUE, "attention '%s': no coverage; see sp_attention_on", a->kind);
     sp_tensor *keys = sp_seq_rows(t, m->keys, query), *mask = sp_seq_rows(t, m->mask, query);
     sp_tensor *values = m->values == m->keys ? keys : sp_seq_rows(t, m->values, query);
     sp_tensor *y = sp_attend(t, query_of(t, a, query), keys, values, mask, a->score ? sp_param_on(t, a->score) : NULL,
