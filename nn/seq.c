@@ -206,6 +206,20 @@ sp_tensor *sp_seq_mask(sp_tape *t, const sp_layout *layout)
     return mask;
 }
 
+sp_tensor *sp_length_mask(sp_tape *t, const long *length, long n, long steps)
+{
+    if (n < 0 || (n && !length))
+        return sp_tape_fail(t, SP_ERR_VALUE, "sequence: %ld lengths%s", n, length ? "" : ", and no list");
+    for (long i = 0; i < n; i++)
+        if (length[i] < 1 || length[i] > steps)
+            return sp_tape_fail(t, SP_ERR_VALUE, "sequence: length %ld of sequence %ld is not in 1..%ld", length[i], i, steps);
+    sp_tensor *mask = sp_full(t, 1, SP_SHAPE(n, steps));
+    for (long i = 0; sp_sound(mask) && i < n; i++)
+        for (long step = length[i]; step < steps; step++)
+            mask->view.data[i * steps + step] = 0;
+    return mask;
+}
+
 /* ---- rows in the order of a step ------------------------------------------------------------------------------- */
 
 bool sp_layout_same_order(const sp_layout *a, const sp_layout *b)

@@ -40,6 +40,9 @@ sp_tensor *sp_seq_padded(sp_tape *t, sp_seq seq);
 sp_seq sp_seq_of_padded(sp_tape *t, const sp_layout *layout, sp_tensor *x);
 sp_tensor *sp_seq_mask(sp_tape *t, const sp_layout *layout);
 
+/* The same for lengths, each 1 to steps, of which there are n: [n,steps]. */
+sp_tensor *sp_length_mask(sp_tape *t, const long *length, long n, long steps);
+
 /* x [batch,...], a row for each sequence in the caller's order, in the order of the rows of a step: for a step function that
    reads it from outside (a memory to attend to, a speaker's vector). The result goes with sequences that have this order
    alone, which sp_scan_seq checks where lengths differ; what is computed from it outside the step has to be sorted anew.
