@@ -167,7 +167,8 @@ static sp_tensor *rows_of(sp_tape *t, sp_tensor *x, const int *row, long n)
     sp_shape s = sp_shape_get(x);
     if (!sp_sound(x) || s.rank < 2)
         return sp_tape_fail(t, SP_ERR_VALUE, "attention: no memory");
-    sp_tensor *rows = sp_embedding(t, sp_reshape(t, x, SP_SHAPE(s.dim[0], s.dim[0] ? sp_shape_size(s) / s.dim[0] : 0)), row, n);
+    const long width = s.dim[0] ? sp_shape_size(s) / s.dim[0] : 0;
+    sp_tensor *rows = sp_embedding(t, sp_reshape(t, x, SP_SHAPE(s.dim[0], width)), row, n);
     s.dim[0] = n;
     return sp_reshape(t, rows, s);
 }
@@ -196,8 +197,8 @@ static bool check(sp_tape *t, const sp_attention *a, const sp_memory *m, const s
     if (shape.rank == rank && shape.dim[rank - 1] == a->query && keys.rank == 3 && keys.dim[2] == a->units
         && values.rank == 3 && values.dim[2] == a->memory)
         return true;
-    sp_tape_fail(t, SP_ERR_SHAPE, "attention '%s' of a query %ld wide on a memory %ld wide with keys %ld wide: the query is %s, "
-                 "the memory %s, its keys %s", a->kind, a->query, a->memory, a->units, sp_shape_format(q, shape),
+    sp_tape_fail(t, SP_ERR_SHAPE, "attention '%s' of a query %ld wide on a memory %ld wide with keys %ld wide: "
+                 "the query is %s, the memory %s, its keys %s", a->kind, a->query, a->memory, a->units, sp_shape_format(q, shape),
                  sp_shape_format(v, values), sp_shape_format(k, keys));
     return false;
 }
@@ -228,6 +229,24 @@ sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m
     return sp_slice(t, y, 1, 0, a->memory);
 }
 
+sp_tensor *sp_masked_softmax(sp_tape *t, sp_tensor *x, sp_tensor *mask)
+{
+    /* A masked one is so far below all others that it becomes 0, but where there are no others. */
+    sp_tensor *y = sp_softmax(t, sp_where(t, mask, x, sp_full(t, (sp_real)-1e30, SP_SCALAR)));
+    return sp_where(t, mask, y, sp_full(t, 0, SP_SCALAR));
+}
+
+/* [context a] for queries [B,T,units]: large products where scores are products. */
+static sp_tensor *attend_all(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_tensor *query)
+{
+    const long batch = sp_dim(m->mask, 0), places = sp_dim(m->mask, 1);
+    if (a->score)
+        return sp_attend(t, query, m->keys, m->values, m->mask, sp_param_on(t, a->score), NULL, NULL);
+    sp_tensor *scores = sp_matmul(t, query, sp_transpose(t, m->keys, 1, 2));
+    sp_tensor *weights = sp_masked_softmax(t, scores, sp_reshape(t, m->mask, SP_SHAPE(batch, 1, places)));
+    return sp_concat(t, 2, (sp_tensor *[]){ sp_matmul(t, weights, m->values), weights }, 2);
+}
+
 sp_seq sp_attention_on_seq(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_seq queries, sp_tensor **weights)
 {
     if (weights)
@@ -235,10 +254,12 @@ sp_seq sp_attention_on_seq(sp_tape *t, const sp_attention *a, const sp_memory *m
     if (!queries.layout || !check(t, a, m, queries.rows, 2))
         return sp_seq_like(queries, sp_tape_fail(t, SP_ERR_VALUE, "attention: no query"));
     if (a->coverage)
-        return sp_seq_like(queries, sp_tape_fail(t, SP_ERR_VALUE, "attention 'coverage': its queries come one after the other"));
+        return sp_seq_like(queries, sp_tape_fail(t, SP_ERR_VALUE, "attention '%s': its queries come one after the other", a->kind));
     sp_tensor *query = sp_seq_padded(t, sp_seq_like(queries, query_of(t, a, queries.rows)));
-    sp_tensor *y = sp_attend(t, query, m->keys, m->values, m->mask, a->score ? sp_param_on(t, a->score) : NULL, NULL, NULL);
-    sp_tensor *rows = sp_seq_of_padded(t, queries.layout, y).rows;
+    if (sp_ok(t) && sp_dim(query, 0) != sp_dim(m->mask, 0))
+        return sp_seq_like(queries, sp_tape_fail(t, SP_ERR_SHAPE, "attention: queries of %ld sequences, a memory of %ld",
+                                                 sp_dim(query, 0), sp_dim(m->mask, 0)));
+    sp_tensor *rows = sp_seq_of_padded(t, queries.layout, attend_all(t, a, m, query)).rows;
     if (weights)
         *weights = sp_slice(t, rows, 1, a->memory, sp_dim(rows, 1));
     return sp_seq_like(queries, sp_slice(t, rows, 1, 0, a->memory));

@@ -48,7 +48,7 @@ sp_attention sp_attention_make(sp_store *s, const char *kind, const char *name, 
 const char *sp_attention_kind(int index);
 
 /* A batch of sequences to attend to. S is the length of the longest. Keys, values and mask may be made by hand as well: a
-   mask may leave out any places. */
+   mask may leave out any places, whose numbers must be finite. */
 typedef struct sp_memory {
     sp_tensor *keys;                    /* [B,S,u], what queries are compared with */
     sp_tensor *values;                  /* [B,S,memory], what contexts are made of */
@@ -76,7 +76,11 @@ sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m
    of the queries, [rows,S]. Not for the kind "coverage". (For queries [T,B,query] see sp_seq_of and sp_seq_tensor.) */
 sp_seq sp_attention_on_seq(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_seq queries, sp_tensor **weights);
 
-/* sum_s min(a_s, c_s) for weights and the coverage before them, [...,S] -> [...]: what looking twice costs (See et al. 2017). */
+/* e^x_i / sum_j e^x_j over the last axis among the places where mask (broadcast to x) is not 0, and 0 elsewhere; zeros where no
+   place is left. */
+sp_tensor *sp_masked_softmax(sp_tape *t, sp_tensor *x, sp_tensor *mask);
+
+/* sum_s min(a_s, c_s) for weights and the coverage before them, [...,S] -> [...]: what looking twice costs (See et al.). */
 sp_tensor *sp_coverage_loss(sp_tape *t, sp_tensor *weights, sp_tensor *coverage);
 
 SP_END

@@ -74,7 +74,8 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **s
     const struct reading *r = self;
     const sp_decoder *d = r->decoder;
     const bool covers = d->attention.coverage;
-    sp_tensor **fed = state + cell_states(d), **coverage = covers ? fed + 1 : NULL, *before = covers ? *coverage : NULL, *weights;
+    sp_tensor **fed = state + cell_states(d), **coverage = covers ? fed + 1 : NULL;
+    sp_tensor *before = covers ? *coverage : NULL, *weights;
     sp_tensor *h = through_cells(t, &d->cells, sp_concat(t, 2, (sp_tensor *[]){ x, *fed }, 1), state);
     sp_tensor *context = sp_attention_on(t, &d->attention, &r->memory, h, coverage, &weights);
     *fed = sp_tanh(t, sp_linear_on(t, &d->combine, sp_concat(t, 2, (sp_tensor *[]){ context, h }, 1)));

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "nn/attention.h"
 #include "nn/init.h"
 #include "ops/ops.h"
 
@@ -84,15 +85,11 @@ static sp_tensor *combined_mask(sp_tape *t, sp_tensor *mask, bool causal, long q
     return mask ? sp_mul(t, mask, past) : past;
 }
 
-/* softmax(q k') where the mask is not 0, else 0. A masked score is so far below all others that its weight is 0 already, but where
-   all of them are masked. */
+/* softmax(q k') of what may be seen */
 static sp_tensor *weigh(sp_tape *t, sp_tensor *q, sp_tensor *k, sp_tensor *mask)
 {
     sp_tensor *scores = sp_matmul(t, q, sp_transpose(t, k, 2, 3));
-    if (!mask)
-        return sp_softmax(t, scores);
-    sp_tensor *a = sp_softmax(t, sp_where(t, mask, scores, sp_full(t, (sp_real)-1e30, SP_SCALAR)));
-    return sp_where(t, mask, a, sp_full(t, 0, SP_SCALAR));
+    return mask ? sp_masked_softmax(t, scores, mask) : sp_softmax(t, scores);
 }
 
 static bool check(sp_tape *t, const sp_multihead *m, const sp_tensor *query, const sp_tensor *key, const sp_tensor *value,
@@ -100,15 +97,17 @@ static bool check(sp_tape *t, const sp_multihead *m, const sp_tensor *query, con
 {
     char q_text[SP_SHAPE_TEXT], k_text[SP_SHAPE_TEXT], v_text[SP_SHAPE_TEXT], m_text[SP_SHAPE_TEXT];
     const sp_shape q = sp_shape_get(query), k = sp_shape_get(key), v = sp_shape_get(value), seen = sp_shape_get(mask);
+    const char *missing = !sp_sound(query) ? "query" : !sp_sound(key) ? "key" : !sp_sound(value) ? "value"
+                        : mask && !sp_sound(mask) ? "mask" : NULL;
     if (!m || !m->out.weight)
         sp_tape_fail(t, SP_ERR_VALUE, "multihead: it is NULL, or was not made");
-    else if (!sp_sound(query) || !sp_sound(key) || !sp_sound(value) || (mask && !sp_sound(mask)))
-        sp_tape_fail(t, SP_ERR_VALUE, "multihead: no %s", !sp_sound(query) ? "query" : !sp_sound(key) ? "key" : !sp_sound(value) ? "value"
-                                                                                                                  : "mask");
+    else if (missing)
+        sp_tape_fail(t, SP_ERR_VALUE, "multihead: no %s", missing);
     else if (q.rank != 3 || k.rank != 3 || v.rank != 3 || q.dim[2] != m->embed || k.dim[2] != m->kdim || v.dim[2] != m->vdim
              || k.dim[0] != v.dim[0] || k.dim[1] != v.dim[1])
         sp_tape_fail(t, SP_ERR_SHAPE, "multihead: query %s, key %s, value %s: needs [B,L,%ld], [B,S,%ld], [B,S,%ld]",
-                     sp_shape_format(q_text, q), sp_shape_format(k_text, k), sp_shape_format(v_text, v), m->embed, m->kdim, m->vdim);
+                     sp_shape_format(q_text, q), sp_shape_format(k_text, k), sp_shape_format(v_text, v), m->embed, m->kdim,
+                     m->vdim);
     else if (mask && !sp_shape_equal(seen, SP_SHAPE(k.dim[0], k.dim[1]))
              && !sp_shape_equal(seen, SP_SHAPE(k.dim[0], q.dim[1], k.dim[1])))
         sp_tape_fail(t, SP_ERR_SHAPE, "multihead: mask %s for query %s and key %s: needs [B,S] or [B,L,S]",

@@ -191,8 +191,9 @@ sp_seq sp_seq_of_padded(sp_tape *t, const sp_layout *layout, sp_tensor *x)
         return (sp_seq){ sp_reshape(t, sp_transpose(t, x, 0, 1), SP_SHAPE(layout->rows, s.dim[2])), layout };
     const int *ids = place_numbers(t, layout, true, 0);
     sp_tensor *flat = sp_reshape(t, x, SP_SHAPE(s.dim[0] * s.dim[1], s.dim[2]));
-    return (sp_seq){ ids ? sp_embedding(t, flat, ids, layout->rows) : sp_tape_fail(t, SP_ERR_MEMORY, "sequence: out of memory"),
-                     layout };
+    if (!ids)
+        return (sp_seq){ sp_tape_fail(t, SP_ERR_MEMORY, "sequence: out of memory"), NULL };
+    return (sp_seq){ sp_embedding(t, flat, ids, layout->rows), layout };
 }
 
 sp_tensor *sp_seq_mask(sp_tape *t, const sp_layout *layout)
@@ -243,8 +244,9 @@ sp_tensor *sp_seq_sorted(sp_tape *t, const sp_layout *layout, sp_tensor *x)
     for (long r = 0; layout->order && r < layout->batch; r++)
         sorted = sorted && layout->order[r] == r;
     const long width = s.dim[0] ? sp_shape_size(s) / s.dim[0] : 0;
-    sp_tensor *y = sorted ? sp_slice(t, x, 0, 0, s.dim[0])
-                          : sp_reshape(t, sp_embedding(t, sp_reshape(t, x, SP_SHAPE(s.dim[0], width)), layout->order, s.dim[0]), s);
+    sp_tensor *y = sp_slice(t, x, 0, 0, s.dim[0]);
+    if (!sorted)
+        y = sp_reshape(t, sp_embedding(t, sp_reshape(t, x, SP_SHAPE(s.dim[0], width)), layout->order, s.dim[0]), s);
     if (sp_sound(y))
         y->order = layout;
     return y;

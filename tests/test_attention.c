@@ -496,8 +496,7 @@ static const struct {
     { coverage_seq, "attention 'coverage': its queries come one after the other" },
     { seq_width, "attention 'general' of a query 4 wide on a memory 6 wide with keys 4 wide: the query is [6,6], the memory [3,2,6], "
                  "its keys [3,2,4]" },
-    { seq_batch, "attend: query [4,2,4], keys [3,2,4], values [3,2,6], mask [3,1,2]: needs [B,u], [B,S,u], [B,S,w], [B,S], or [B,T,u] "
-                 "and [B,1,S]" },
+    { seq_batch, "attention: queries of 4 sequences, a memory of 3" },
     { seq_nothing, "attention: no query" },
 };
 
