@@ -29,6 +29,7 @@
 #include "nn/multihead.h"
 #include "nn/loss.h"
 #include "nn/safetensors.h"
+#include "nn/import.h"
 #include "nn/schedule.h"
 #include "nn/optimizer.h"
 

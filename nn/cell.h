@@ -76,7 +76,7 @@ enum { SP_CELL_KINDS_TEXT = 256 };
 const char *sp_cell_kinds(char text[SP_CELL_KINDS_TEXT], char between);
 
 /* Sets the forget gate's bias of an LSTM cell. 1 makes it remember at first, which helps on long lags (Jozefowicz et al.,
-   ICML 2015); for text the uniform start that the cell is made with learns faster. A cell that is no LSTM is left alone. */
+   ICML 2015); for text the uniform start that the cell is made with learns faster. A cell of another kind than "lstm" is left alone. */
 void sp_lstm_forget_bias(const sp_cell *lstm, double value);
 
 /* ---- for files of cells ---------------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ static const char text[] = "how much wood would a woodchuck chuck\nif a woodchuc
 
 static const sp_lm_config small = { .cell = "lstm", .embed = 5, .hidden = 8, .layers = 2 };
 
-static char directory[40], path[64];
+static char directory[PATH_ROOM], path[PATH_ROOM + 2];
 static sp_lm *model;
 static sp_ids ids;
 
@@ -31,8 +31,7 @@ static sp_lm *new_model(const sp_lm_config *config, uint64_t seed)
 
 static void begin(void)
 {
-    strcpy(directory, "/tmp/spindle_lm_XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_new_directory(directory);
     snprintf(path, sizeof path, "%s/m", directory);
     model = new_model(&small, 1);
     ck_assert(sp_encode(model->vocabulary, text, sizeof text - 1, &ids, NULL));

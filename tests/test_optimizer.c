@@ -195,13 +195,11 @@ END_TEST
 
 /* ---- checkpoints ----------------------------------------------------------------------------------------------- */
 
-static char path[64];
+static char path[PATH_ROOM];
 
 static void begin(void)
 {
-    strcpy(path, "/tmp/spindle_optimizer_XXXXXX");
-    int file = mkstemp(path);
-    ck_assert(file >= 0 && !close(file));
+    ck_new_file(path);
 }
 
 static void end(void)
@@ -373,7 +371,7 @@ END_TEST
 /* Files that do not fit, and what is said; %s is the path. */
 START_TEST(wrong_file)
 {
-    char error[512];
+    char error[PATH_ROOM + 512];
     sp_store *s = two(), *wide = sp_store_new(1);
     sp_param *bias = sp_store_add(wide, SP_SHAPE(BIAS + 1), "cell.bias");
     sp_store_add(wide, SP_SHAPE(WEIGHT), "cell.weight");

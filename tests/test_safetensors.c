@@ -16,12 +16,11 @@
 
 /* ---- files and stores ------------------------------------------------------------------------------------------ */
 
-static char directory[40], path[64];
+static char directory[PATH_ROOM], path[PATH_ROOM + 2];
 
 static void begin(void)
 {
-    strcpy(directory, "/tmp/spindle_safetensors_XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_new_directory(directory);
     snprintf(path, sizeof path, "%s/m", directory);
 }
 
@@ -411,7 +410,7 @@ static const struct {
 
 START_TEST(bad_place)
 {
-    char at[64];
+    char at[PATH_ROOM + 64];
     sp_status status = { 0 };
     sp_store *s = new_store();
     put("old", 3);
