@@ -45,7 +45,7 @@ sp_tensor *sp_length_mask(sp_tape *t, const long *length, long n, long steps);
 
 /* x [batch,...], a row for each sequence in the caller's order, in the order of the rows of a step: for a step function that
    reads it from outside (a memory to attend to, a speaker's vector). The result goes with sequences that have this order
-   alone, which sp_scan_seq checks where lengths differ; what is computed from it outside the step has to be sorted anew.
+   alone, which sp_scan_seq checks and sp_unroll_seq cannot; what is computed from it outside the step has to be sorted anew.
    Later steps have fewer rows. Under scan an operation sees those of its step; sp_seq_rows takes as many as another tensor
    of the step has, which is what unrolling needs and costs nothing under scan. */
 sp_tensor *sp_seq_sorted(sp_tape *t, const sp_layout *layout, sp_tensor *x);
