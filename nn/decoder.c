@@ -7,41 +7,46 @@
 #include "nn/scan.h"
 #include "ops/ops.h"
 
-sp_decoder sp_decoder_make(sp_store *s, const char *cell, const char *name, const sp_attention *attention, long in, long hidden,
-                           int layers, double dropout)
+#define MOST (1L << 40)         /* more than fits into a shape, and sums of them into a long */
+
+static bool check_config(sp_store *s, const char *name, const sp_attention *a, const sp_stack_config *c)
 {
-    sp_decoder d = { 0 };
-    if (!attention || !attention->kind)
-        sp_store_fail(s, SP_ERR_VALUE, "%s: the attention is NULL, or was not made", name ? name : "");
-    else if (in < 0 || hidden < 1)
-        sp_store_fail(s, SP_ERR_VALUE, "%s: an input of %ld and %ld hidden units", name ? name : "", in, hidden);
-    if (!attention || !attention->kind || in < 0 || hidden < 1)
-        return d;
-    d.attention = *attention;
-    d.cells = sp_stack_make(s, cell, name, in + hidden, hidden, layers, dropout);
-    if (!sp_store_ok(s))
-        return d;
-    const long query = sp_stack_out(&d.cells), wide = attention->memory + query;
-    if (query != attention->query)
-        sp_store_fail(s, SP_ERR_VALUE, "%s: cells that give %ld numbers, and an attention whose query is %ld wide", name, query,
-                      attention->query);
-    sp_param *combine = sp_store_add(s, SP_SHAPE(hidden, wide), "%s.combine.weight", name);
-    sp_init_uniform(combine, -1 / sqrt((double)wide), 1 / sqrt((double)wide));
-    d.combine.weight = combine;
-    return d;
+    if (!name || !c)
+        return sp_store_fail(s, SP_ERR_VALUE, "decoder: no %s", name ? "configuration" : "name");
+    if (!a || !a->kind)
+        return sp_store_fail(s, SP_ERR_VALUE, "%s: the attention is NULL, or was not made", name);
+    if (c->in < 0 || c->hidden < 1 || c->in > MOST || c->hidden > MOST)
+        return sp_store_fail(s, SP_ERR_VALUE, "%s: in %ld, hidden %ld", name, c->in, c->hidden);
+    if (c->bidirectional || c->variational || c->weight_drop > 0)
+        return sp_store_fail(s, SP_ERR_VALUE, "%s: a decoder goes step by step: it is not bidirectional, and has neither "
+                             "variational dropout nor weight drop", name);
+    return true;
 }
 
-static int cell_states(const sp_decoder *d)
+sp_decoder sp_decoder_make(sp_store *s, const char *name, const sp_attention *attention, const sp_stack_config *config)
 {
-    int n = 0;
-    for (int l = 0; l < d->cells.layers; l++)
-        n += d->cells.cell[l].states;
-    return n;
+    sp_decoder d = { 0 };
+    if (!check_config(s, name, attention, config))
+        return d;
+    sp_stack_config fed = *config;
+    fed.in += config->hidden;
+    d.cells = sp_stack_make(s, name, &fed);
+    const long query = sp_stack_out(&d.cells), wide = attention->memory + query;
+    if (!sp_store_ok(s))
+        return (sp_decoder){ 0 };
+    if (query != attention->query)
+        sp_store_fail(s, SP_ERR_VALUE, "%s: a stack that gives %ld numbers, and an attention whose query is %ld wide", name,
+                      query, attention->query);
+    sp_param *combine = sp_store_add(s, SP_SHAPE(config->hidden, wide), "%s.combine.weight", name);
+    sp_init_uniform(combine, -1 / sqrt((double)wide), 1 / sqrt((double)wide));
+    d.attention = *attention;
+    d.combine.weight = combine;
+    return sp_store_ok(s) ? d : (sp_decoder){ 0 };
 }
 
 int sp_decoder_states(const sp_decoder *d)
 {
-    return d ? cell_states(d) + 1 + (d->attention.coverage != NULL) : 0;
+    return d ? sp_stack_states(&d->cells) + 1 + (d->attention.coverage != NULL) : 0;
 }
 
 long sp_decoder_width(const sp_decoder *d)
@@ -56,27 +61,14 @@ struct reading {
     long places;
 };
 
-/* [x, h~] through the cells; state moves on. */
-static sp_tensor *through_cells(sp_tape *t, const sp_stack *cells, sp_tensor *x, sp_tensor **state)
-{
-    for (int l = 0; l < cells->layers; l++) {
-        const sp_cell *cell = &cells->cell[l];
-        if (l)
-            x = sp_dropout(t, x, cells->dropout);
-        x = cell->step(t, cell->self, x, state);
-        state += cell->states;
-    }
-    return x;
-}
-
 static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **state)
 {
     const struct reading *r = self;
     const sp_decoder *d = r->decoder;
     const bool covers = d->attention.coverage;
-    sp_tensor **fed = state + cell_states(d), **coverage = covers ? fed + 1 : NULL;
+    sp_tensor **fed = state + sp_stack_states(&d->cells), **coverage = covers ? fed + 1 : NULL;
     sp_tensor *before = covers ? *coverage : NULL, *weights;
-    sp_tensor *h = through_cells(t, &d->cells, sp_concat(t, 2, (sp_tensor *[]){ x, *fed }, 1), state);
+    sp_tensor *h = sp_stack_step(t, &d->cells, sp_concat(t, 2, (sp_tensor *[]){ x, *fed }, 1), state);
     sp_tensor *context = sp_attention_on(t, &d->attention, &r->memory, h, coverage, &weights);
     *fed = sp_tanh(t, sp_linear_on(t, &d->combine, sp_concat(t, 2, (sp_tensor *[]){ context, h }, 1)));
     sp_tensor *parts[3] = { *fed, weights };
@@ -89,11 +81,12 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **s
 static bool sound(sp_tape *t, const sp_decoder *d)
 {
     const int states = sp_decoder_states(d);
-    if (!d || !d->combine.weight || !d->attention.kind || d->cells.layers < 1)
+    if (!d || !d->combine.weight || !d->attention.kind || !d->cells.layer || d->cells.layers < 1)
         sp_tape_fail(t, SP_ERR_VALUE, "decoder: it is NULL, or was not made");
     for (int l = 0; sp_ok(t) && l < d->cells.layers; l++)
-        if (!d->cells.cell[l].step)
-            sp_tape_fail(t, SP_ERR_VALUE, "decoder: cell %d has no step (was it made?)", l);
+        if (!d->cells.layer[l].cell.step || d->cells.layer[l].reverse.step)
+            sp_tape_fail(t, SP_ERR_VALUE, "decoder: layer %d %s", l, d->cells.layer[l].cell.step ? "is bidirectional"
+                                                                         : "has no step (was its cell made?)");
     if (sp_ok(t) && states > SP_MAX_STATES)
         sp_tape_fail(t, SP_ERR_VALUE, "decoder: %d states, more than %d", states, SP_MAX_STATES);
     return sp_ok(t);
@@ -110,8 +103,8 @@ sp_cell sp_decoder_cell(sp_tape *t, const sp_decoder *d, const sp_memory *m, con
     const bool covers = d->attention.coverage;
     sp_cell cell = { .name = "decoder", .self = r, .step = step, .out = sp_decoder_width(d) + r->places + covers };
     for (int l = 0; l < d->cells.layers; l++)
-        for (int i = 0; i < d->cells.cell[l].states; i++)
-            cell.width[cell.states++] = d->cells.cell[l].width[i];
+        for (int i = 0; i < d->cells.layer[l].cell.states; i++)
+            cell.width[cell.states++] = d->cells.layer[l].cell.width[i];
     cell.width[cell.states++] = sp_decoder_width(d);
     if (covers)
         cell.width[cell.states++] = r->places;

@@ -11,7 +11,8 @@
        sp_embed words = sp_embed_make(store, "words", vocabulary, 16);
        sp_cell encoder = sp_gru_make(store, "encoder", 0, 16, 24);
        sp_attention attention = sp_attention_make(store, "general", "attention", 24, 24, 0);
-       sp_decoder decoder = sp_decoder_make(store, "gru", "decoder", &attention, 16, 24, 1, 0);
+       sp_decoder decoder = sp_decoder_make(store, "decoder", &attention,
+                                            &(sp_stack_config){ .cell = "gru", .in = 16, .hidden = 24, .layers = 1 });
        sp_linear head = sp_linear_make(store, "head", 24, vocabulary);
        ...
        sp_seq in = sp_seq_pack(t, sp_embed_on(t, &words, text, letters), text_length, batch);
@@ -32,16 +33,15 @@
 SP_BEGIN
 
 typedef struct sp_decoder {
-    sp_stack cells;             /* the first takes x', in + width wide; of your own where you make the struct by hand */
+    sp_stack cells;             /* the first takes x', in + width wide; by hand it may be any that sp_stack_step takes */
     sp_attention attention;     /* its query is what the last of the cells gives */
     sp_linear combine;          /* Wc [width, memory + query], no bias */
 } sp_decoder;
 
-/* Cells of a kind, "<name>.weight_ih_l0" and so on, of which the first takes in + hidden numbers, and "<name>.combine.weight"
-   [hidden, memory + query]: h~ is hidden wide. The attention is copied; its query must be as wide as what the cells give. Dropout
-   is between the layers. If that fails the store has the error. */
-sp_decoder sp_decoder_make(sp_store *s, const char *cell, const char *name, const sp_attention *attention, long in, long hidden,
-                           int layers, double dropout);
+/* A stack by a configuration, whose in is the width of x: "<name>.weight_ih_l0" and so on, of which the first takes in + hidden
+   numbers; and "<name>.combine.weight" [hidden, memory + query], so that h~ is hidden wide. The attention is copied; its query
+   must be as wide as what the stack gives. What sp_stack_step does not take is an error, as is all else: of the store. */
+sp_decoder sp_decoder_make(sp_store *s, const char *name, const sp_attention *attention, const sp_stack_config *config);
 
 /* The states, in this order: those of the cells, layer by layer; h~; and the coverage [B,S], which a decoder with the attention
    "coverage" has. All begin as zeros; an encoder's final states may be given for those of the cells. */

@@ -139,135 +139,37 @@ sp_tensor *sp_seq_unpack(sp_tape *t, sp_seq seq)
     return ids ? sp_embedding(t, seq.rows, ids, seq.layout->rows) : seq.rows;
 }
 
-/* ---- padding --------------------------------------------------------------------------------------------------- */
-
-/* For each place of [batch,steps] the packed row, or (inverse) for each packed row the place; `none` where there is no row. */
-static int *place_numbers(sp_tape *t, const sp_layout *l, bool inverse, long none)
+bool sp_seq_check(sp_tape *t, const char *who, sp_seq seq)
 {
-    const long places = sp_shape_size(SP_SHAPE(l->batch, l->steps));
-    if (places < 0 || places >= INT32_MAX) {
-        sp_tape_fail(t, SP_ERR_SHAPE, "sequence: %ld sequences of up to %ld steps are too many places", l->batch, l->steps);
-        return NULL;
-    }
-    int *list = sp_tape_take(t, (size_t)(inverse ? l->rows : places) * sizeof *list);
-    for (long r = 0; list && r < l->batch; r++)
-        for (long step = 0; step < l->steps; step++) {
-            const long place = (l->order ? l->order[r] : r) * l->steps + step;
-            if (step < l->length[r] && inverse)
-                list[l->offset[step] + r] = (int)place;
-            else if (!inverse)
-                list[place] = (int)(step < l->length[r] ? l->offset[step] + r : none);
-        }
-    return list;
-}
-
-sp_tensor *sp_seq_padded(sp_tape *t, sp_seq seq)
-{
+    char text[SP_SHAPE_TEXT];
     if (!sp_sound(seq.rows) || !seq.layout)
-        return sp_tape_fail(t, SP_ERR_VALUE, "sequence: no input");
+        sp_tape_fail(t, SP_ERR_VALUE, "%s: no input", who);
+    else if (sp_shape_get(seq.rows).rank != 2 || sp_dim(seq.rows, 0) != seq.layout->rows)
+        sp_tape_fail(t, SP_ERR_SHAPE, "%s: the rows are %s, but the layout has %ld", who,
+                     sp_shape_format(text, sp_shape_get(seq.rows)), seq.layout->rows);
+    return sp_ok(t) && sp_usable(t, seq.rows, who, "input", 1);
+}
+
+sp_seq sp_seq_reverse(sp_tape *t, sp_seq seq)
+{
     const sp_layout *l = seq.layout;
-    const long width = sp_dim(seq.rows, 1);
-    if (sp_layout_even(l) && !l->order)
-        return sp_transpose(t, sp_reshape(t, seq.rows, SP_SHAPE(l->steps, l->batch, width)), 0, 1);
-    sp_tensor *rows = seq.rows;
-    if (!sp_layout_even(l))
-        rows = sp_concat(t, 2, (sp_tensor *[]){ rows, sp_full(t, 0, SP_SHAPE(1, width)) }, 0);
-    const int *ids = place_numbers(t, l, false, l->rows);
+    int *ids = sp_seq_check(t, "reverse", seq) ? sp_tape_take(t, (size_t)l->rows * sizeof *ids) : NULL;
     if (!ids)
-        return sp_tape_fail(t, SP_ERR_MEMORY, "sequence: out of memory");
-    return sp_reshape(t, sp_embedding(t, rows, ids, l->batch * l->steps), SP_SHAPE(l->batch, l->steps, width));
+        return sp_seq_like(seq, sp_tape_fail(t, SP_ERR_STATE, "reverse: failed"));
+    for (long step = 0; step < l->steps; step++)
+        for (long r = 0; r < l->offset[step + 1] - l->offset[step]; r++)
+            ids[l->offset[step] + r] = (int)(l->offset[l->length[r] - 1 - step] + r);
+    return sp_seq_like(seq, sp_embedding(t, seq.rows, ids, l->rows));
 }
 
-sp_seq sp_seq_of_padded(sp_tape *t, const sp_layout *layout, sp_tensor *x)
+const int *sp_seq_numbers(sp_tape *t, sp_seq seq)
 {
-    char text[SP_SHAPE_TEXT];
-    const sp_shape s = sp_shape_get(x);
-    if (!sp_sound(x) || !layout)
-        return (sp_seq){ sp_tape_fail(t, SP_ERR_VALUE, "sequence: no %s", layout ? "input" : "layout"), NULL };
-    if (s.rank != 3 || s.dim[0] != layout->batch || s.dim[1] != layout->steps)
-        return (sp_seq){ sp_tape_fail(t, SP_ERR_SHAPE, "sequence: %s is not [%ld,%ld,w], as the layout has it",
-                                      sp_shape_format(text, s), layout->batch, layout->steps), NULL };
-    if (sp_layout_even(layout) && !layout->order)
-        return (sp_seq){ sp_reshape(t, sp_transpose(t, x, 0, 1), SP_SHAPE(layout->rows, s.dim[2])), layout };
-    const int *ids = place_numbers(t, layout, true, 0);
-    sp_tensor *flat = sp_reshape(t, x, SP_SHAPE(s.dim[0] * s.dim[1], s.dim[2]));
-    if (!ids)
-        return (sp_seq){ sp_tape_fail(t, SP_ERR_MEMORY, "sequence: out of memory"), NULL };
-    return (sp_seq){ sp_embedding(t, flat, ids, layout->rows), layout };
-}
-
-sp_tensor *sp_seq_mask(sp_tape *t, const sp_layout *layout)
-{
-    if (!layout)
-        return sp_tape_fail(t, SP_ERR_VALUE, "sequence: no layout");
-    sp_tensor *mask = sp_full(t, 0, SP_SHAPE(layout->batch, layout->steps));
-    for (long r = 0; sp_sound(mask) && r < layout->batch; r++)
-        for (long step = 0; step < layout->length[r]; step++)
-            mask->view.data[(layout->order ? layout->order[r] : r) * layout->steps + step] = 1;
-    return mask;
-}
-
-sp_tensor *sp_length_mask(sp_tape *t, const long *length, long n, long steps)
-{
-    if (n < 0 || (n && !length))
-        return sp_tape_fail(t, SP_ERR_VALUE, "sequence: %ld lengths%s", n, length ? "" : ", and no list");
-    for (long i = 0; i < n; i++)
-        if (length[i] < 1 || length[i] > steps)
-            return sp_tape_fail(t, SP_ERR_VALUE, "sequence: length %ld of sequence %ld is not in 1..%ld", length[i], i, steps);
-    sp_tensor *mask = sp_full(t, 1, SP_SHAPE(n, steps));
-    for (long i = 0; sp_sound(mask) && i < n; i++)
-        for (long step = length[i]; step < steps; step++)
-            mask->view.data[i * steps + step] = 0;
-    return mask;
-}
-
-/* ---- rows in the order of a step ------------------------------------------------------------------------------- */
-
-bool sp_layout_same_order(const sp_layout *a, const sp_layout *b)
-{
-    bool same = a->batch == b->batch;
-    for (long r = 0; same && r < a->batch; r++)
-        same = (a->order ? a->order[r] : r) == (b->order ? b->order[r] : r);
-    return same;
-}
-
-sp_tensor *sp_seq_sorted(sp_tape *t, const sp_layout *layout, sp_tensor *x)
-{
-    char text[SP_SHAPE_TEXT];
-    const sp_shape s = sp_shape_get(x);
-    if (!sp_sound(x) || !layout)
-        return sp_tape_fail(t, SP_ERR_VALUE, "sequence: no %s", layout ? "input" : "layout");
-    if (!s.rank || s.dim[0] != layout->batch)
-        return sp_tape_fail(t, SP_ERR_SHAPE, "sequence: %s does not have a row for each of %ld sequences",
-                            sp_shape_format(text, s), layout->batch);
-    bool sorted = true;
-    for (long r = 0; layout->order && r < layout->batch; r++)
-        sorted = sorted && layout->order[r] == r;
-    const long width = s.dim[0] ? sp_shape_size(s) / s.dim[0] : 0;
-    sp_tensor *y = sp_slice(t, x, 0, 0, s.dim[0]);
-    if (!sorted)
-        y = sp_reshape(t, sp_embedding(t, sp_reshape(t, x, SP_SHAPE(s.dim[0], width)), layout->order, s.dim[0]), s);
-    if (sp_sound(y))
-        y->order = layout;
-    return y;
-}
-
-sp_tensor *sp_seq_rows(sp_tape *t, sp_tensor *sorted, const sp_tensor *like)
-{
-    char text[SP_SHAPE_TEXT], of_like[SP_SHAPE_TEXT];
-    const long rows = sp_dim(like, 0), have = sp_dim(sorted, 0);
-    if (!sp_sound(sorted) || !sp_sound(like))
-        return sp_tape_fail(t, SP_ERR_VALUE, "sequence: no input");
-    if (rows > have || (rows < have && !sorted->order))
-        return sp_tape_fail(t, SP_ERR_SHAPE, "sequence: %s for the %ld rows of %s%s", sp_shape_format(text, sp_shape_get(sorted)),
-                            rows, sp_shape_format(of_like, sp_shape_get(like)),
-                            rows < have ? "; where sequences have different lengths it must be sorted: sp_seq_sorted" : "");
-    if (rows == have)
-        return sorted;
-    sp_tensor *y = sp_slice(t, sorted, 0, 0, rows);
-    if (sp_sound(y))
-        y->order = sorted->order;
-    return y;
+    const sp_layout *l = seq.layout;
+    int *ids = sp_seq_check(t, "sequence", seq) ? sp_tape_take(t, (size_t)l->rows * sizeof *ids) : NULL;
+    for (long step = 0; ids && step < l->steps; step++)
+        for (long r = 0; r < l->offset[step + 1] - l->offset[step]; r++)
+            ids[l->offset[step] + r] = l->order ? l->order[r] : (int)r;
+    return ids;
 }
 
 /* ---- states ---------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* A decoder that attends: scan against unroll, against plain steps, each sequence alone, and a small encoder-decoder that
    learns. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +29,18 @@ enum { BATCHES = sizeof batches / sizeof *batches };
 
 /* What a batch is run through. */
 static const struct kind {
-    const char *cell, *attention;
-    int layers;
+    const char *attention;
+    sp_stack_config config;
 } all_kinds[] = {
-    { "gru", "dot", 1 }, { "lstm", "scaled-dot", 1 }, { "lstm", "general", 2 }, { "gru", "additive", 1 }, { "lstm", "coverage", 2 },
-    { "rnn", "coverage", 1 }, { "slstm", "general", 3 },
+    { "dot", { .cell = "gru", .layers = 1 } },
+    { "scaled-dot", { .cell = "lstm", .layers = 1 } },
+    { "general", { .cell = "lstm", .layers = 2 } },
+    { "additive", { .cell = "gru", .layers = 1 } },
+    { "coverage", { .cell = "lstm", .layers = 2 } },
+    { "coverage", { .cell = "rnn", .layers = 1 } },
+    { "general", { .cell = "slstm", .layers = 3 } },
+    { "additive", { .cell = "gru", .layers = 2, .skip = SP_SKIP_RESIDUAL } },
+    { "coverage", { .cell = "lstm", .layers = 3, .skip = SP_SKIP_HIGHWAY } },
 };
 
 enum { KINDS = sizeof all_kinds / sizeof *all_kinds };
@@ -59,7 +67,11 @@ static struct model model_of(int kind, struct batch b)
     const struct kind *k = &all_kinds[kind];
     struct model m = { .store = sp_store_new(5), .batch = b, .scan = true };
     sp_attention a = sp_attention_make(m.store, k->attention, "attention", H, M, U);
-    m.decoder = sp_decoder_make(m.store, k->cell, "decoder", &a, IN, H, k->layers, 0);
+    sp_stack_config config = k->config;
+    config.in = IN;
+    config.hidden = H;
+    m.decoder = sp_decoder_make(m.store, "decoder", &a, &config);
+    ck_assert_msg(sp_store_ok(m.store), "%s", sp_store_status(m.store)->message);
     for (int i = 0; i < sp_store_count(m.store); i++)
         sp_init_uniform(sp_store_at(m.store, i), -0.7, 0.7);
     for (long i = 0; i < b.n; i++)
@@ -67,10 +79,10 @@ static struct model model_of(int kind, struct batch b)
     sp_init_uniform(m.encoded = sp_store_add(m.store, SP_SHAPE(sum(b.n, b.from), M), "encoded"), -1, 1);
     sp_init_uniform(m.xs = sp_store_add(m.store, SP_SHAPE(sum(b.n, b.to), IN), "xs"), -1, 1);
     int n = 0;
-    for (int l = 0; l < k->layers; l++)
-        for (int i = 0; i < m.decoder.cells.cell[l].states; i++, n++) {
+    for (int l = 0; l < config.layers; l++)
+        for (int i = 0; i < m.decoder.cells.layer[l].cell.states; i++, n++) {
             m.start[n] = sp_store_add(m.store, SP_SHAPE(b.n, H), "start%d", n);
-            const bool divisor = !strcmp(k->cell, "slstm") && i == 2;         /* n, 1 or more */
+            const bool divisor = !strcmp(config.cell, "slstm") && i == 2;         /* n, 1 or more */
             sp_init_uniform(m.start[n], divisor ? 1 : -1, divisor ? 2 : 1);
         }
     sp_init_uniform(m.start[n] = sp_store_add(m.store, SP_SHAPE(b.n, H), "fed"), -1, 1);
@@ -203,8 +215,17 @@ START_TEST(alone)
         for (long k = 0; k < m.batch.to[i]; k++, row++) {
             sp_tensor *x = sp_concat(t, 2, (sp_tensor *[]){ sp_slice(t, sp_param_on(t, m.xs), 0, row, row + 1), state[fed] }, 1);
             sp_tensor **of = state, *weights, *before = covers ? state[fed + 1] : NULL;
-            for (int l = 0; l < d->cells.layers; of += d->cells.cell[l++].states)
-                x = d->cells.cell[l].step(t, d->cells.cell[l].self, x, of);
+            for (int l = 0; l < d->cells.layers; of += d->cells.layer[l++].cell.states) {
+                const sp_stack_layer *layer = &d->cells.layer[l];
+                sp_tensor *in = x, *gate = NULL;
+                x = layer->cell.step(t, layer->cell.self, x, of);
+                if (l && d->cells.skip == SP_SKIP_RESIDUAL)
+                    x = sp_add(t, in, x);
+                if (l && d->cells.skip == SP_SKIP_HIGHWAY)
+                    gate = sp_sigmoid(t, sp_linear_on(t, &layer->gate, in));
+                if (gate)
+                    x = sp_add(t, sp_mul(t, gate, x), sp_mul(t, sp_sub(t, sp_full(t, 1, SP_SCALAR), gate), in));
+            }
             sp_tensor *c = sp_attention_on(t, &d->attention, &memory, x, covers ? &state[fed + 1] : NULL, &weights);
             state[fed] = sp_tanh(t, sp_linear_on(t, &d->combine, sp_concat(t, 2, (sp_tensor *[]){ c, x }, 1)));
             sp_real one[H], a[8] = { 0 };
@@ -313,7 +334,8 @@ START_TEST(learns)
     sp_embed words = sp_embed_make(store, "words", vocabulary, 16);
     sp_cell encoder = sp_gru_make(store, "encoder", 0, 16, 24);
     sp_attention attention = sp_attention_make(store, "general", "attention", 24, 24, 0);
-    sp_decoder decoder = sp_decoder_make(store, "gru", "decoder", &attention, 16, 24, 1, 0);
+    sp_decoder decoder = sp_decoder_make(store, "decoder", &attention,
+                                         &(sp_stack_config){ .cell = "gru", .in = 16, .hidden = 24, .layers = 1 });
     sp_linear head = sp_linear_make(store, "head", 24, vocabulary);
 
     sp_optimizer *adam = sp_optimizer_new(store, "adam", 1e-2, &status);
@@ -353,7 +375,7 @@ static void begin(void)
 {
     s = sp_store_new(1);
     attention = sp_attention_make(s, "coverage", "attention", H, M, U);
-    decoder = sp_decoder_make(s, "lstm", "decoder", &attention, IN, H, 1, 0);
+    decoder = sp_decoder_make(s, "decoder", &attention, &(sp_stack_config){ .cell = "lstm", .in = IN, .hidden = H, .layers = 1 });
     t = sp_tape_new(s);
     memory = sp_memory_of(t, &attention, sp_seq_of(t, sp_full(t, 0, SP_SHAPE(5, 3, M))));
     ck_tape_ok(t);
@@ -374,7 +396,7 @@ static void no_decoder(void)    { sp_decoder_on(t, NULL, &memory, sequence(2, 3,
 static void not_made(void)      { sp_decoder_on(t, &(sp_decoder){ 0 }, &memory, sequence(2, 3, IN), NULL); }
 static void no_sequence(void)   { sp_decoder_on(t, &decoder, &memory, (sp_seq){ NULL, NULL }, NULL); }
 static void no_cell(void)       { sp_decoder_split(t, NULL, sequence(2, 3, H)); }
-static void other_cell(void)    { sp_decoder_split(t, &decoder.cells.cell[0], sequence(2, 3, H)); }
+static void other_cell(void)    { sp_decoder_split(t, &decoder.cells.layer[0].cell, sequence(2, 3, H)); }
 
 static void wrong_coverage(void)
 {
@@ -390,11 +412,28 @@ static void unsorted(void)
     sp_scan_seq(t, &cell, sp_seq_pack(t, sp_full(t, 0, SP_SHAPE(6, IN)), length, 3), NULL, false);
 }
 
+static void other_way(void)
+{
+    sp_stack_layer layer = { .cell = decoder.cells.layer[0].cell, .reverse = decoder.cells.layer[0].cell };
+    sp_decoder own = decoder;
+    own.cells.layer = &layer;
+    sp_decoder_on(t, &own, &memory, sequence(2, 3, IN), NULL);
+}
+
+static void no_step(void)
+{
+    sp_decoder own = decoder;
+    own.cells.layer = &(sp_stack_layer){ .cell.states = 1 };
+    sp_decoder_on(t, &own, &memory, sequence(2, 3, IN), NULL);
+}
+
 static void many_states(void)
 {
+    sp_stack_layer layer[8];
     sp_decoder deep = decoder;
     for (int l = 0; l < 8; l++)
-        deep.cells.cell[l] = decoder.cells.cell[0];
+        layer[l] = decoder.cells.layer[0];
+    deep.cells.layer = layer;
     deep.cells.layers = 8;
     sp_decoder_on(t, &deep, &memory, sequence(2, 3, IN), NULL);
 }
@@ -415,6 +454,8 @@ static const struct {
     { unsorted, "decoder: scan: attend: [3,5,5] from outside the step has a row for each sequence, but their lengths differ; pass it "
                 "as a state, or see sp_seq_sorted" },
     { many_states, "decoder: 18 states, more than 16" },
+    { other_way, "decoder: layer 0 is bidirectional" },
+    { no_step, "decoder: layer 0 has no step (was its cell made?)" },
 };
 
 START_TEST(bad_use)
@@ -424,31 +465,47 @@ START_TEST(bad_use)
 }
 END_TEST
 
+#define STEPWISE "d: a decoder goes step by step: it is not bidirectional, and has neither variational dropout nor weight drop"
+
 static const struct {
-    const char *cell;
-    long query, in, hidden;
-    int layers;
+    long query;
+    sp_stack_config config;
     const char *error;
 } declarations[] = {
-    { "lstn", H, IN, H, 1, "cell 'lstn' is none of: rnn relu lstm" },
-    { "lstm", H + 1, IN, H, 1, "d: cells that give 4 numbers, and an attention whose query is 5 wide" },
-    { "lstm", H, IN, 0, 1, "d: an input of 3 and 0 hidden units" },
-    { "lstm", H, -1, H, 1, "d: an input of -1 and 4 hidden units" },
-    { "lstm", H, IN, H, 0, "d: 0 layers, not 1 to 16" },
-    { "lstm", 0, IN, H, 1, "a: attention of a query 0 wide on a memory 4 wide" },
+    { H, { .cell = "lstn", .in = IN, .hidden = H, .layers = 1 }, "cell 'lstn' is none of: rnn relu lstm" },
+    { H + 1, { .cell = "lstm", .in = IN, .hidden = H, .layers = 1 },
+      "d: a stack that gives 4 numbers, and an attention whose query is 5 wide" },
+    { H, { .cell = "lstm", .in = IN, .layers = 1 }, "d: in 3, hidden 0" },
+    { H, { .cell = "lstm", .in = -1, .hidden = H, .layers = 1 }, "d: in -1, hidden 4" },
+    { H, { .cell = "lstm", .in = LONG_MAX, .hidden = H, .layers = 1 }, "d: in 9223372036854775807, hidden 4" },
+    { H, { .cell = "lstm", .in = IN, .hidden = H }, "d: 0 layers, not 1 or more" },
+    { H, { .cell = "lstm", .in = IN, .hidden = H, .layers = 1, .dropout = 1 }, "d: dropout 1, not in 0 <= p < 1" },
+    { H, { .cell = "lstm", .in = IN, .hidden = H, .layers = 1, .bidirectional = true }, STEPWISE },
+    { H, { .cell = "lstm", .in = IN, .hidden = H, .layers = 2, .dropout = 0.1, .variational = true }, STEPWISE },
+    { H, { .cell = "lstm", .in = IN, .hidden = H, .layers = 1, .weight_drop = 0.1 }, STEPWISE },
+    { 0, { .cell = "lstm", .in = IN, .hidden = H, .layers = 1 }, "a: attention of a query 0 wide on a memory 4 wide" },
 };
 
 START_TEST(bad_declaration)
 {
+    const sp_stack_config *config = &declarations[_i].config;
     sp_store *own = sp_store_new(1);
     sp_attention a = sp_attention_make(own, "general", "a", declarations[_i].query, M, U);
-    sp_decoder_make(own, declarations[_i].cell, "d", &a, declarations[_i].in, declarations[_i].hidden, declarations[_i].layers, 0);
+    sp_decoder d = sp_decoder_make(own, "d", &a, config);
     const char *message = sp_store_status(own)->message;
     ck_assert_msg(strstr(message, declarations[_i].error) == message, "%s", message);
+    ck_assert_ptr_null(d.combine.weight);
     sp_store_free(own);
-    own = sp_store_new(1);
-    sp_decoder_make(own, "lstm", "d", NULL, IN, H, 1, 0);
-    ck_assert_str_eq(sp_store_status(own)->message, "d: the attention is NULL, or was not made");
+}
+END_TEST
+
+START_TEST(nothing_to_make)
+{
+    const sp_stack_config config = { .cell = "lstm", .in = IN, .hidden = H, .layers = 1 };
+    const char *error[] = { "d: the attention is NULL, or was not made", "decoder: no name", "decoder: no configuration" };
+    sp_store *own = sp_store_new(1);
+    sp_decoder_make(own, _i == 1 ? NULL : "d", _i == 0 ? NULL : &attention, _i == 2 ? NULL : &config);
+    ck_assert_str_eq(sp_store_status(own)->message, error[_i]);
     sp_store_free(own);
 }
 END_TEST
@@ -469,6 +526,7 @@ Suite *suite(void)
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);
     tcase_add_loop_test(c, bad_declaration, 0, sizeof declarations / sizeof *declarations);
+    tcase_add_loop_test(c, nothing_to_make, 0, 3);
     suite_add_tcase(all, c);
     return all;
 }
