@@ -6,8 +6,12 @@
                                                                                 .stride = { 2, 2 }, .padding = { 3, 3 } });
        x = sp_max_pool(t, sp_relu(t, sp_conv_on(t, &c, x)), (sp_slide){ .kernel = { 3, 3 }, .stride = { 2, 2 } });
 
-   Pools are operations: sp_max_pool and sp_avg_pool (ops/table.h); over a whole axis sp_max and sp_mean. For a batch of texts
-   of different lengths see sp_seq_padded (nn/seq.h). */
+   Pools are operations: sp_max_pool and sp_avg_pool (ops/table.h); over a whole axis sp_max and sp_mean. For texts of
+   different lengths (nn/seq.h), each as if it were alone with zeros around it, a kernel of 3 and a padding of 1:
+
+       sp_tensor *x = sp_transpose(t, sp_seq_padded(t, words), 1, 2);                  [B,in,T]
+       sp_tensor *y = sp_transpose(t, sp_conv_on(t, &filters, x), 1, 2);
+       sp_seq each = sp_seq_of_padded(t, words.layout, y);                             [rows,out], at each word */
 #ifndef SP_NN_CONV_H
 #define SP_NN_CONV_H
 

@@ -187,61 +187,6 @@ bool sp_seq_ragged(sp_tape *t, const char *who, sp_seq seq, sp_ragged *r)
     return row;
 }
 
-/* ---- padded ---------------------------------------------------------------------------------------------------- */
-
-/* Row i of step k, in the caller's order, is packed row list[i * steps + k]; -1 behind the end of a sequence. */
-static int *places(sp_tape *t, const sp_layout *l)
-{
-    int *list = sp_tape_take(t, (size_t)(l->steps * l->batch) * sizeof *list);
-    for (long r = 0; list && r < l->batch; r++)
-        for (long k = 0; k < l->steps; k++)
-            list[(l->order ? l->order[r] : r) * l->steps + k] = k < l->length[r] ? (int)(l->offset[k] + r) : -1;
-    return list;
-}
-
-sp_tensor *sp_seq_padded(sp_tape *t, sp_seq seq)
-{
-    if (!sp_seq_check(t, "padded", seq))
-        return sp_tape_fail(t, SP_ERR_STATE, "padded: no input");
-    const sp_layout *l = seq.layout;
-    const long n = l->steps * l->batch;
-    if (n > INT32_MAX)
-        return sp_tape_fail(t, SP_ERR_SHAPE, "padded: %ld steps of %ld sequences are more than %d", l->steps, l->batch, INT32_MAX);
-    int *ids = places(t, l);
-    sp_real *mask = sp_tape_take(t, (size_t)n * sizeof *mask);
-    if (!ids || !mask)
-        return sp_tape_fail(t, SP_ERR_MEMORY, "sequence: out of memory");
-    for (long i = 0; i < n; i++) {
-        mask[i] = ids[i] >= 0;
-        ids[i] = ids[i] >= 0 ? ids[i] : 0;
-    }
-    sp_tensor *rows = sp_embedding(t, seq.rows, ids, n);
-    if (!sp_layout_even(l))
-        rows = sp_where(t, sp_feed(t, mask, SP_SHAPE(n, 1)), rows, sp_full(t, 0, SP_SCALAR));
-    return sp_transpose(t, sp_reshape(t, rows, SP_SHAPE(l->batch, l->steps, sp_dim(seq.rows, 1))), 1, 2);
-}
-
-sp_seq sp_seq_of_padded(sp_tape *t, sp_tensor *x, sp_seq seq)
-{
-    char text[SP_SHAPE_TEXT];
-    const sp_layout *l = seq.layout;
-    const sp_shape s = sp_shape_get(x);
-    if (!sp_sound(x) || !l)
-        return (sp_seq){ sp_tape_fail(t, SP_ERR_VALUE, "sequence: no input"), l };
-    if (s.rank != 3 || s.dim[0] != l->batch || s.dim[2] != l->steps)
-        return (sp_seq){ sp_tape_fail(t, SP_ERR_SHAPE, "sequence: %s is not [%ld,v,%ld]", sp_shape_format(text, s), l->batch,
-                                      l->steps), l };
-    const int *place = places(t, l);
-    int *ids = sp_tape_take(t, (size_t)l->rows * sizeof *ids);
-    if (!place || !ids)
-        return (sp_seq){ sp_tape_fail(t, SP_ERR_MEMORY, "sequence: out of memory"), l };
-    for (long i = 0; i < l->steps * l->batch; i++)
-        if (place[i] >= 0)
-            ids[place[i]] = (int)i;
-    sp_tensor *rows = sp_reshape(t, sp_transpose(t, x, 1, 2), SP_SHAPE(s.dim[0] * s.dim[2], s.dim[1]));
-    return (sp_seq){ sp_embedding(t, rows, ids, l->rows), l };
-}
-
 /* ---- states ---------------------------------------------------------------------------------------------------- */
 
 sp_tensor *sp_state_sorted(sp_tape *t, const sp_layout *l, sp_tensor *state)
