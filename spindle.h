@@ -20,6 +20,8 @@
 #include "nn/init.h"
 #include "nn/linear.h"
 #include "nn/embed.h"
+#include "nn/conv.h"
+#include "nn/batch_norm.h"
 #include "nn/seq.h"
 #include "nn/cell.h"
 #include "nn/scan.h"

@@ -94,7 +94,7 @@ static bool check_elements(struct check *c, sp_gradcheck_report *r)
     memset(c->direction, 0, (size_t)c->size * sizeof *c->direction);
     for (int k = 0; k < sp_store_count(c->store); k++) {
         const sp_param *p = sp_store_at(c->store, k);
-        for (long i = 0, n = sp_shape_size(p->shape); i < n; i++) {
+        for (long i = 0, n = p->statistic ? 0 : sp_shape_size(p->shape); i < n; i++) {
             snprintf(where, sizeof where, "%s[%ld]", p->name, i);
             c->direction[p->offset + i] = 1;
             if (!compare(c, scale, where, r))
@@ -117,7 +117,8 @@ static bool check_directions(struct check *c, int directions, sp_gradcheck_repor
             const sp_param *p = sp_store_at(c->store, k);
             sp_key key = sp_param_key(p);
             key.step = (uint32_t)d + 1;
-            sp_random_normal(key, sp_shape_size(p->shape), c->direction + p->offset, 0, 1);
+            if (!p->statistic)
+                sp_random_normal(key, sp_shape_size(p->shape), c->direction + p->offset, 0, 1);
         }
         for (long i = 0; i < c->size; i++)
             length += (double)c->direction[i] * (double)c->direction[i];

@@ -33,7 +33,9 @@ enum {
     SP_OP_SHARED   = 64,        /* SP_OP_SHARED << i: a matrix or vector as input i is shared by all rows (a weight) */
     SP_OP_FREES    = 1 << 14,   /* SP_OP_FREES << i: backward does not read x[i], which may be gone by then */
     SP_OP_FREES_X  = 255 << 14, /* any of them */
-    SP_OP_FREES_Y  = 1 << 22    /* nor y */
+    SP_OP_FREES_Y  = 1 << 22,   /* nor y */
+    SP_OP_MOVES    = 1 << 23    /* backward gets the places in the gradients of statistics among its inputs, and adds to them
+                                   what they change by; other operations get none */
 };
 
 /* Is SP_OP_SHARED << i, or SP_OP_FREES << i, among an operation's flags? There is room for 8 inputs. */

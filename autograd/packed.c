@@ -97,7 +97,7 @@ static void make_scratch_key(void)
     scratch_usable = !pthread_key_create(&scratch_key, free);
 }
 
-static void *scratch(size_t bytes)
+void *sp_scratch(size_t bytes)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_scratch_key);
@@ -120,22 +120,21 @@ static long least(long a, long b)
     return a < b ? a : b;
 }
 
-static long panels_of(long n, long width)
+long sp_pieces(long n, long size)
 {
-    return (n + width - 1) / width;
+    return (n + size - 1) / size;
 }
 
 /* The places of all column panels side by side, for n columns. */
 static long panels_width(const struct sp_kernel *u, long n)
 {
-    return panels_of(n, u->columns) * u->column_panel;
+    return sp_pieces(n, u->columns) * u->column_panel;
 }
 
-/* A depth of k is cut into stretches of equal length, as near to the kernel's as can be. */
-static long stretch_of(const struct sp_kernel *u, long k)
+long sp_stretch_of(const struct sp_kernel *u, long k)
 {
     const long n = (k + u->depth / 2) / u->depth;
-    return panels_of(k, n > 1 ? n : 1);
+    return sp_pieces(k, n > 1 ? n : 1);
 }
 
 /* C = alpha A B + beta C, or + bias, a row for all rows, if that is not NULL. */
@@ -206,7 +205,7 @@ static void multiply_few(const struct product *g)
 {
     const struct sp_kernel *u = g->kernel;
     const sp_view *a = g->a;
-    const long n = g->c->shape.dim[1], k = a->shape.dim[1], width = panels_width(u, n), stretch = stretch_of(u, k);
+    const long n = g->c->shape.dim[1], k = a->shape.dim[1], width = panels_width(u, n), stretch = sp_stretch_of(u, k);
     struct tile t = { .rows = a->shape.dim[0] };
     for (t.from = 0; t.from < k; t.from += stretch) {
         t.depth = least(k - t.from, stretch);
@@ -218,8 +217,7 @@ static void multiply_few(const struct product *g)
     }
 }
 
-/* n vectors as panels, one after the other. */
-static void pack_panels(sp_real *to, long width, long room, long n, long depth, const sp_real *from, long step, long down)
+void sp_pack_panels(sp_real *to, long width, long room, long n, long depth, const sp_real *from, long step, long down)
 {
     for (long i = 0; i < n; i += width)
         pack_panel(to + i / width * room * depth, room, least(n - i, width), depth, from + i * step, step, down);
@@ -228,14 +226,14 @@ static void pack_panels(sp_real *to, long width, long room, long n, long depth, 
 /* A stretch of B's depth as column panels. */
 static void pack_columns(const struct sp_kernel *u, sp_real *to, const sp_view *b, long p, long depth)
 {
-    pack_panels(to, u->columns, u->column_panel, b->shape.dim[1], depth, b->data + p * b->stride[0], b->stride[1],
+    sp_pack_panels(to, u->columns, u->column_panel, b->shape.dim[1], depth, b->data + p * b->stride[0], b->stride[1],
                 b->stride[0]);
 }
 
 /* Some rows of A's stretch as row panels. */
 static void pack_rows(const struct sp_kernel *u, sp_real *to, const sp_view *a, long row, long rows, long p, long depth)
 {
-    pack_panels(to, u->rows, u->row_panel, rows, depth, a->data + row * a->stride[0] + p * a->stride[1], a->stride[0],
+    sp_pack_panels(to, u->rows, u->row_panel, rows, depth, a->data + row * a->stride[0] + p * a->stride[1], a->stride[0],
                 a->stride[1]);
 }
 
@@ -259,10 +257,10 @@ static void multiply_rows(const struct product *g, struct tile t, long rows, con
 static bool multiply_panels(const struct product *g)
 {
     const struct sp_kernel *u = g->kernel;
-    const long m = g->c->shape.dim[0], n = g->c->shape.dim[1], k = g->a->shape.dim[1], stretch = stretch_of(u, k);
-    const long block = panels_of(160, u->rows) * u->rows, width = panels_width(u, n);
-    const long left_size = panels_of(block, u->rows) * u->row_panel * stretch, right_size = g->panels ? 0 : width * stretch;
-    sp_real *packed = scratch((size_t)(left_size + right_size) * sizeof *packed);
+    const long m = g->c->shape.dim[0], n = g->c->shape.dim[1], k = g->a->shape.dim[1], stretch = sp_stretch_of(u, k);
+    const long block = sp_pieces(160, u->rows) * u->rows, width = panels_width(u, n);
+    const long left_size = sp_pieces(block, u->rows) * u->row_panel * stretch, right_size = g->panels ? 0 : width * stretch;
+    sp_real *packed = sp_scratch((size_t)(left_size + right_size) * sizeof *packed);
     if (!packed)
         return false;
     sp_real *left = packed + right_size;
@@ -286,7 +284,7 @@ NOINLINE static bool multiply_tiles(const struct product *g)
 {
     enum { LEFT = 1 << 13, RIGHT = 3 << 13 };
     const struct sp_kernel *u = g->kernel;
-    const long m = g->c->shape.dim[0], n = g->c->shape.dim[1], k = g->a->shape.dim[1], stretch = stretch_of(u, k);
+    const long m = g->c->shape.dim[0], n = g->c->shape.dim[1], k = g->a->shape.dim[1], stretch = sp_stretch_of(u, k);
     _Alignas(SP_ALIGN) sp_real left[LEFT], right[RIGHT];
     if (stretch * u->column_panel > RIGHT || stretch * u->row_panel > LEFT)
         return false;
@@ -313,7 +311,7 @@ struct sp_packing {
     struct {
         atomic_ulong version;   /* of the store when it was packed, plus 1; 0: never */
         sp_real *panels;
-    } side[2];                  /* the parameter [a,b] as B [b,a], and as B [a,b] */
+    } side[SP_SIDES];           /* the parameter [a,b] as B [b,a], as B [a,b], and as it is for autograd/patches.c */
 };
 
 size_t sp_packing_size(void)
@@ -323,18 +321,16 @@ size_t sp_packing_size(void)
 
 void sp_packing_release(struct sp_packing *packing)
 {
-    free(packing->side[0].panels);
-    free(packing->side[1].panels);
+    for (int i = 0; i < SP_SIDES; i++)
+        free(packing->side[i].panels);
 }
 
-static bool pack(const struct sp_kernel *u, sp_real **panels, const sp_view *b)
+static void pack_matrix(const struct sp_kernel *u, sp_real *panels, const void *view)
 {
-    const long k = b->shape.dim[0], width = panels_width(u, b->shape.dim[1]), stretch = stretch_of(u, k);
-    if (!*panels && !(*panels = sp_aligned_calloc((size_t)(width * k) * sizeof **panels)))
-        return false;
+    const sp_view *b = view;
+    const long k = b->shape.dim[0], width = panels_width(u, b->shape.dim[1]), stretch = sp_stretch_of(u, k);
     for (long p = 0; p < k; p += stretch)
-        pack_columns(u, *panels + p * width, b, p, least(k - p, stretch));
-    return true;
+        pack_columns(u, panels + p * width, b, p, least(k - p, stretch));
 }
 
 /* Which side of a parameter b is; -1 if it is not the whole of it. */
@@ -348,9 +344,8 @@ static int side_of(const sp_param *p, const sp_view *b)
     return v.dim[0] == s.dim[0] && v.dim[1] == s.dim[1] && b->stride[0] == s.dim[1] && b->stride[1] == 1 ? 1 : -1;
 }
 
-/* The panels of a side of a parameter as it is now; NULL without memory. Threads may ask at once: one packs, the others
-   wait. */
-static const sp_real *panels_for(const struct sp_kernel *u, const sp_param *p, const sp_view *b, int side)
+const sp_real *sp_param_panels(const struct sp_kernel *u, const sp_param *p, int side, long size,
+                               void (*pack)(const struct sp_kernel *u, sp_real *panels, const void *from), const void *from)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     const unsigned long version = sp_store_version(p->store) + 1;
@@ -359,9 +354,12 @@ static const sp_real *panels_for(const struct sp_kernel *u, const sp_param *p, c
     if (atomic_load(&packing->side[side].version) != version) {
         pthread_mutex_lock(&lock);
         if (atomic_load(&packing->side[side].version) != version) {
-            ok = pack(u, &packing->side[side].panels, b);
-            if (ok)
+            sp_real **panels = &packing->side[side].panels;
+            ok = *panels || (*panels = sp_aligned_calloc((size_t)size * sizeof **panels));
+            if (ok) {
+                pack(u, *panels, from);
                 atomic_store(&packing->side[side].version, version);
+            }
         }
         pthread_mutex_unlock(&lock);
     }
@@ -386,7 +384,9 @@ static void multiply(struct product *g, const sp_param *p)
         return;
     }
     const int side = p ? side_of(p, g->b) : -1;
-    g->panels = side >= 0 ? panels_for(g->kernel, p, g->b, side) : NULL;
+    g->panels = side < 0 ? NULL
+                         : sp_param_panels(g->kernel, p, side, panels_width(g->kernel, g->b->shape.dim[1]) * g->b->shape.dim[0],
+                                           pack_matrix, g->b);
     if (g->panels && few(g->kernel, g->a->shape.dim[0]))
         multiply_few(g);
     else if (!multiply_panels(g) && !multiply_tiles(g))

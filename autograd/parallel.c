@@ -237,6 +237,41 @@ static void backward(sp_parallel *p, int i)
     count(p, s, false);
 }
 
+/* Statistics of a shard go on from where those of the first tape are. */
+static void hand_out_statistics(sp_parallel *p)
+{
+    sp_store *store = sp_tape_store(p->shard->tape);
+    const sp_real *first = sp_store_has_statistics(store) ? sp_gradients(p->shard->tape) : NULL;
+    for (int k = 1; first && k < p->shards; k++) {
+        sp_real *g = p->shard[k].weight > 0 ? sp_gradients(p->shard[k].tape) : NULL;
+        for (int i = 0; g && i < sp_store_count(store); i++) {
+            const sp_param *s = sp_store_at(store, i);
+            if (s->statistic)
+                memcpy(g + s->offset, first + s->offset, (size_t)sp_shape_size(s->shape) * sizeof *g);
+        }
+    }
+}
+
+/* Those of the first tape are the mean of all shards, in their order; the others' are 0. */
+static void gather_statistics(sp_parallel *p)
+{
+    sp_store *store = sp_tape_store(p->shard->tape);
+    for (int i = 0; sp_store_has_statistics(store) && i < sp_store_count(store); i++) {
+        const sp_param *s = sp_store_at(store, i);
+        for (long j = 0, n = s->statistic ? sp_shape_size(s->shape) : 0; j < n; j++) {
+            double sum = 0, shards = 0;
+            for (int k = 0; k < p->shards; k++) {
+                sp_real *g = p->shard[k].weight > 0 ? sp_gradients(p->shard[k].tape) + s->offset + j : NULL;
+                sum += g ? (double)*g : 0;
+                shards += g != NULL;
+                if (g && k)
+                    *g = 0;
+            }
+            sp_gradients(p->shard->tape)[s->offset + j] = (sp_real)(sum / shards);
+        }
+    }
+}
+
 enum { PIECE = 1 << 14 };
 
 /* g0 += g1 + g2 + ... over a piece of the block, which is then 0 in all but the first. */
@@ -264,6 +299,7 @@ static void gather_all(sp_parallel *p)
     for (int i = 1; i < p->shards; i++)
         others += p->shard[i].weight > 0;
     const sp_span span = sp_profile_begin(p->profile);
+    gather_statistics(p);
     run(p, gather, (int)((size + PIECE - 1) / PIECE));
     sp_profile_end(span, "gather", true, (sp_cost){ others * (double)size, 2 * (1 + others) * (double)size * sizeof(sp_real) });
 }
@@ -327,6 +363,7 @@ double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, dou
         sp_tape_fail(p->shard->tape, SP_ERR_VALUE, "parallel: the weights of %d shards sum to 0", p->shards);
         return NAN;
     }
+    hand_out_statistics(p);
     run_shards(p, backward);
     if (!all_ok(p) || !sp_gradients(p->shard->tape))
         return NAN;

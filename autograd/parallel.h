@@ -13,7 +13,7 @@
 
    The number of shards is part of what is computed, as the order of a sum is; the number of threads is not: 1, 2 and 4
    threads give the same bits. Few rows make slow products: give each shard 16 or more. Each shard takes memory for
-   gradients of all parameters. */
+   gradients of all parameters. Statistics (autograd/store.h) become the mean of what each shard made of them. */
 #ifndef SP_AUTOGRAD_PARALLEL_H
 #define SP_AUTOGRAD_PARALLEL_H
 

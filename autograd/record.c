@@ -305,6 +305,8 @@ static bool sweep_node(sp_tape *t, struct sp_node *n)
             if (!sp_need_grad(t, x->buffer))
                 return false;
             c->dx[i] = sp_grad_view(x);
+        } else if ((n->op->flags & SP_OP_MOVES) && x->buffer->param && x->buffer->param->statistic) {
+            c->dx[i] = sp_grad_view(x);
         }
     }
     c->dy = sp_grad_view(n->output);

@@ -21,6 +21,7 @@ struct sp_store {
     atomic_int tapes;
     atomic_ulong version;       /* of the values */
     atomic_bool abandoned;      /* freed while tapes lived */
+    int statistics;
     sp_status status;
 };
 
@@ -91,15 +92,12 @@ static bool grow_index(sp_store *s)
     return true;
 }
 
-sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *format, ...)
+static sp_param *add(sp_store *s, sp_shape shape, bool statistic, const char *format, va_list args)
 {
     char name[256], text[SP_SHAPE_TEXT];
     if (!sp_store_ok(s))
         return NULL;
-    va_list args;
-    va_start(args, format);
     int length = vsnprintf(name, sizeof name, format, args);
-    va_end(args);
     long size = sp_shape_size(shape);
     sp_param *p = NULL;
     if (length < 1 || length >= (int)sizeof name)
@@ -121,14 +119,57 @@ sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *format, ...)
         return NULL;
     long padded = (size + ALIGN_REALS - 1) / ALIGN_REALS * ALIGN_REALS;
     *p = (sp_param){ .name = memcpy(p + 1, name, (size_t)length + 1), .shape = shape, .store = s, .index = s->count,
-                     .offset = s->size, .packing = packing };
+                     .offset = s->size, .statistic = statistic, .packing = packing };
     if (!grow_values(s, s->size + padded) || !grow_index(s) || !sp_map_put(s->by_name, name, (size_t)length, p->index)) {
         sp_store_fail(s, SP_ERR_MEMORY, "store: out of memory for parameter '%s' of %ld numbers", name, size);
         return NULL;
     }
     s->by_index[s->count++] = p;
     s->size += padded;
+    s->statistics += statistic;
     return p;
+}
+
+sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    sp_param *p = add(s, shape, false, format, args);
+    va_end(args);
+    return p;
+}
+
+sp_param *sp_store_add_statistic(sp_store *s, sp_shape shape, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    sp_param *p = add(s, shape, true, format, args);
+    va_end(args);
+    return p;
+}
+
+bool sp_store_has_statistics(const sp_store *s)
+{
+    return s && s->statistics > 0;
+}
+
+bool sp_store_next_learned(const sp_store *s, long *from, long *end)
+{
+    if (!sp_store_has_statistics(s)) {
+        *from = *end;
+        *end = sp_store_size(s);
+        return *from < *end;
+    }
+    int i = 0;
+    while (i < s->count && (s->by_index[i]->offset < *end || s->by_index[i]->statistic))
+        i++;
+    if (i == s->count)
+        return false;
+    *from = s->by_index[i]->offset;
+    while (i < s->count && !s->by_index[i]->statistic)
+        i++;
+    *end = i < s->count ? s->by_index[i]->offset : s->size;
+    return true;
 }
 
 bool sp_store_reserve(sp_store *s, long size)

@@ -19,6 +19,7 @@ typedef struct sp_param {
     sp_store *store;
     int index;          /* the how-manieth of its store, from 0 */
     long offset;        /* where its values begin in the store's block, in numbers; row-major without gaps */
+    bool statistic;     /* see sp_store_add_statistic */
     struct sp_packing *packing;         /* private: autograd/packed.c */
 } sp_param;
 
@@ -31,6 +32,18 @@ void sp_store_free(sp_store *s);
 /* Declares a parameter, all zeros (before tapes and optimizers are made over the store); the name is a printf format. NULL on a repeated or empty name, a bad shape, a live
    tape, no memory: the store then holds the error (sp_store_ok). Initialise it with nn/init.h. */
 sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *name, ...) SP_PRINTF(3, 4);
+
+/* Declares a statistic: values that training moves on but does not learn, as the running mean of a batch normalisation
+   (PyTorch calls them buffers). They are saved, loaded and checkpointed with the parameters. No operation has a gradient for
+   them. Their place in the gradients of a tape holds what they change by, which an optimizer adds as it is, without rate,
+   decay or memory; several backward sweeps before that are as several steps, shards of a batch count as their mean, norms
+   and clipping leave them out, and averages of the weights take their latest values. */
+sp_param *sp_store_add_statistic(sp_store *s, sp_shape shape, const char *name, ...) SP_PRINTF(3, 4);
+
+/* Has it any? And the numbers from offset *from to the one before *end, which belong to one or more parameters that are no
+   statistics, the first at or after *end; false if there are no more. Begin with *end == 0. */
+bool sp_store_has_statistics(const sp_store *s);
+bool sp_store_next_learned(const sp_store *s, long *from, long *end);
 
 /* Memory for so many numbers in all, so that declaring them takes none: their block then is as long as it must be. False
    without memory: the store then holds that error. */

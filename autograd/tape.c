@@ -18,7 +18,7 @@ static struct leaf *new_leaves(sp_tape *t)
     for (int i = 0; leaf && i < n; i++) {
         const sp_param *p = sp_store_at(t->store, i);
         leaf[i].buffer = (struct sp_buffer){
-            .data = (sp_real *)(uintptr_t)sp_param_read(p), .size = sp_shape_size(p->shape), .wants_grad = true, .param = p
+            .data = (sp_real *)(uintptr_t)sp_param_read(p), .size = sp_shape_size(p->shape), .wants_grad = !p->statistic, .param = p
         };
         leaf[i].tensor = (sp_tensor){
             .tape = t, .view = sp_view_of(leaf[i].buffer.data, p->shape), .buffer = &leaf[i].buffer

@@ -16,6 +16,11 @@ SP_CLONES void sp_average_step(sp_optimizer *o, const sp_real *restrict x)
     sp_real *restrict a = o->average;
     for (long i = 0; i < o->size; i++)
         a[i] += c * (x[i] - a[i]);
+    for (int i = 0; sp_store_has_statistics(o->store) && i < sp_store_count(o->store); i++) {
+        const sp_param *p = sp_store_at(o->store, i);
+        if (p->statistic)               /* is an average already */
+            memcpy(o->average + p->offset, x + p->offset, (size_t)sp_shape_size(p->shape) * sizeof *x);
+    }
     o->state.averaged++;
 }
 

@@ -18,20 +18,25 @@ static double squared_norm(long n, const sp_real *g)
 double sp_clip_norm(sp_tape *t, double most)
 {
     sp_real *g = sp_ok(t) ? sp_gradients(t) : NULL;
-    long n = sp_store_size(sp_tape_store(t));
+    const sp_store *store = sp_tape_store(t);
+    const long n = sp_store_size(store);
     if (!g)
         return NAN;
     const sp_span span = sp_profile_begin(sp_tape_profile(t));
     sp_cost cost = { 2 * (double)n, (double)n * sizeof *g };
-    double norm = sqrt(squared_norm(n, g));
+    double norm = 0;
+    for (long from = 0, end = 0; sp_store_next_learned(store, &from, &end); )
+        norm += squared_norm(end - from, g + from);
+    norm = sqrt(norm);
     if (!(most > 0))
         sp_tape_fail(t, SP_ERR_VALUE, "clip: the greatest norm is %g, not over 0", most);
     else if (!isfinite(norm))
         sp_tape_fail(t, SP_ERR_VALUE, "clip: the gradient has the norm %g", norm);
     else if (norm > most) {
         sp_real k = (sp_real)(most / norm);
-        for (long i = 0; i < n; i++)
-            g[i] *= k;
+        for (long from = 0, end = 0; sp_store_next_learned(store, &from, &end); )
+            for (long i = from; i < end; i++)
+                g[i] *= k;
         cost.flops += (double)n;
         cost.bytes *= 3;
     }
@@ -42,7 +47,8 @@ double sp_clip_norm(sp_tape *t, double most)
 bool sp_clip_value(sp_tape *t, double most)
 {
     sp_real *g = sp_ok(t) ? sp_gradients(t) : NULL;
-    long n = sp_store_size(sp_tape_store(t)), at = 0;
+    const sp_store *store = sp_tape_store(t);
+    long n = sp_store_size(store), at = 0;
     if (!g)
         return false;
     if (!(most > 0)) {
@@ -57,8 +63,9 @@ bool sp_clip_value(sp_tape *t, double most)
     }
     const sp_span span = sp_profile_begin(sp_tape_profile(t));
     const sp_real k = (sp_real)most;
-    for (long i = 0; i < n; i++)
-        g[i] = g[i] < -k ? -k : g[i] > k ? k : g[i];
+    for (long from = 0, end = 0; sp_store_next_learned(store, &from, &end); )
+        for (long i = from; i < end; i++)
+            g[i] = g[i] < -k ? -k : g[i] > k ? k : g[i];
     sp_profile_end(span, "clip_value", false, (sp_cost){ 2 * (double)n, 2 * (double)n * sizeof *g });
     return true;
 }

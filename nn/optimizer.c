@@ -169,14 +169,14 @@ static sp_cost cost_of(const sp_optimizer *o)
     return (sp_cost){ (o->rule->flops + (o->state.averaged > 0 ? 3 : 0)) * n, 2 * blocks * n * sizeof(sp_real) };
 }
 
-/* Index behind the last parameter from `first` on that has the same factors. */
+/* Index behind the last parameter from `first` on that has the same factors, or is a statistic as it is. */
 static int run_end(const sp_optimizer *o, int first)
 {
     const int n = sp_store_count(o->store);
+    const bool statistic = sp_store_at(o->store, first)->statistic;
     int i = first + 1;
-    if (!o->factor)
-        return n;
-    while (i < n && !memcmp(o->factor[i], o->factor[first], sizeof *o->factor))
+    while (i < n && sp_store_at(o->store, i)->statistic == statistic
+           && (!o->factor || !memcmp(o->factor[i], o->factor[first], sizeof *o->factor)))
         i++;
     return i;
 }
@@ -186,13 +186,17 @@ static void update(const sp_optimizer *o, double lr, sp_real *values, const sp_r
     const int n = sp_store_count(o->store);
     for (int first = 0, end; first < n; first = end) {
         end = run_end(o, first);
+        const bool statistic = sp_store_at(o->store, first)->statistic;
         const double *factor = o->factor ? o->factor[first] : (const double[]){ 1, 1 };
         const long at = sp_store_at(o->store, first)->offset;
         struct sp_run r = { .n = (end < n ? sp_store_at(o->store, end)->offset : o->size) - at, .x = values + at,
                             .g = gradients + at, .lr = lr * factor[0], .weight_decay = o->weight_decay * factor[1] };
         for (int k = 0; k < SP_SLOTS; k++)
             r.slot[k] = o->slot[k] ? o->slot[k] + at : NULL;
-        o->rule->update(o, &r);
+        if (!statistic)
+            o->rule->update(o, &r);
+        for (long i = 0; statistic && i < r.n; i++)
+            r.x[i] += r.g[i];
     }
 }
 

@@ -99,7 +99,9 @@ bool sp_optimizer_load(sp_optimizer *o, const sp_safetensors *f, sp_status *stat
 
 /* ---- clipping -------------------------------------------------------------------------------------------------- */
 
-/* Scales the gradients of the tape down to the Euclidean norm `most` if theirs is larger; returns the norm before. A norm
+/* Statistics (autograd/store.h) are no gradients: they are left out of norms, and left as they are.
+
+   Scales the gradients of the tape down to the Euclidean norm `most` if theirs is larger; returns the norm before. A norm
    that is not finite, or a limit that is not over 0, is an error on the tape. */
 double sp_clip_norm(sp_tape *t, double most);
 

@@ -362,6 +362,8 @@ static sp_real read_number(const char *p, const char *type)
     const uint32_t half = (uint32_t)(brain ? word << 16 : word);
     float single;
     double full;
+    if (!strcmp(type, "I64"))
+        return (sp_real)(int64_t)word;
     if (!strcmp(type, "F16"))
         return (sp_real)from_half((unsigned)word);
     memcpy(&single, &half, sizeof single);
@@ -369,15 +371,15 @@ static sp_real read_number(const char *p, const char *type)
     return !strcmp(type, "F64") ? (sp_real)full : (sp_real)single;
 }
 
-/* The tensor of that name, of numbers, or an error. */
-static bool find(const sp_safetensors *f, const char *name, struct tensor *t, sp_status *status)
+/* The tensor of that name, of numbers, or an error; of whole ones too where that is said. */
+static bool find(const sp_safetensors *f, const char *name, bool whole, struct tensor *t, sp_status *status)
 {
     const json_t *entry = json_object_get(f->header, name);
     if (!entry || !strcmp(name, METADATA))
         return sp_fail(status, SP_ERR_FORMAT, "%s: there is no tensor '%s'", f->path, name);
     if (!parse_tensor(f, name, entry, t, status))
         return false;
-    if (strcmp(t->type, "F64") && strcmp(t->type, "F32") && strcmp(t->type, "F16") && strcmp(t->type, "BF16"))
+    if (!(whole && !strcmp(t->type, "I64")) && strcmp(t->type, "F64") && strcmp(t->type, "F32") && strcmp(t->type, "F16") && strcmp(t->type, "BF16"))
         return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, not F64, F32, F16 or BF16", f->path, name,
                        t->type);
     return true;
@@ -387,7 +389,7 @@ static bool find(const sp_safetensors *f, const char *name, struct tensor *t, sp
 static bool match(const sp_safetensors *f, const sp_param *p, struct tensor *t, sp_status *status)
 {
     char have[SP_SHAPE_TEXT], want[SP_SHAPE_TEXT];
-    if (!find(f, p->name, t, status))
+    if (!find(f, p->name, p->statistic, t, status))
         return false;
     if (!sp_shape_equal(t->shape, p->shape))
         return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' is %s, not %s", f->path, p->name,
@@ -407,7 +409,7 @@ bool sp_safetensors_read(const sp_safetensors *f, const char *name, sp_real *out
     struct tensor t;
     if (!f || !name || !out)
         return sp_fail(status, SP_ERR_VALUE, "read: the %s is NULL", !f ? "file" : !name ? "name" : "place");
-    if (!find(f, name, &t, status))
+    if (!find(f, name, false, &t, status))
         return false;
     copy(f, &t, out);
     return true;

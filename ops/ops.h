@@ -18,6 +18,15 @@ enum {
     SP_OMIT_ROW = -2
 };
 
+/* How a window slides over the last two axes of [B,C,H,W]: pairs of { height, width }. Over [B,C,L] the first of each pair
+   counts. A stride or a dilation of 0 stands for 1, groups 0 for 1; a pool's stride of 0 for its kernel, as in PyTorch. */
+typedef struct sp_slide {
+    long kernel[2];             /* of a pool; a convolution has its weight's */
+    long stride[2], padding[2], dilation[2];    /* pools: no dilation */
+    long groups;                /* of a convolution */
+    bool padding_uncounted;     /* an average is of what is inside alone: PyTorch's count_include_pad=False */
+} sp_slide;
+
 /* Sequences of different lengths in the rows of a tensor. The steps of sequence 0 are the first length[0] rows of the list
    `row`, those of sequence 1 the next length[1], ...; without a list they are the tensor's rows as they lie. */
 typedef struct sp_ragged {

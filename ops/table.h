@@ -29,6 +29,12 @@ SP_OP(zoneout,       sp_tensor *sp_zoneout(sp_tape *t, sp_tensor *old, sp_tensor
 SP_OP(matmul,        sp_tensor *sp_matmul(sp_tape *t, sp_tensor *a, sp_tensor *b))                  /* [...,m,k] x [...,k,n] -> [...,m,n]; leading axes equal, or absent on one side */
 SP_OP(affine,        sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *b))    /* x W + b: [...,k] x [k,n] + [n] -> [...,n] */
 
+/* ---- windows that slide over the last two axes, or one: [B,C,L] with [O,C/groups,k] ---- */
+SP_OP(conv,          sp_tensor *sp_conv(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *bias, sp_slide how))  /* [B,C,H,W], w [O,C/groups,kh,kw], bias [O] or NULL -> [B,O,H',W']: y[b,o,p,q] = bias_o + sum over c, i, j of w[o,c,i,j] x[b,c, p stride + i dilation - padding, ...]; H' = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1 */
+SP_OP(max_pool,      sp_tensor *sp_max_pool(sp_tape *t, sp_tensor *x, sp_slide how))               /* the largest in each window, [B,C,H,W] -> [B,C,H',W']; padding counts for nothing, half the kernel at most */
+SP_OP(avg_pool,      sp_tensor *sp_avg_pool(sp_tape *t, sp_tensor *x, sp_slide how))               /* the mean of each window, padding being zeros */
+SP_OP(batch_norm,    sp_tensor *sp_batch_norm(sp_tape *t, sp_tensor *x, sp_tensor *weight, sp_tensor *bias, sp_tensor *mean, sp_tensor *variance, sp_tensor *count, double momentum, double epsilon))  /* over each channel of [B,C], [B,C,L] or [B,C,H,W]: weight (x - m) / sqrt(v + epsilon) + bias, all [C]. Training: m and v of the batch; else mean and variance, which are constants. Statistics of the store (mean, variance, count or NULL) are moved on by backward: see nn/batch_norm.h */
+
 /* ---- along the last axis ---- */
 SP_OP(softmax,       sp_tensor *sp_softmax(sp_tape *t, sp_tensor *x))                               /* e^x_i / sum_j e^x_j */
 SP_OP(log_softmax,   sp_tensor *sp_log_softmax(sp_tape *t, sp_tensor *x))                           /* x_i - log sum_j e^x_j */

@@ -362,6 +362,34 @@ static struct value build_attend(struct drawing *d)
     return (struct value){ sp_attend(d->t, query.x, keys.x, values.x, mask, score, coverage, by), fmax(1, values.most) };
 }
 
+/* The parts of a value as channels. */
+static struct value build_conv(struct drawing *d)
+{
+    struct value v = within(d, any(d), TIGHT);
+    sp_tensor *x = folded(d, v).x;
+    const long channels = sp_dim(x, 1), groups = one_in(d, 3) ? channels : 1, kernel = one_in(d, 2) ? 3 : 1;
+    const sp_slide how = { .stride = { number(d, 1, 2) }, .padding = { kernel / 2 }, .groups = groups };
+    sp_tensor *w = weight(d, SP_SHAPE(channels, channels / groups, kernel));
+    sp_tensor *bias = one_in(d, 2) ? NULL : weight(d, SP_SHAPE(channels));
+    return as_rows(d, sp_conv(d->t, x, w, bias, how), 0.7 * (double)(channels / groups * kernel) * v.most + 0.7);
+}
+
+static struct value pooled(struct drawing *d, sp_tensor *(*pool)(sp_tape *t, sp_tensor *x, sp_slide how), struct value v)
+{
+    const sp_slide how = { .kernel = { 3 }, .stride = { number(d, 1, 2) }, .padding = { 1 } };
+    return as_rows(d, pool(d->t, folded(d, v).x, how), v.most);
+}
+
+static struct value build_max_pool(struct drawing *d)
+{
+    return pooled(d, sp_max_pool, apart(d, any(d)));
+}
+
+static struct value build_avg_pool(struct drawing *d)
+{
+    return pooled(d, sp_avg_pool, any(d));
+}
+
 #define BUILT(operation) { #operation, .build = build_##operation }
 
 static const struct row {
@@ -401,6 +429,9 @@ static const struct row {
     BUILT(lstm_gates),
     BUILT(gru_gates),
     BUILT(attend),
+    BUILT(conv),
+    BUILT(max_pool),
+    BUILT(avg_pool),
 };
 
 static const struct row *row_of(const sp_op *op)

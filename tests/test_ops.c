@@ -281,6 +281,11 @@ DO(dropout, sp_dropout(t, x[0], 1e-15))         /* keeps all: a word is 24 bits 
 DO(dropout_all, sp_dropout(t, x[0], 1))
 DO(matmul, sp_matmul(t, x[0], x[1]))
 DO(affine, sp_affine(t, x[0], x[1], x[2]))
+DO(conv, sp_conv(t, x[0], x[1], NULL, (sp_slide){ .padding = { 1 } }))
+DO(conv_bias, sp_conv(t, x[0], x[1], x[2], (sp_slide){ .stride = { 2 } }))
+DO(max_pool, sp_max_pool(t, x[0], (sp_slide){ .kernel = { 2 }, .stride = { 1 } }))
+DO(avg_pool, sp_avg_pool(t, x[0], (sp_slide){ .kernel = { 3 }, .padding = { 1 } }))
+DO(batch_norm, sp_batch_norm(t, x[0], x[1], x[2], x[2], x[2], NULL, 0.1, 0.75))
 DO(softmax, sp_softmax(t, x[0]))
 DO(log_softmax, sp_log_softmax(t, x[0]))
 DO(layer_norm, sp_layer_norm(t, x[0], x[1], x[2], 0.5))
@@ -367,6 +372,11 @@ static const struct value_case {
       { S2(2, 1), { -2, -2 } } },
     { do_affine, { { S1(2), { 1, 2 } }, { S2(2, 2), { 1, 2, 3, 4 } }, { S1(2), { 10, 20 } } },
       { S1(2), { 17, 30 } } },
+    { do_conv, { { S3(1, 1, 3), { 1, 2, 3 } }, { S3(1, 1, 2), { 10, 1 } } }, { S3(1, 1, 4), { 1, 12, 23, 30 } } },
+    { do_max_pool, { { S3(1, 1, 4), { 1, 2, 4, 3 } } }, { S3(1, 1, 3), { 2, 4, 4 } } },
+    { do_avg_pool, { { S3(1, 1, 4), { 1, 2, 4, 3 } } }, { S3(1, 1, 2), { 1, (sp_real)(7 / 3.0) } } },
+    { do_batch_norm, { { S2(2, 2), { 1, 2, 2, 4 } }, { S1(2), { 4, 1 } }, { S1(2), { 0.5, 0.5 } } },
+      { S2(2, 2), { -1.5, 0.5 - 1 / 1.3228756555322953, 2.5, 0.5 + 1 / 1.3228756555322953 } } },
     { do_softmax, { { S1(3), { 1, 2, 3 } } },
       { S1(3), { 0.09003057317038046, 0.24472847105479767, 0.6652409557748219 } } },
     { do_softmax, { { S1(3), { 1e4, -1e4, 0 } } }, { S1(3), { 1, 0, 0 } } },
@@ -504,6 +514,11 @@ static const struct shape_case {
     { do_matmul, { S2(0, 3), S2(3, 2) }, S2(0, 2), NULL },
     { do_matmul, { S2(2, 0), S2(0, 2) }, S2(2, 2), NULL },
     { do_affine, { S3(2, 0, 3), S2(3, 2), S1(2) }, S3(2, 0, 2), NULL },
+    { do_conv, { S3(0, 2, 3), S3(4, 2, 2) }, S3(0, 4, 4), NULL },
+    { do_conv_bias, { S4(2, 3, 5, 7), S4(4, 3, 3, 3), S1(4) }, S4(2, 4, 2, 5), NULL },
+    { do_max_pool, { S3(2, 0, 3) }, S3(2, 0, 2), NULL },
+    { do_avg_pool, { S3(0, 2, 3) }, S3(0, 2, 1), NULL },
+    { do_batch_norm, { S2(0, 3), S1(3), S1(3) }, S2(0, 3), NULL },
     { do_softmax, { S2(0, 3) }, S2(0, 3), NULL },
     { do_softmax, { S2(2, 0) }, S2(2, 0), NULL },
     { do_log_softmax, { S3(2, 0, 3) }, S3(2, 0, 3), NULL },

@@ -17,6 +17,8 @@
 #include "autograd/parallel.h"
 #include "autograd/timing.h"
 #include "nn/adaptive_softmax.h"
+#include "nn/conv.h"
+#include "nn/init.h"
 #include "nn/loss.h"
 #include "nn/optimizer.h"
 #include "nn/sampled_softmax.h"
@@ -185,6 +187,63 @@ static void bench_layers(const struct row *r)
     if (!sp_ok(k.tape))
         fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
     free(k.x);
+    sp_tape_free(k.tape);
+    sp_store_free(k.store);
+}
+
+/* ---- convolutions ---------------------------------------------------------------------------------------------- */
+
+/* Images [B,I,T,T] (conv1d: texts [B,I,T]) to H channels, by windows of L numbers each way: of 7 with a stride of 2 as a network
+   begins, texts without padding, else with as much as keeps the size. */
+struct images {
+    const struct row *row;
+    sp_store *store;
+    sp_conv_layer conv;
+    const sp_param *x;                                      /* its gradient is wanted, but for images themselves: I == 3 */
+    sp_tape *tape;
+};
+
+static sp_tensor *convolve(struct images *k)
+{
+    const struct row *r = k->row;
+    sp_tensor *x = r->I > 3 ? sp_param_on(k->tape, k->x) : sp_feed(k->tape, sp_param_read(k->x), k->x->shape);
+    return sp_conv_on(k->tape, &k->conv, x);
+}
+
+static void infer_images(void *context)
+{
+    struct images *k = context;
+    sp_tape_reset(k->tape);
+    convolve(k);
+}
+
+static void train_images(void *context)
+{
+    struct images *k = context;
+    sp_store_values(k->store);                              /* the weights count as changed */
+    sp_zero_grad(k->tape);
+    sp_tape_reset(k->tape);
+    sp_backward(k->tape, sp_sum(k->tape, convolve(k), SP_ALL));
+}
+
+static void bench_images(const struct row *r)
+{
+    struct images k = { .row = r, .store = sp_store_new(1) };
+    const bool text = !strncmp(r->bench, "conv1d", 6), train = strstr(r->bench, "train");
+    const long stride = r->L == 7 ? 2 : 1, padding = text ? 0 : r->L / 2;
+    const sp_conv_config c = { .in = r->I, .out = r->H, .kernel = { r->L, r->L }, .stride = { stride, stride },
+                               .padding = { padding, padding } };
+    k.conv = text ? sp_conv1d_make(k.store, "conv", &c) : sp_conv2d_make(k.store, "conv", &c);
+    sp_param *x = sp_store_add(k.store, text ? SP_SHAPE(r->B, r->I, r->T) : SP_SHAPE(r->B, r->I, r->T, r->T), "x");
+    sp_init_uniform(x, -1, 1);
+    k.x = x;
+    k.tape = sp_tape_new(k.store);
+    sp_tape_set_recording(k.tape, train);
+    const double side = (double)((r->T + 2 * padding - r->L) / stride + 1), taps = (double)r->L * (text ? 1 : (double)r->L);
+    const double one = 2e-9 * (double)r->B * side * (text ? 1 : side) * (double)r->H * (double)r->I * taps;
+    write_row(r, train ? train_images : infer_images, &k, one * (!train ? 1 : r->I > 3 ? 3 : 2));
+    if (!sp_ok(k.tape))
+        fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
     sp_tape_free(k.tape);
     sp_store_free(k.store);
 }
@@ -413,6 +472,19 @@ int main(int argc, char **argv)
         { { bench, cell, 35, 20, 200, 200, 2, 1 }, bench_layers }, \
         { { bench, cell, 35, 20, 650, 650, 2, 1 }, bench_layers },
         SIZES("lstm_train", "lstm") SIZES("gru_train", "gru") SIZES("rnn_train", "rnn") SIZES("custom_train", "plain")
+#define IMAGES(bench, B)                                      \
+        { { bench, "", 224, B, 3, 64, 7, 1 }, bench_images }, \
+        { { bench, "", 56, B, 64, 64, 3, 1 }, bench_images }, \
+        { { bench, "", 28, B, 128, 128, 3, 1 }, bench_images }, \
+        { { bench, "", 14, B, 256, 256, 3, 1 }, bench_images }, \
+        { { bench, "", 7, B, 512, 512, 3, 1 }, bench_images }, \
+        { { bench, "", 56, B, 256, 64, 1, 1 }, bench_images },
+#define TEXTS(bench)                                          \
+        { { bench, "", 50, 50, 128, 100, 3, 1 }, bench_images }, \
+        { { bench, "", 50, 50, 128, 100, 4, 1 }, bench_images }, \
+        { { bench, "", 50, 50, 128, 100, 5, 1 }, bench_images },
+        IMAGES("conv_infer", 1) IMAGES("conv_infer", 8) IMAGES("conv_train", 1) IMAGES("conv_train", 8)
+        TEXTS("conv1d_infer") TEXTS("conv1d_train")
         { { "ragged_train", "ragged", 50, 32, 128, 128, 1, 1 }, bench_ragged },
         { { "ragged_padded", "padded", 50, 32, 128, 128, 1, 1 }, bench_ragged },
         { { "lm_train", "", 50, 50, 128, 128, 2, 1 }, bench_model },

@@ -58,6 +58,23 @@ def layers(row, kind):
     return work
 
 
+def images(row):
+    T, B, I, H, L = (row[k] for k in "TBIHL")
+    text, train = row["bench"].startswith("conv1d"), row["bench"].endswith("train")
+    net = torch.nn.Conv1d(I, H, L) if text else torch.nn.Conv2d(I, H, L, 2 if L == 7 else 1, L // 2)
+    x = torch.randn(*([B, I, T] if text else [B, I, T, T]), requires_grad=train and I > 3)
+
+    def learn():
+        net.zero_grad()
+        x.grad = None
+        net(x).sum().backward()
+
+    def infer():
+        with torch.no_grad():
+            net(x)
+    return learn if train else infer
+
+
 def ragged(row):
     T, B, I, H = (row[k] for k in "TBIH")
     lengths = sorted((5 + (i * 37) % (T - 4) for i in range(B)), reverse=True) if row["bench"] == "ragged_train" else [T] * B
@@ -130,6 +147,10 @@ peers = {
     "tiny_train": lambda r: layers(r, torch.nn.LSTM),
     "gru_train": lambda r: layers(r, torch.nn.GRU),
     "rnn_train": lambda r: layers(r, torch.nn.RNN),
+    "conv_infer": images,
+    "conv_train": images,
+    "conv1d_infer": images,
+    "conv1d_train": images,
     "ragged_train": ragged,
     "ragged_padded": ragged,
     "lm_train": model,
