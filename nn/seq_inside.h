@@ -7,8 +7,9 @@
 /* True if all sequences have one length. */
 bool sp_layout_even(const sp_layout *l);
 
-/* A state [batch,w] in the caller's order as the rows of step 0. */
+/* A state [batch,w] in the caller's order as the rows of step 0, and back. */
 sp_tensor *sp_state_sorted(sp_tape *t, const sp_layout *l, sp_tensor *state);
+sp_tensor *sp_state_unsorted(sp_tape *t, const sp_layout *l, sp_tensor *state);
 
 /* The final state [batch,w], in the caller's order, out of the states behind every step, [rows,w]: each row's at its own
    last step or, in reverse time, at its first. */
