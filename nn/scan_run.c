@@ -219,18 +219,37 @@ static struct stretch segment_at(const struct scan *s, long i)
     return s->reverse ? (struct stretch){ z.from, a.to } : (struct stretch){ a.from, z.to };
 }
 
-/* The states before segment i, which is not the first. */
-static void save_border(const struct scan *s, long i, struct room before, bool restore)
+/* Kept states before segment i, which is not the first: state j of n rows. */
+static sp_view border(const struct scan *s, long i, int j, long n)
 {
-    sp_real *at = s->border;
-    for (int j = 0; j < s->states; j++)
-        at += (i - 1) * s->layout->batch * s->next[j].view.shape.dim[1];
-    for (int j = 0; j < s->states; j++) {
-        const long w = s->next[j].view.shape.dim[1];
-        const sp_view kept = sp_view_of(at, SP_SHAPE(before.n, w)), rows = sp_scan_rows(&s->next[j], before.first, before.n);
-        copy_rows(restore ? rows : kept, restore ? kept : rows);
-        at += s->layout->batch * w;
+    const long width = s->next[j].view.shape.dim[1];
+    long at = 0, all = 0;
+    for (int k = 0; k < s->states; k++) {
+        at += k < j ? s->next[k].view.shape.dim[1] : 0;
+        all += s->next[k].view.shape.dim[1];
     }
+    return sp_view_of(s->border + ((i - 1) * all + at) * s->layout->batch, SP_SHAPE(n, width));
+}
+
+static void save_border(const struct scan *s, long i)
+{
+    const struct room before = room_before(s, segment_at(s, i));
+    for (int j = 0; j < s->states; j++)
+        copy_rows(border(s, i, j, before.n), sp_scan_rows(&s->next[j], before.first, before.n));
+}
+
+/* Makes some steps those whose values are in memory, with the states before them: those of segment i or (0) those that are
+   there, as the step before left them, or the initial ones. */
+static void enter(struct scan *s, struct stretch x, long i)
+{
+    const struct room before = room_before(s, x);
+    sp_view from[SP_MAX_STATES];
+    for (int j = 0; j < s->states && before.n; j++)
+        from[j] = i ? border(s, i, j, before.n) : exists(s, step_before(s, x)) ? sp_scan_rows(&s->next[j], before.first, before.n)
+                                                                              : s->initial[j].view;
+    s->segment = first_of(s, x.from);
+    for (int j = 0; j < s->states && before.n; j++)
+        copy_rows(sp_scan_rows(&s->next[j], before.first, before.n), from[j]);
 }
 
 /* Again: on the way back, where y and the final states are there. */
@@ -253,31 +272,35 @@ static void run_stretch(struct scan *s, struct stretch x, bool again)
     for (struct operation *o = first; o < end && !(again && !s->out.buffer->grad); o++)
         if (o->phase == BEHIND)
             forward_over(s, o, x);
-    if (s->apart && !again)
+    if (again)
+        return;
+    finish(s, x, copy_rows, sp_scan_rows);
+    if (s->apart)
         copy_rows(sp_scan_rows(&s->out, s->stretch, sp_scan_rows_of(s, x)), sp_scan_rows(&s->y, s->stretch, sp_scan_rows_of(s, x)));
 }
 
-static void run_segment(struct scan *s, long i, bool again)
-{
-    const struct stretch x = segment_at(s, i);
-    const struct room before = room_before(s, x);
-    s->segment = first_of(s, x.from);
-    if (i)
-        save_border(s, i, before, true);
-    for (int j = 0; j < s->states && !i && !s->carried; j++)
-        copy_rows(sp_scan_rows(&s->next[j], before.first, before.n), s->initial[j].view);
-    for (long k = s->begin[i]; k < s->begin[i + 1]; k++)
-        run_stretch(s, sp_scan_stretch(s, k), again);
-}
-
+/* A segment that will be computed again leaves nothing but the states behind it: its stretches take turns in the same rows
+   of memory, in the cache. */
 void sp_scan_run(struct scan *s)
 {
     for (long i = 0; i < s->segments; i++) {
-        run_segment(s, i, false);
-        finish(s, segment_at(s, i), copy_rows, sp_scan_rows);
-        if (i + 1 < s->segments)
-            save_border(s, i + 1, room_before(s, segment_at(s, i + 1)), false);
+        const bool last = i + 1 == s->segments;
+        for (long k = s->begin[i]; k < s->begin[i + 1]; k++) {
+            const struct stretch x = sp_scan_stretch(s, k);
+            if (!last || k == s->begin[i])
+                enter(s, last ? segment_at(s, i) : x, 0);
+            run_stretch(s, x, false);
+        }
+        if (!last)
+            save_border(s, i + 1);
     }
+}
+
+static void run_again(struct scan *s, long i)
+{
+    enter(s, segment_at(s, i), i);
+    for (long k = s->begin[i]; k < s->begin[i + 1]; k++)
+        run_stretch(s, sp_scan_stretch(s, k), true);
 }
 
 /* ---- back ------------------------------------------------------------------------------------------------------ */
@@ -418,7 +441,7 @@ bool sp_scan_sweep(sp_tape *t, struct sp_node *n)
         return false;
     for (long i = s->segments - 1; i >= 0; i--) {
         if (i < s->segments - 1)
-            run_segment(s, i, true);
+            run_again(s, i);
         for (long k = s->begin[i + 1] - 1; k >= s->begin[i]; k--)
             back_stretch(s, sp_scan_stretch(s, k));
     }

@@ -235,6 +235,7 @@ struct batch {
     long symbols;               /* the inputs are rows of a table of so many; 0: all are different */
     bool fixed;                 /* the inputs have no gradient */
     bool states_only;           /* the loss is one of final states */
+    size_t budget;              /* of the tape */
 };
 
 static long rows_of(struct batch b)
@@ -279,17 +280,26 @@ static sp_tensor *loss_of(sp_tape *t, sp_tensor *ys, int states, sp_tensor *cons
     return n ? sp_add(t, loss, sp_sum(t, sp_index(t, ys, 0, -1), SP_ALL)) : loss;
 }
 
+/* A tape with the input x and the initial states of a batch on it. */
+static sp_tape *start(const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial, sp_tensor **x,
+                      sp_seq *seq, sp_tensor **state)
+{
+    sp_tape *t = sp_tape_new(s);
+    sp_tape_seed(t, 3, 1);
+    sp_tape_set_budget(t, b.budget);
+    for (int i = 0; i < cell->states; i++)
+        state[i] = b.zeros >> i & 1 ? NULL : sp_param_on(t, initial[i]);
+    *x = inputs(t, b, xs);
+    *seq = b.length ? sp_seq_pack(t, *x, b.length, b.B) : sp_seq_of(t, sp_reshape(t, *x, SP_SHAPE(b.T, b.B, IN)));
+    return t;
+}
+
 static struct result run(runner *way, const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial)
 {
     struct result r = { 0 };
-    sp_tensor *state[SP_MAX_STATES];
-    sp_tape *t = sp_tape_new(s);
-    sp_tape_seed(t, 3, 1);
-    for (int i = 0; i < cell->states; i++)
-        state[i] = b.zeros >> i & 1 ? NULL : sp_param_on(t, initial[i]);
-    sp_tensor *x = inputs(t, b, xs);
-    sp_seq seq = b.length ? sp_seq_pack(t, x, b.length, b.B)
-                          : sp_seq_of(t, sp_reshape(t, x, SP_SHAPE(b.T, b.B, IN)));
+    sp_tensor *state[SP_MAX_STATES], *x;
+    sp_seq seq;
+    sp_tape *t = start(cell, b, xs, initial, &x, &seq, state);
     sp_tensor *ys = sp_seq_unpack(t, way(t, cell, seq, state, b.reverse));
     sp_tensor *loss = loss_of(t, ys, cell->states, state);
     loss = sp_add(t, loss, sp_sum(t, sp_mul(t, x, x), SP_ALL));         /* x is used elsewhere, too */
@@ -306,6 +316,40 @@ static struct result run(runner *way, const sp_cell *cell, struct batch b, const
         add_tensor(&r, sp_param_on(t, sp_store_at(s, i)), true);
     sp_tape_free(t);
     return r;
+}
+
+/* The smallest budget that a scan says it can do with; 0 if nothing is to be computed. */
+static size_t least_budget(const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial)
+{
+    unsigned long least = 0;
+    sp_tensor *state[SP_MAX_STATES], *x;
+    sp_seq seq;
+    b.budget = 1;
+    sp_tape *t = start(cell, b, xs, initial, &x, &seq, state);
+    sp_scan_seq(t, cell, seq, state, b.reverse);
+    const char *number = strstr(sp_error(t), "need a budget of ");
+    ck_assert_msg(number || sp_ok(t), "%s: %s", cell->name, sp_error(t));
+    if (number)
+        ck_assert_int_eq(sscanf(number, "need a budget of %lu bytes, not 1", &least), 1);
+    sp_tape_free(t);
+    return least;
+}
+
+/* The same bits with budgets, of which the first is the least. */
+static void check_budgets(const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial, struct result free_of_it)
+{
+    const size_t least = least_budget(cell, b, xs, initial);
+    const int budgets = rows_of(b) < 600 ? 1 : 3;               /* up to there a scan is one stretch */
+    for (int i = 0; i < budgets && least; i++) {
+        b.budget = least + least * (size_t)i / 3;
+        struct result r = run(sp_scan_seq, cell, b, xs, initial);
+        ck_assert_int_eq(r.n, free_of_it.n);
+        ck_assert_msg(!memcmp(r.value, free_of_it.value, (size_t)r.values * sizeof *r.value), "%s\nT = %ld, B = %ld%s%s, %zu bytes: "
+                      "outputs are others", cell->name, b.T, b.B, b.length ? ", lengths" : "", b.reverse ? ", reverse" : "", b.budget);
+        ck_assert_msg(!memcmp(r.value, free_of_it.value, (size_t)r.n * sizeof *r.value), "%s\nT = %ld, B = %ld%s%s, %zu bytes: "
+                      "gradients are others", cell->name, b.T, b.B, b.length ? ", lengths" : "", b.reverse ? ", reverse" : "", b.budget);
+        free(r.value);
+    }
 }
 
 static void check_near(const sp_cell *cell, struct batch b, const char *what, double tolerance, long n, const sp_real *slow,
@@ -339,6 +383,7 @@ static void compare_batch(sp_cell (*make)(int), int which, struct batch b)
     ck_assert_int_eq(slow.n, fast.n);
     check_near(&cell, b, "outputs and states", tolerance, slow.values, slow.value, fast.value);
     check_near(&cell, b, "gradients", tolerance, slow.n - slow.values, slow.value + slow.values, fast.value + slow.values);
+    check_budgets(&cell, b, xs, initial, fast);
     free(slow.value);
     free(fast.value);
     sp_store_free(s);
