@@ -85,7 +85,7 @@ static bool make_results(sp_tape *t, const struct tracing *k, struct scan *s, sp
 {
     const struct sp_buffer *b = s->y.buffer;
     const long rows = s->layout->rows;
-    *y = s->apart ? copy(t, k->y, rows) : result(t, k->y, sp_scan_rows(&s->y, 0, rows), b->data, b->size);
+    *y = s->copied ? copy(t, k->y, rows) : result(t, k->y, sp_scan_rows(&s->y, 0, rows), b->data, b->size);
     if (!*y)
         return false;
     s->out = all_of(*y);

@@ -58,7 +58,9 @@ struct scan {
     long stretch_rows;          /* the most rows of a stretch */
 
     /* Values are kept for a segment, some stretches: nn/scan_memory.c. */
-    bool apart;                 /* not all are kept: y is copied, segments are computed again on the way back */
+    bool recording;             /* there may be a way back */
+    bool apart;                 /* not all are kept: segments are computed again on the way back */
+    bool copied;                /* y has memory of its own: it is a part of what the program computes, or not all is kept */
     long segments, segment_rows;                /* how many, and the most rows of one */
     const long *begin;          /* [segments+1] the first stretch of each, in the order of the loop */
     sp_real *border;            /* [segments-1, width of all states * batch] the states before each but the first */

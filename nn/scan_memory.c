@@ -19,18 +19,20 @@ static bool is_result(const struct scan *s, const struct sp_buffer *b)
 
 /* ---- for how long ---------------------------------------------------------------------------------------------- */
 
-static const long *keep_from(const struct scan *s, const struct operation *by, bool recording)
+static const long *keep_from(const struct scan *s, const struct operation *by)
 {
     const struct sp_buffer *b = by->y.buffer;
     const long *kept = s->apart ? &s->segment : NULL;
     const bool is_y = b == s->y.buffer;
-    if (sp_scan_is_state(s, b) || (is_y && !s->apart) || (recording && !(by->node->op->flags & SP_OP_FREES_Y)))
+    if (is_y && !s->copied)
+        return NULL;
+    if (sp_scan_is_state(s, b) || (s->recording && !(by->node->op->flags & SP_OP_FREES_Y)))
         return kept;
     bool in_loop = by->phase == LOOP && !is_y;
     for (const struct operation *o = s->operation; o < s->operation + s->operations; o++)
         for (int i = 0; i < o->node->call.inputs; i++)
             if (o->x[i].buffer == b) {
-                if (recording && !sp_op_has(o->node->op, SP_OP_FREES, i))
+                if (s->recording && !sp_op_has(o->node->op, SP_OP_FREES, i))
                     return kept;
                 in_loop &= o->phase == LOOP;
             }
@@ -46,30 +48,30 @@ static bool is_carried(const struct scan *s, const struct operand *x)
     return false;
 }
 
-static void keep(const struct scan *s, struct operand *x, bool recording)
+static void keep(const struct scan *s, struct operand *x)
 {
     if (x->by)
         x->from = x->by->y.from;
     else if (is_carried(s, x)) {
-        x->from = !recording ? &s->stretch : s->apart ? &s->segment : NULL;
+        x->from = !s->recording ? &s->stretch : s->apart ? &s->segment : NULL;
         x->since = &s->back;
     }
 }
 
-static void keep_all(struct scan *s, bool recording)
+static void keep_all(struct scan *s)
 {
     for (struct operation *o = s->operation; o < s->operation + s->operations; o++) {
-        o->y.from = keep_from(s, o, recording);
-        o->saved.from = recording ? s->apart ? &s->segment : NULL : o->phase == LOOP ? &s->step : &s->stretch;
+        o->y.from = keep_from(s, o);
+        o->saved.from = s->recording ? s->apart ? &s->segment : NULL : o->phase == LOOP ? &s->step : &s->stretch;
         o->since = &s->back;
     }
     for (struct operation *o = s->operation; o < s->operation + s->operations; o++)
         for (int i = 0; i < o->node->call.inputs; i++)
-            keep(s, &o->x[i], recording);
-    keep(s, &s->y, recording);
+            keep(s, &o->x[i]);
+    keep(s, &s->y);
     for (int i = 0; i < s->states; i++) {
-        keep(s, &s->next[i], recording);
-        keep(s, &s->previous[i], recording);
+        keep(s, &s->next[i]);
+        keep(s, &s->previous[i]);
     }
 }
 
@@ -78,7 +80,7 @@ static void keep_all(struct scan *s, bool recording)
 /* The rows that are there at a time, if those of a segment are so many. */
 static long rows_kept(const struct scan *s, const long *from, long segment_rows)
 {
-    return from == &s->step ? s->layout->batch : from == &s->stretch ? s->stretch_rows : segment_rows;
+    return !from ? s->layout->rows : from == &s->step ? s->layout->batch : from == &s->stretch ? s->stretch_rows : segment_rows;
 }
 
 /* Beside them, for a new state, those of the step before. */
@@ -192,17 +194,20 @@ static bool choose(sp_tape *t, struct scan *s)
         const long rows = sp_scan_rows_of(s, sp_scan_stretch(s, k));
         s->stretch_rows = rows > s->stretch_rows ? rows : s->stretch_rows;
     }
-    keep_all(s, sp_tape_recording(t));
-    const long out = s->layout->rows * s->y.view.shape.dim[1] * (long)sizeof(sp_real);
-    s->apart = sp_tape_recording(t) && budget && (size_t)(bytes_for(s, s->layout->rows) - out) > budget;
+    const long width = s->y.view.shape.dim[1], out = s->layout->rows * width * (long)sizeof(sp_real);
+    s->recording = sp_tape_recording(t);
+    s->copied = width < s->y.row;
+    s->apart = !s->recording && (s->copied || !sp_scan_is_state(s, s->y.buffer));
+    keep_all(s);
     s->segments = 1;
     s->begin = begin;
-    s->segment_rows = s->layout->rows;
-    if (!s->apart) {
+    s->segment_rows = s->apart ? s->stretch_rows : s->layout->rows;
+    if (!s->recording || !budget || (size_t)(bytes_for(s, s->layout->rows) - (s->copied ? 0 : out)) <= budget) {
         begin[1] = n;
         return true;
     }
-    keep_all(s, true);
+    s->apart = s->copied = true;
+    keep_all(s);
     if (!find_segments(t, s, (long)budget, begin))
         return false;
     s->segment_rows = 0;

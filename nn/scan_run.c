@@ -275,23 +275,23 @@ static void run_stretch(struct scan *s, struct stretch x, bool again)
     if (again)
         return;
     finish(s, x, copy_rows, sp_scan_rows);
-    if (s->apart)
+    if (s->copied)
         copy_rows(sp_scan_rows(&s->out, s->stretch, sp_scan_rows_of(s, x)), sp_scan_rows(&s->y, s->stretch, sp_scan_rows_of(s, x)));
 }
 
-/* A segment that will be computed again leaves nothing but the states behind it: its stretches take turns in the same rows
-   of memory, in the cache. */
+/* A segment that will be computed again, or needs no way back, leaves nothing but the states behind it: its stretches take
+   turns in the same rows of memory, in the cache. */
 void sp_scan_run(struct scan *s)
 {
     for (long i = 0; i < s->segments; i++) {
-        const bool last = i + 1 == s->segments;
+        const bool last = i + 1 == s->segments && (s->recording || !s->apart);
         for (long k = s->begin[i]; k < s->begin[i + 1]; k++) {
             const struct stretch x = sp_scan_stretch(s, k);
             if (!last || k == s->begin[i])
                 enter(s, last ? segment_at(s, i) : x, 0);
             run_stretch(s, x, false);
         }
-        if (!last)
+        if (i + 1 < s->segments)
             save_border(s, i + 1);
     }
 }
