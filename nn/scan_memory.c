@@ -146,19 +146,19 @@ static long divide(const struct scan *s, long most, long *begin)
     return count;
 }
 
-/* The fewest bytes that do. */
-static long least_bytes(const struct scan *s, long fixed, long row, long border, long *begin)
+/* The fewest bytes that do; without segments it is so many. */
+static long least_bytes(const struct scan *s, long fixed, long row, long border, long whole, long *begin)
 {
-    long least = 0;
-    for (long most = s->stretch_rows; !least || fixed + most * row < least; most += s->stretch_rows) {
+    long least = whole;
+    for (long most = s->stretch_rows; fixed + most * row < least; most += s->stretch_rows) {
         const long bytes = fixed + most * row + (divide(s, most, begin) - 1) * border;
-        least = !least || bytes < least ? bytes : least;
+        least = bytes < least ? bytes : least;
     }
     return least;
 }
 
-/* The longest segments within the budget: the more there are, the less is left for each. */
-static bool find_segments(sp_tape *t, struct scan *s, long budget, long *begin)
+/* The longest segments within the budget, where the whole does not fit: the more there are, the less is left for each. */
+static bool find_segments(sp_tape *t, struct scan *s, long budget, long whole, long *begin)
 {
     const long fixed = bytes_for(s, 0), row = bytes_for(s, 1) - fixed, n = sp_scan_stretches(s);
     const long border = s->layout->batch * border_row(s) * (long)sizeof(sp_real);
@@ -167,7 +167,7 @@ static bool find_segments(sp_tape *t, struct scan *s, long budget, long *begin)
         most = (budget - fixed - (count - 1) * border) / (row ? row : 1);
         if (most < s->stretch_rows) {
             sp_tape_fail(t, SP_ERR_VALUE, "scan: %ld steps of %ld sequences need a budget of %ld bytes, not %ld",
-                         s->layout->steps, s->layout->batch, least_bytes(s, fixed, row, border, begin), budget);
+                         s->layout->steps, s->layout->batch, least_bytes(s, fixed, row, border, whole, begin), budget);
             return false;
         }
         const long now = divide(s, most, begin);
@@ -202,13 +202,14 @@ static bool choose(sp_tape *t, struct scan *s)
     s->segments = 1;
     s->begin = begin;
     s->segment_rows = s->apart ? s->stretch_rows : s->layout->rows;
-    if (!s->recording || !budget || (size_t)(bytes_for(s, s->layout->rows) - (s->copied ? 0 : out)) <= budget) {
+    const long whole = bytes_for(s, s->layout->rows) - (s->copied ? 0 : out);
+    if (!s->recording || !budget || (size_t)whole <= budget) {
         begin[1] = n;
         return true;
     }
     s->apart = s->copied = true;
     keep_all(s);
-    if (!find_segments(t, s, (long)budget, begin))
+    if (!find_segments(t, s, (long)budget, whole, begin))
         return false;
     s->segment_rows = 0;
     for (long i = 0; i < s->segments; i++) {

@@ -747,6 +747,25 @@ START_TEST(values_of_a_step)
 }
 END_TEST
 
+/* What the step returned is y as the first step has it, for whoever kept it: gradients go the same way. */
+START_TEST(first_y)
+{
+    sp_cell cell = { .name = "hands out", .step = hands_out, .states = 1, .width = { 3 } };
+    sp_real grad[2][4 * 3];
+    for (int i = 0; i < 2; i++) {
+        sp_tape *t = sp_tape_new(NULL);
+        sp_tensor *x = sp_variable(t, (const sp_real[12]){ 1, 2, 3, 4 }, SP_SHAPE(4, 1, 3));
+        sp_tape_set_budget(t, _i ? 600 * sizeof(sp_real) / 4 : 0);
+        sp_tensor *ys = sp_scan(t, &cell, x, NULL);
+        sp_backward(t, sp_sum(t, i ? sp_index(t, ys, 0, 0) : taken[1], SP_ALL));
+        ck_tape_ok(t);
+        ck_assert(sp_read_grad(x, grad[i]) && grad[i][0] > 0 && grad[i][3] == 0);
+        sp_tape_free(t);
+    }
+    ck_same(grad[0], grad[1], 12);
+}
+END_TEST
+
 static const struct {
     const char *name;
     sp_tensor *(*step)(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h);
@@ -793,6 +812,7 @@ Suite *suite(void)
     tcase_add_test(c, entries_do_not_depend_on_time);
     tcase_add_test(c, no_time);
     tcase_add_loop_test(c, values_of_a_step, 0, 3);
+    tcase_add_loop_test(c, first_y, 0, 2);
     tcase_add_test(c, rows_from_outside);
     tcase_add_loop_test(c, cannot_be_traced, 0, sizeof cannot / sizeof *cannot);
     suite_add_tcase(all, c);

@@ -17,7 +17,7 @@ enum { T = 2000, IN = 3, H = 8, REAL = sizeof(sp_real) };
 enum { ROW = 7 * H * REAL, STRETCH = 400 };
 
 static struct {
-    sp_store *store;
+    sp_store *store, *other;
     sp_cell cell;
     sp_tape *t;
     sp_profile *profile;
@@ -27,6 +27,7 @@ static struct {
 static void setup(void)
 {
     k.store = sp_store_new(1);
+    k.other = sp_store_new(1);
     k.cell = sp_lstm_make(k.store, "lstm", 0, IN, H);
     k.t = sp_tape_new(k.store);
     k.profile = sp_profile_new();
@@ -38,6 +39,7 @@ static void teardown(void)
     sp_tape_free(k.t);
     sp_profile_free(k.profile);
     sp_store_free(k.store);
+    sp_store_free(k.other);
 }
 
 /* There and back, twice, so that the second time all is in one piece of memory. The loss is of all y. */
@@ -79,7 +81,7 @@ static size_t least(void)
 /* What is not in the budget: xs, y and its gradient, where each step begins; and some kilobytes. */
 enum { OUTSIDE = T * (IN + H + H) * REAL + T * (int)sizeof(long), SOME = 24 << 10 };
 
-START_TEST(bytes)
+START_TEST(stays_within)
 {
     const size_t from = least(), all = from + 3 * STRETCH * ROW;
     long before = 2 * T;
@@ -132,29 +134,47 @@ START_TEST(too_small)
 }
 END_TEST
 
-/* The length alone makes borders cost more than a stretch: the least is then between. */
-START_TEST(long_least)
+/* Many sequences make borders dear: the least budget is then that of segments of several stretches, and it does. */
+START_TEST(dear_borders)
 {
-    const long steps[] = { 20000, 80000 };
-    unsigned long want[2] = { 0 };
-    sp_store *store = sp_store_new(1);
-    const sp_cell cell = sp_rnn_make(store, "wide", 0, 1, 64);
-    sp_tape *t = sp_tape_new(store);
-    sp_tape_set_budget(t, 1);
+    enum { STEPS = 400, MANY = 100, EACH = STRETCH / MANY };
+    unsigned long need = 0;
+    sp_store *s = sp_store_new(1);
+    const sp_cell cell = sp_lstm_make(s, "lstm", 0, 1, 2);
+    sp_tape *t = sp_tape_new(s);
     for (int i = 0; i < 2; i++) {
         sp_tape_reset(t);
-        sp_scan(t, &cell, sp_full(t, 0, SP_SHAPE(steps[i], 1, 1)), NULL);
-        ck_assert_int_eq(sscanf(strstr(sp_error(t), "budget of "), "budget of %lu", &want[i]), 1);
-        sp_tape_clear(t);
+        sp_tape_set_budget(t, i ? need : 1);
+        sp_tape_set_profile(t, i ? k.profile : NULL);
+        sp_tensor *ys = sp_scan(t, &cell, sp_full(t, 1, SP_SHAPE(STEPS, MANY, 1)), NULL);
+        if (i) {
+            ck_assert_msg(sp_backward(t, sp_sum(t, ys, SP_ALL)), "%s", sp_error(t));
+        } else {
+            ck_assert_int_eq(sscanf(sp_error(t), "lstm: scan: 400 steps of 100 sequences need a budget of %lu bytes", &need), 1);
+            sp_tape_clear(t);
+        }
     }
-    ck_assert_uint_gt(want[1], want[0]);
-    ck_assert_uint_lt(want[1], 2 * want[0]);              /* 4 times as long */
-    sp_tape_set_budget(t, want[1]);
-    sp_tape_reset(t);
-    sp_tensor *ys = sp_scan(t, &cell, sp_full(t, 0, SP_SHAPE(steps[1], 1, 1)), NULL);
-    ck_assert_msg(sp_backward(t, sp_sum(t, ys, SP_ALL)), "%s", sp_error(t));
+    /* Of 100 stretches k in a segment: ceil(100 / k - 1) borders of 2 numbers for each of MANY and unit, k STRETCH rows of 7:
+       19800 + 2800, 9800 + 5600, 6600 + 8400, 4800 + 11200, ...; 3 are the fewest */
+    ck_assert_int_eq(calls("lstm_gates"), 2 * STEPS - 3 * EACH);
     sp_tape_free(t);
-    sp_store_free(store);
+    sp_store_free(s);
+}
+END_TEST
+
+/* Where segments would take more than the whole, the least is the whole. */
+START_TEST(no_segments)
+{
+    k.cell = sp_rnn_make(k.other, "rnn", 0, IN, H);
+    unsigned long bytes = 0;
+    sp_tape_free(k.t);
+    k.t = sp_tape_new(k.other);
+    train(1);
+    ck_assert_int_eq(sscanf(sp_error(k.t), "rnn: scan: 2000 steps of 1 sequences need a budget of %lu bytes", &bytes), 1);
+    sp_tape_clear(k.t);
+    train(bytes);
+    ck_tape_ok(k.t);
+    ck_assert_int_eq(calls("tanh"), T);
 }
 END_TEST
 
@@ -280,10 +300,11 @@ Suite *suite(void)
     Suite *all = suite_create("scan_memory");
     TCase *c = tcase_create("budget");
     tcase_add_checked_fixture(c, setup, teardown);
-    tcase_add_test(c, bytes);
+    tcase_add_test(c, stays_within);
     tcase_add_test(c, enough);
     tcase_add_test(c, too_small);
-    tcase_add_test(c, long_least);
+    tcase_add_test(c, dear_borders);
+    tcase_add_test(c, no_segments);
     tcase_add_test(c, not_recording);
     tcase_add_test(c, rewinding);
     tcase_add_test(c, shards_of_stacks);
