@@ -360,6 +360,8 @@ static void check_bits(const sp_cell *cell, struct batch b, const sp_param *xs, 
         check_same(cell, b, "budget", free_of_it, r);
         free(r.value);
     }
+    if (b.symbols)              /* without recording products are those of all rows, which may round otherwise */
+        return;
     b.forward = true;
     r = run(sp_scan_seq, cell, b, xs, initial);
     check_same(cell, b, "no recording", free_of_it, r);

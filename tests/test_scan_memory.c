@@ -175,6 +175,8 @@ START_TEST(no_segments)
     train(bytes);
     ck_tape_ok(k.t);
     ck_assert_int_eq(calls("tanh"), T);
+    train(bytes - 1);
+    ck_assert(!sp_ok(k.t));
 }
 END_TEST
 
