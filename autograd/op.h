@@ -78,6 +78,7 @@ struct sp_buffer {
 enum { SP_ROW_GONE = -1 };      /* of a value of a step that scan did not keep */
 
 struct sp_node;
+struct replacement;
 
 struct sp_tensor {
     sp_tape *tape;
@@ -86,13 +87,14 @@ struct sp_tensor {
     struct sp_node *node;       /* what computed it; NULL for a leaf */
     long id;                    /* numbered from 1 since the last reset; 0 for a parameter */
     const char *label;          /* what a leaf is called in pictures; NULL: the parameter's name, or "input" */
+    const void *order;          /* the sp_layout in whose order its rows are (sp_seq_sorted in nn/seq.h); NULL: the caller's */
 };
 
 struct sp_scope {
     struct sp_scope *parent;
     const char *name;
     long id;                    /* numbered from 1; 0 is the tape itself */
-    struct { uint64_t place, draws; uint32_t time; bool timed; } outer;      /* to be restored by pop */
+    struct { uint64_t place, draws; uint32_t time; bool timed; const struct replacement *replaced; } outer;  /* for pop */
 };
 
 /* A recorded operation. */

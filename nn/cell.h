@@ -6,7 +6,7 @@
 
    and goes wherever the library's own cells go. Under scan the step is called once for all time steps: what it counts,
    prints or draws by itself happens once (sp_dropout draws anew at each). Where lengths differ, rows of a step are in an
-   order of their own; what has a row for each sequence comes in as a state. */
+   order of their own; what has a row for each sequence comes in as a state, or in that order: sp_seq_sorted. */
 #ifndef SP_NN_CELL_H
 #define SP_NN_CELL_H
 
@@ -16,7 +16,7 @@
 
 SP_BEGIN
 
-enum { SP_MAX_STATES = 4 };
+enum { SP_MAX_STATES = 16 };         /* a decoder has those of all its layers */
 
 typedef struct sp_cell {
     const char *name;           /* the scope its operations stand in */
@@ -34,7 +34,8 @@ typedef struct sp_cell {
 
 /* They declare "<scope>.weight_ih_l<layer>" [gates*hidden,in], "<scope>.weight_hh_l<layer>" [gates*hidden,hidden] and two
    biases of the same naming: PyTorch's names, shapes and gate orders. All are uniform in +-1/sqrt(hidden) at first. Where a
-   cell has other parameters or other values, its file says so, with its equations.
+   cell has other parameters or other values, its file says so, with its equations. A cell for the second direction of a
+   layer is one of sp_reverse_layer(layer).
    The cell lives as long as the store. If that fails the store has the error, and the cell's step is NULL. */
 #define SP_CELL_MAKER(name) sp_cell name(sp_store *s, const char *scope, int layer, long in, long hidden)
 
@@ -59,6 +60,12 @@ SP_CELL_MAKER(sp_mingru_make);          /* "mingru": update gate of x alone (Fen
 SP_CELL_MAKER(sp_minlstm_make);         /* "minlstm": input and forget gate of x alone, that sum to 1 (Feng et al. 2024) */
 SP_CELL_MAKER(sp_mlstm_make);           /* "mlstm": exponential gates, a memory of hidden^2 numbers (xLSTM; Beck et al. 2024) */
 
+/* The layer, for its second direction: names then end in "_reverse", as PyTorch's do. */
+static inline int sp_reverse_layer(int layer)
+{
+    return -1 - layer;
+}
+
 /* The same by the name in quotes. Another name is an error of the store. */
 sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer, long in, long hidden);
 
@@ -76,7 +83,7 @@ enum { SP_CELL_KINDS_TEXT = 256 };
 const char *sp_cell_kinds(char text[SP_CELL_KINDS_TEXT], char between);
 
 /* Sets the forget gate's bias of an LSTM cell. 1 makes it remember at first, which helps on long lags (Jozefowicz et al.,
-   ICML 2015); for text the uniform start that the cell is made with learns faster. A cell that is no LSTM is left alone. */
+   ICML 2015); for text the uniform start that the cell is made with learns faster. A cell of another kind than "lstm" is left alone. */
 void sp_lstm_forget_bias(const sp_cell *lstm, double value);
 
 /* ---- for files of cells ---------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include "nn/safetensors.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -324,45 +325,92 @@ uint64_t sp_safetensors_bytes(const sp_safetensors *f)
     return f->size;
 }
 
-/* One number of type F32 or F64. */
-static sp_real read_number(const char *p, int width)
+const char *sp_safetensors_name(const sp_safetensors *f, int i)
 {
-    uint64_t word = read_little_endian(p, width);
-    uint32_t half = (uint32_t)word;
+    const char *name;
+    json_t *entry;
+    if (f)
+        json_object_foreach(f->header, name, entry)
+            if (strcmp(name, METADATA) && i-- == 0)
+                return name;
+    return NULL;
+}
+
+sp_shape sp_safetensors_shape(const sp_safetensors *f, const char *name)
+{
+    struct tensor t;
+    const json_t *entry = f && name ? json_object_get(f->header, name) : NULL;
+    if (entry && strcmp(name, METADATA) && parse_tensor(f, name, entry, &t, NULL))
+        return t.shape;
+    return (sp_shape){ .dim = { -1 } };
+}
+
+/* Half a float of the older kind: 1 bit of sign, 5 of exponent, 10 of fraction. */
+static double from_half(unsigned bits)
+{
+    const int exponent = (int)(bits >> 10 & 31), fraction = (int)(bits & 1023);
+    const double sign = bits >> 15 ? -1 : 1;
+    if (exponent == 31)
+        return fraction ? (double)NAN : sign * (double)INFINITY;
+    return sign * (exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24));
+}
+
+static sp_real read_number(const char *p, const char *type)
+{
+    const bool brain = !strcmp(type, "BF16");
+    const uint64_t word = read_little_endian(p, width_of(type));
+    const uint32_t half = (uint32_t)(brain ? word << 16 : word);
     float single;
     double full;
+    if (!strcmp(type, "F16"))
+        return (sp_real)from_half((unsigned)word);
     memcpy(&single, &half, sizeof single);
     memcpy(&full, &word, sizeof full);
-    return width == 4 ? (sp_real)single : (sp_real)full;
+    return !strcmp(type, "F64") ? (sp_real)full : (sp_real)single;
+}
+
+/* The tensor of that name, of numbers, or an error. */
+static bool find(const sp_safetensors *f, const char *name, struct tensor *t, sp_status *status)
+{
+    const json_t *entry = json_object_get(f->header, name);
+    if (!entry || !strcmp(name, METADATA))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: there is no tensor '%s'", f->path, name);
+    if (!parse_tensor(f, name, entry, t, status))
+        return false;
+    if (strcmp(t->type, "F64") && strcmp(t->type, "F32") && strcmp(t->type, "F16") && strcmp(t->type, "BF16"))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, not F64, F32, F16 or BF16", f->path, name,
+                       t->type);
+    return true;
 }
 
 /* The tensor for a parameter, or an error. */
 static bool match(const sp_safetensors *f, const sp_param *p, struct tensor *t, sp_status *status)
 {
     char have[SP_SHAPE_TEXT], want[SP_SHAPE_TEXT];
-    const json_t *entry = json_object_get(f->header, p->name);
-    if (!entry)
-        return sp_fail(status, SP_ERR_FORMAT, "%s: there is no tensor '%s'", f->path, p->name);
-    if (!parse_tensor(f, p->name, entry, t, status))
+    if (!find(f, p->name, t, status))
         return false;
     if (!sp_shape_equal(t->shape, p->shape))
         return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' is %s, not %s", f->path, p->name,
                        sp_shape_format(have, t->shape), sp_shape_format(want, p->shape));
-    if (strcmp(t->type, "F32") && strcmp(t->type, "F64"))
-        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, not F32 or F64", f->path, p->name, t->type);
     return true;
 }
 
-/* Copies a tensor that matches. */
-static void copy(const sp_safetensors *f, const sp_param *p)
+static void copy(const sp_safetensors *f, const struct tensor *t, sp_real *out)
+{
+    const int width = width_of(t->type);
+    for (long i = 0, n = sp_shape_size(t->shape); i < n; i++)
+        out[i] = read_number(f->data + t->begin + i * width, t->type);
+}
+
+bool sp_safetensors_read(const sp_safetensors *f, const char *name, sp_real *out, sp_status *status)
 {
     struct tensor t;
-    if (!match(f, p, &t, NULL))
-        return;
-    int width = width_of(t.type);
-    sp_real *values = sp_param_values(p);
-    for (long k = 0, n = sp_shape_size(p->shape); k < n; k++)
-        values[k] = read_number(f->data + t.begin + k * width, width);
+    if (!f || !name || !out)
+        return sp_fail(status, SP_ERR_VALUE, "read: the %s is NULL", !f ? "file" : !name ? "name" : "place");
+    if (!find(f, name, &t, status))
+        return false;
+    copy(f, &t, out);
+    return true;
 }
 
 bool sp_stores_load(int count, sp_store *const *stores, const sp_safetensors *f, sp_status *status)
@@ -381,7 +429,8 @@ bool sp_stores_load(int count, sp_store *const *stores, const sp_safetensors *f,
             return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' is no parameter of the model", f->path, name);
     for (int k = 0; k < count; k++)
         for (int i = 0; i < sp_store_count(stores[k]); i++)
-            copy(f, sp_store_at(stores[k], i));
+            if (match(f, sp_store_at(stores[k], i), &t, NULL))
+                copy(f, &t, sp_param_values(sp_store_at(stores[k], i)));
     return true;
 }
 

@@ -37,9 +37,17 @@ const char *sp_safetensors_path(const sp_safetensors *f);
 /* Bytes of all its tensors. */
 uint64_t sp_safetensors_bytes(const sp_safetensors *f);
 
+/* Its tensors, one by one: the name of the i-th, in the order of the file, NULL from the end on; and the shape of one, rank 0
+   with -1 in dim[0] if there is none of that name. */
+const char *sp_safetensors_name(const sp_safetensors *f, int i);
+sp_shape sp_safetensors_shape(const sp_safetensors *f, const char *name);
+
+/* Copies the numbers of a tensor of type F64, F32, F16 or BF16 to out, which has room for all. */
+bool sp_safetensors_read(const sp_safetensors *f, const char *name, sp_real *out, sp_status *status);
+
 /* Copies the file's tensors into the parameters of the same names. The file must hold exactly the parameters of the store,
-   with their shapes, as F32 or F64. Otherwise the store is unchanged and status says which tensor is wrong and how. A NULL file is the
-   error that sp_safetensors_open has put into status, so the two calls nest. */
+   with their shapes, as F64, F32, F16 or BF16. Otherwise the store is unchanged and status says which tensor is wrong and how.
+   A NULL file is the error that sp_safetensors_open has put into status, so the two calls nest. */
 bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status);
 
 /* The same for several stores, which together have exactly the tensors of the file. */

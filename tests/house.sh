@@ -2,7 +2,7 @@
 # The rules of the house. Each breach is printed as file:line: reason.
 
 # Files of ops/ that are no operation.
-helpers='ops.c loop.c shape.c cost.c'
+helpers='ops.c loop.c shape.c cost.c segments.c ragged.c chain.c'
 
 cd "${SPINDLE_SRC:-$(dirname "$0")/..}" || exit
 temporary=$(mktemp -d) || exit
@@ -90,6 +90,17 @@ if [ -f ops/table.h ]; then
         case " $helpers " in *" $name.c "*) continue ;; esac
         grep -q " $name\$" "$temporary/rows" || echo "$file:1: '$name' has no row in ops/table.h"
     done >>"$breaches"
+fi
+
+# ---- golden files have a reader, and are small -------------------------------
+
+if [ -d tests/golden ]; then
+    for folder in tests/golden/*/; do
+        name=$(basename "$folder")
+        grep -q "golden_each(\"$name\"" tests/test_*.c || echo "$folder:1: no golden_each(\"$name\") reads it"
+    done >>"$breaches"
+    find tests/golden -name '*.safetensors' -exec cat {} + | wc -c |
+        awk '$1 > 2000000 { print "tests/golden:1: " $1 " bytes of golden files, more than 2000000" }' >>"$breaches"
 fi
 
 # ---- names -------------------------------------------------------------------

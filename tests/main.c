@@ -1,6 +1,29 @@
 /* Runs the suite of a test program; its exit status says whether all passed. */
 #include "tests/suite.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void place(char path[PATH_ROOM])
+{
+    const char *folder = getenv("TMPDIR");
+    ck_assert_int_lt(snprintf(path, PATH_ROOM, "%s/spindle_XXXXXX", folder ? folder : "/tmp"), PATH_ROOM);
+}
+
+void ck_new_directory(char path[PATH_ROOM])
+{
+    place(path);
+    ck_assert_msg(mkdtemp(path) != NULL, "%s cannot be made", path);
+}
+
+void ck_new_file(char path[PATH_ROOM])
+{
+    place(path);
+    const int file = mkstemp(path);
+    ck_assert_msg(file >= 0 && !close(file), "%s cannot be made", path);
+}
+
 int main(void)
 {
     SRunner *r = srunner_create(suite());

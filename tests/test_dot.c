@@ -109,12 +109,10 @@ END_TEST
 
 START_TEST(files)
 {
-    char path[] = "/tmp/test_dot_XXXXXX";
+    char path[PATH_ROOM];
     size_t size;
     sp_status status = { 0 };
-    int fd = mkstemp(path);
-    ck_assert_int_ge(fd, 0);
-    close(fd);
+    ck_new_file(path);
     ck_assert_msg(sp_dot_save(t, path, &status), "%s", status.message);
     char *got = sp_file_read(path, &size, &status);
     remove(path);

@@ -95,6 +95,25 @@ START_TEST(finds_it)
 }
 END_TEST
 
+/* sum tanh(100 x), which differences over 1e-3 take for something else. */
+static sp_tensor *sharp(sp_tape *t, void *flaw)
+{
+    sp_tensor *x = sp_tanh(t, sp_scale(t, sp_param_on(t, sp_store_at(store, 0)), 100));
+    return sp_sum(t, sp_record(t, &op_square, 1, &x, flaw, sizeof(struct flaw)), SP_ALL);
+}
+
+START_TEST(sharp_bends)
+{
+    sp_gradcheck_report r;
+    for (long i = 0; i < 4; i++)
+        sp_param_values(sp_store_at(store, 0))[i] = (sp_real)0.002 * (sp_real)(i + 1);
+    ck_assert(sp_gradcheck(store, sharp, &(struct flaw){ -1, 1 }, 0, &r, NULL));
+    ck_assert_double_lt(r.error, WIDE(1e-7, 2));
+    ck_assert(sp_gradcheck(store, sharp, &(struct flaw){ 2, 1.001 }, 0, &r, NULL));
+    ck_assert_double_gt(r.error, 9e-4);
+}
+END_TEST
+
 static sp_tensor *no_number(sp_tape *t, void *context)
 {
     (void)context;
@@ -179,6 +198,7 @@ Suite *suite(void)
     TCase *c = tcase_create("gradcheck");
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_loop_test(c, finds_it, 0, sizeof cases / sizeof *cases);
+    tcase_add_test(c, sharp_bends);
     tcase_add_loop_test(c, fails, 0, sizeof failures / sizeof *failures);
     tcase_add_test(c, nothing_to_check);
     suite_add_tcase(s, c);

@@ -1,6 +1,5 @@
 /* Optimizers and schedules beside PyTorch's numbers (tests/golden/make.py wrote them), and what is theirs alone: groups,
    averages, checkpoints, errors. */
-#include <dirent.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "nn/optimizer.h"
+#include "tests/golden.h"
 #include "tests/suite.h"
 
 static const char *const kinds[] = { "sgd", "nt-asgd", "adagrad", "adadelta", "rmsprop", "adam", "adamw" };
@@ -41,19 +41,13 @@ static const struct {
     SCHEDULED(WHOLE, cooldown),
 };
 
-static double number(const sp_safetensors *f, const char *key, double otherwise)
-{
-    const char *text = sp_safetensors_get(f, key);
-    return text ? strtod(text, NULL) : otherwise;
-}
-
-static void set(sp_optimizer *o, const sp_safetensors *f)
+static void set(sp_optimizer *o, const struct golden *g)
 {
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         void *at = (char *)o + settings[i].at;
-        const double x = number(f, settings[i].name, NAN);
-        if (isnan(x))
+        if (!golden_text(g, settings[i].name))
             continue;
+        const double x = golden_number(g, settings[i].name);
         switch (settings[i].type) {
         case REAL:  *(double *)at = x; break;
         case WHOLE: *(long *)at = (long)x; break;
@@ -120,126 +114,92 @@ static void check_gaps(sp_store *s)
     }
 }
 
-static bool compare_optimizer(const char *name, const sp_safetensors *f)
+/* A row of a tensor [STEPS,ALL]. */
+static void same_row(struct golden *g, const char *name, int row, const sp_real *have, int n)
 {
-    const char *kind = sp_safetensors_get(f, "optimizer");
-    if (!kind)
-        return false;
+    compare(golden_name(g), name, row, have, golden_numbers(g, name) + row * n, n);
+}
+
+static bool met[KINDS + SCHEDULES];
+
+/* Marks what the file is of, which it says under key. */
+static const char *kind_of(const struct golden *g, const char *key, bool *marks, const char *const *names, int n)
+{
+    const char *kind = golden_text(g, key);
+    for (int i = 0; kind && i < n; i++)
+        marks[i] = marks[i] || !strcmp(names[i], kind);
+    return kind;
+}
+
+static void read_optimizer(struct golden *g)
+{
     sp_status status = { 0 };
-    sp_store *data = sp_store_new(0), *s = two();
-    sp_param *start = sp_store_add(data, SP_SHAPE(ALL), "start"), *target = sp_store_add(data, SP_SHAPE(ALL), "target");
-    sp_param *scale = sp_store_add(data, SP_SHAPE(ALL), "scale"), *noise = sp_store_add(data, SP_SHAPE(STEPS, ALL), "noise");
-    sp_param *loss = sp_store_add(data, SP_SHAPE(STEPS), "loss"), *xs = sp_store_add(data, SP_SHAPE(STEPS, ALL), "x");
-    sp_param *means = sp_store_add(data, SP_SHAPE(STEPS, ALL), "mean");
-    ck_assert_msg(sp_store_load(data, f, &status), "%s", status.message);
-    sp_optimizer *o = sp_optimizer_new(s, kind, number(f, "lr", NAN), &status);
+    sp_store *s = two();
+    const sp_real *scale = golden_numbers(g, "scale"), *target = golden_numbers(g, "target");
+    sp_optimizer *o = sp_optimizer_new(s, kind_of(g, "optimizer", met, kinds, KINDS), golden_number(g, "lr"), &status);
     ck_assert_msg(o != NULL, "%s", status.message);
-    set(o, f);
-    if (sp_safetensors_get(f, "lr_factor"))
-        ck_assert(sp_optimizer_group(o, "*.bias", number(f, "lr_factor", NAN), number(f, "decay_factor", NAN), &status));
-    scatter(s, sp_param_read(start));
-    if (sp_safetensors_get(f, "average"))
-        ck_assert(sp_optimizer_average(o, number(f, "average", NAN), &status));
+    set(o, g);
+    if (golden_text(g, "lr_factor"))
+        ck_assert(sp_optimizer_group(o, "*.bias", golden_number(g, "lr_factor"), golden_number(g, "decay_factor"), &status));
+    scatter(s, golden_numbers(g, "start"));
+    if (golden_text(g, "average"))
+        ck_assert(sp_optimizer_average(o, golden_number(g, "average"), &status));
     sp_tape *t = sp_tape_new(s);
     for (int k = 0; k < STEPS; k++) {
         sp_real x[ALL];
-        descend(o, t, sp_param_read(scale), sp_param_read(target), sp_param_read(noise) + k * ALL);
+        descend(o, t, scale, target, golden_numbers(g, "noise") + k * ALL);
         gather(x, s);
-        compare(name, "x", k, x, sp_param_read(xs) + k * ALL, ALL);
+        same_row(g, "x", k, x, ALL);
         check_gaps(s);
-        sp_optimizer_validated(o, (double)sp_param_read(loss)[k]);
+        sp_optimizer_validated(o, (double)golden_numbers(g, "loss")[k]);
         sp_optimizer_swap(o);
         gather(x, s);
-        compare(name, "mean", k, x, sp_param_read(means) + k * ALL, ALL);
+        same_row(g, "mean", k, x, ALL);
         check_gaps(s);
         sp_optimizer_swap(o);
     }
     sp_tape_free(t);
     sp_optimizer_free(o);
     sp_store_free(s);
-    sp_store_free(data);
-    return true;
 }
 
-static bool compare_schedule(const char *name, const sp_safetensors *f)
+static void read_schedule(struct golden *g)
 {
-    const char *kind = sp_safetensors_get(f, "schedule");
-    if (!kind)
-        return false;
     sp_status status = { 0 };
-    sp_store *data = sp_store_new(0), *s = two();
-    sp_param *rate = sp_store_add(data, SP_SHAPE(RATES), "rate"), *loss = sp_store_add(data, SP_SHAPE(RATES), "loss");
-    ck_assert_msg(sp_store_load(data, f, &status), "%s", status.message);
+    sp_store *s = two();
     sp_optimizer *o = sp_optimizer_new(s, "sgd", 1, &status);
     sp_tape *t = sp_tape_new(s);
-    o->schedule.kind = kind;
-    set(o, f);
+    o->schedule.kind = kind_of(g, "schedule", met + KINDS, schedules, SCHEDULES);
+    set(o, g);
     for (int k = 0; k < RATES; k++) {
         const sp_real have = (sp_real)sp_learning_rate(o);
-        compare(name, "rate", k, &have, sp_param_read(rate) + k, 1);
+        same_row(g, "rate", k, &have, 1);
         sp_step(o, t);
         ck_tape_ok(t);
-        sp_optimizer_validated(o, (double)sp_param_read(loss)[k]);
+        sp_optimizer_validated(o, (double)golden_numbers(g, "loss")[k]);
     }
     sp_tape_free(t);
     sp_optimizer_free(o);
     sp_store_free(s);
-    sp_store_free(data);
-    return true;
-}
-
-static void golden_path(char path[1024], const char *name)
-{
-    const char *source = getenv("SPINDLE_SRC");
-    if (!source)
-        source = access("src/tests/golden", F_OK) ? "." : "src";
-    ck_assert_int_lt(snprintf(path, 1024, "%s/tests/golden/optimizer%s%s", source, *name ? "/" : "", name), 1024);
-}
-
-/* Marks what the file is of. */
-static void mark(bool *seen, const char *const *names, int n, const char *name)
-{
-    for (int i = 0; name && i < n; i++)
-        seen[i] = seen[i] || !strcmp(names[i], name);
 }
 
 START_TEST(golden)
 {
-    char path[1024];
-    bool seen[KINDS + SCHEDULES] = { false };
-    int files = 0;
-    golden_path(path, "");
-    DIR *d = opendir(path);
-    ck_assert_msg(d != NULL, "there is no %s", path);
-    for (const struct dirent *e; (e = readdir(d)); ) {
-        sp_status status = { 0 };
-        if (*e->d_name == '.')
-            continue;
-        golden_path(path, e->d_name);
-        sp_safetensors *f = sp_safetensors_open(path, &status);
-        ck_assert_msg(f != NULL, "%s", status.message);
-        ck_assert_msg(compare_optimizer(e->d_name, f) || compare_schedule(e->d_name, f), "%s: nothing here reads it", path);
-        mark(seen, kinds, KINDS, sp_safetensors_get(f, "optimizer"));
-        mark(seen + KINDS, schedules, SCHEDULES, sp_safetensors_get(f, "schedule"));
-        sp_safetensors_free(f);
-        files++;
-    }
-    closedir(d);
+    memset(met, 0, sizeof met);
+    golden_each("optimizer", (const struct golden_reader[]){ { "optimizer", read_optimizer }, { "schedule", read_schedule },
+                                                             { 0 } });
     for (int i = 0; i < KINDS + SCHEDULES; i++)
-        ck_assert_msg(seen[i], "no file is of %s", i < KINDS ? kinds[i] : schedules[i - KINDS]);
-    printf("%d files compared\n", files);
+        ck_assert_msg(met[i], "no file is of %s", i < KINDS ? kinds[i] : schedules[i - KINDS]);
 }
 END_TEST
 
 /* ---- checkpoints ----------------------------------------------------------------------------------------------- */
 
-static char path[64];
+static char path[PATH_ROOM];
 
 static void begin(void)
 {
-    strcpy(path, "/tmp/spindle_optimizer_XXXXXX");
-    int file = mkstemp(path);
-    ck_assert(file >= 0 && !close(file));
+    ck_new_file(path);
 }
 
 static void end(void)
@@ -411,7 +371,7 @@ END_TEST
 /* Files that do not fit, and what is said; %s is the path. */
 START_TEST(wrong_file)
 {
-    char error[512];
+    char error[PATH_ROOM + 512];
     sp_store *s = two(), *wide = sp_store_new(1);
     sp_param *bias = sp_store_add(wide, SP_SHAPE(BIAS + 1), "cell.bias");
     sp_store_add(wide, SP_SHAPE(WEIGHT), "cell.weight");

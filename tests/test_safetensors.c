@@ -16,12 +16,11 @@
 
 /* ---- files and stores ------------------------------------------------------------------------------------------ */
 
-static char directory[40], path[64];
+static char directory[PATH_ROOM], path[PATH_ROOM + 2];
 
 static void begin(void)
 {
-    strcpy(directory, "/tmp/spindle_safetensors_XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_new_directory(directory);
     snprintf(path, sizeof path, "%s/m", directory);
 }
 
@@ -190,6 +189,42 @@ START_TEST(both_types)
 }
 END_TEST
 
+/* Half precision of both kinds, and the file read tensor by tensor. */
+START_TEST(halves)
+{
+    static const char header[] = "{\"h\":{\"dtype\":\"F16\",\"shape\":[2,4],\"data_offsets\":[0,16]},"
+                                 "\"w\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[24,32]},"
+                                 "\"b\":{\"dtype\":\"BF16\",\"shape\":[4],\"data_offsets\":[16,24]}}  ";
+    static const unsigned short bits[] = { 0x3c00, 0xc000, 0x7bff, 0x0001, 0x8400, 0x3555, 0x7c00, 0x8000,
+                                           0x3f80, 0xc040, 0x7f7f, 0xff80 };
+    const double want[] = { 1, -2, 65504, 0x1p-24, -0x1p-14, 0x1.554p-2, (double)INFINITY, -0.0,
+                            1, -3, 0x1.fep127, (double)-INFINITY };
+    char bytes[400] = { (char)strlen(header) };
+    sp_real have[12];
+    sp_status status = { 0 };
+    memcpy(bytes + 8, header, strlen(header));
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+        bytes[8 + strlen(header) + 2 * i] = (char)(bits[i] & 255);
+        bytes[8 + strlen(header) + 2 * i + 1] = (char)(bits[i] >> 8);
+    }
+    put(bytes, 8 + strlen(header) + 32);
+    sp_safetensors *f = sp_safetensors_open(path, &status);
+    ck_assert_msg(f != NULL, "%s", status.message);
+    ck_assert_str_eq(sp_safetensors_name(f, 0), "h");
+    ck_assert_str_eq(sp_safetensors_name(f, 1), "w");
+    ck_assert_str_eq(sp_safetensors_name(f, 2), "b");
+    ck_assert(!sp_safetensors_name(f, 3) && !sp_safetensors_name(f, -1) && !sp_safetensors_name(NULL, 0));
+    ck_assert(sp_shape_equal(sp_safetensors_shape(f, "h"), SP_SHAPE(2, 4)));
+    ck_assert(sp_safetensors_shape(f, "none").dim[0] == -1 && sp_safetensors_shape(f, "__metadata__").dim[0] == -1);
+    ck_assert(sp_safetensors_read(f, "h", have, &status) && sp_safetensors_read(f, "b", have + 8, &status));
+    for (int i = 0; i < 12; i++)
+        ck_assert_msg((double)have[i] == want[i] && !signbit(have[i]) == !signbit(want[i]), "%d: %g", i, (double)have[i]);
+    ck_assert(!sp_safetensors_read(f, "w", have, &status) && strstr(status.message, "'w' has the type I64"));
+    ck_assert(!sp_safetensors_read(f, "none", have, &(sp_status){ 0 }) && !sp_safetensors_read(NULL, "h", have, NULL));
+    sp_safetensors_free(f);
+}
+END_TEST
+
 /* ---- broken files ---------------------------------------------------------------------------------------------- */
 
 #define A    "'a':{'dtype':'F32','shape':[2,3],'data_offsets':[0,24]}"
@@ -214,8 +249,7 @@ static const struct broken {
     { B_OF("'F33'", "[4]", "[24,40]"), 40, "tensor 'b' has the type F33, which is none" },
     { B_OF("7", "[4]", "[24,40]"), 40, "tensor 'b' has the type (missing), which is none" },
     { "{" A ",'b':1}", 40, "tensor 'b' has the type (missing), which is none" },
-    { B_OF("'I64'", "[4]", "[24,56]"), 56, "tensor 'b' has the type I64, not F32 or F64" },
-    { B_OF("'BF16'", "[4]", "[24,32]"), 32, "tensor 'b' has the type BF16, not F32 or F64" },
+    { B_OF("'I64'", "[4]", "[24,56]"), 56, "tensor 'b' has the type I64, not F64, F32, F16 or BF16" },
     { B_OF("'F32'", "4", "[24,40]"), 40, "tensor 'b' has no shape" },
     { B_OF("'F32'", "[-4]", "[24,40]"), 40, "tensor 'b' has an impossible shape" },
     { B_OF("'F32'", "['4']", "[24,40]"), 40, "tensor 'b' has an impossible shape" },
@@ -376,7 +410,7 @@ static const struct {
 
 START_TEST(bad_place)
 {
-    char at[64];
+    char at[PATH_ROOM + 64];
     sp_status status = { 0 };
     sp_store *s = new_store();
     put("old", 3);
@@ -482,6 +516,7 @@ Suite *suite(void)
     tcase_add_test(c, layout);
     tcase_add_test(c, metadata);
     tcase_add_test(c, both_types);
+    tcase_add_test(c, halves);
     suite_add_tcase(all, c);
     c = tcase_create("broken");
     tcase_add_checked_fixture(c, begin, end);

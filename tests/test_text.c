@@ -235,10 +235,10 @@ static const struct {
 
 START_TEST(reading)
 {
-    char directory[] = "/tmp/spindle_text_XXXXXX", path[64];
+    char directory[PATH_ROOM], path[PATH_ROOM + 2];
     size_t size;
     sp_status status = { 0 };
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_new_directory(directory);
     snprintf(path, sizeof path, "%s/t", directory);
     if (files[_i].bytes) {
         FILE *f = fopen(path, "wb");
@@ -264,10 +264,9 @@ END_TEST
 START_TEST(long_file)
 {
     static const size_t sizes[] = { 65534, 65535, 65536, 131071, 131072, 300001 };
-    char path[] = "/tmp/spindle_text_XXXXXX";
-    int file = mkstemp(path);
+    char path[PATH_ROOM];
     size_t size;
-    ck_assert_int_ge(file, 0);
+    ck_new_file(path);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         FILE *f = fopen(path, "wb");
         for (size_t k = 0; k < sizes[i]; k++)
@@ -280,7 +279,6 @@ START_TEST(long_file)
         ck_assert_msg(same, "%zu bytes", sizes[i]);
         free(text);
     }
-    close(file);
     remove(path);
 }
 END_TEST

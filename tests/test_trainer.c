@@ -29,7 +29,7 @@ static struct {
 
 static volatile sig_atomic_t stop;
 static sp_store *store;
-static char directory[40], path[64];
+static char directory[PATH_ROOM], path[PATH_ROOM + 4];
 
 static bool odd(int what)
 {
@@ -78,8 +78,7 @@ static bool save(void *self, sp_status *status)
 
 static void begin(void)
 {
-    strcpy(directory, "/tmp/spindle_trainer_XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_new_directory(directory);
     snprintf(path, sizeof path, "%s/log", directory);
     store = sp_store_new(1);
     memset(&seen, 0, sizeof seen);
