@@ -117,11 +117,9 @@ struct sp_node {
 };
 
 /* A step function that is being traced: operations on placeholders are noted down instead of run. Placeholders, and what
-   depends on them, have rows; their memory is for all time steps at once. */
+   depends on them, have rows; their memory is for one time step, none for what is saved: who runs them gives them more. */
 struct sp_trace {
     long rows;                  /* of a placeholder: the leading axis */
-    long all;                   /* rows of all time steps together */
-    long before, behind;        /* room for more rows, in front of and behind those */
     struct sp_node *last;       /* what was noted down, newest first */
     int nodes;
 };

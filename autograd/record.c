@@ -161,20 +161,19 @@ static bool acts_on_rows(const struct sp_node *n)
     return true;
 }
 
-/* Takes the memory of a traced operation's results for all time, and notes the operation down. */
+/* Notes a traced operation down, with memory for the results of one step. */
 static sp_tensor *note_down(sp_tape *t, struct sp_node *n, bool wants_grad)
 {
     struct sp_trace *trace = t->trace;
     sp_call *c = &n->call;
     const bool view = n->op->flags & SP_OP_VIEW;
     const long width = sp_shape_size(c->y.shape) / (trace->rows ? trace->rows : 1);
-    const long saved = sp_shape_size(c->saved.shape) / (trace->rows ? trace->rows : 1);
     sp_view y = view ? c->y : sp_view_of(NULL, c->y.shape);
     if (view && trace->rows == 1 && y.shape.rank && y.shape.dim[0] == 1)
         y.stride[0] = n->input[0]->buffer->row;         /* an axis of one may have any stride; over time it is the rows' */
     if ((!view && !acts_on_rows(n)) || !has_rows(&y, trace->rows, view ? n->input[0]->buffer->row : width))
         return sp_tape_fail(t, SP_ERR_STATE, "scan: '%s' does not act on each row alone; use sp_unroll", n->op->name);
-    sp_tensor *out = sp_tensor_take(t, view ? SP_SHAPE(0) : SP_SHAPE(trace->before + trace->all + trace->behind, width));
+    sp_tensor *out = sp_tensor_take(t, view ? SP_SHAPE(0) : SP_SHAPE(trace->rows, width));
     if (!out)
         return &t->poison;
     if (view) {
@@ -183,15 +182,10 @@ static sp_tensor *note_down(sp_tape *t, struct sp_node *n, bool wants_grad)
     } else {
         out->buffer->row = width;
         out->buffer->wants_grad = wants_grad && !t->paused && n->op->backward;
-        out->view = sp_view_of(out->buffer->data + trace->before * width, c->y.shape);
+        out->view = sp_view_of(out->buffer->data, c->y.shape);
         c->y = out->view;
     }
-    if (c->saved.shape.rank) {
-        sp_real *room = sp_tape_take(t, (size_t)(trace->all * saved) * sizeof *room);
-        if (!room)
-            return &t->poison;
-        c->saved = sp_view_of(room, c->saved.shape);
-    }
+    c->saved = sp_view_of(NULL, c->saved.shape);
     if (n->op->flags & SP_OP_RANDOM)
         c->key = sp_tape_key(t);
     n->output = out;

@@ -156,6 +156,17 @@ void sp_tape_seed(sp_tape *t, uint64_t seed, uint32_t step)
     }
 }
 
+void sp_tape_set_budget(sp_tape *t, size_t bytes)
+{
+    if (t)
+        t->budget = bytes;
+}
+
+size_t sp_tape_budget(const sp_tape *t)
+{
+    return t ? t->budget : 0;
+}
+
 long sp_tape_length(const sp_tape *t)
 {
     return t ? t->nodes : 0;

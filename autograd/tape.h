@@ -61,6 +61,11 @@ bool sp_tape_training(const sp_tape *t);
    increases by one. */
 void sp_tape_seed(sp_tape *t, uint64_t seed, uint32_t step);
 
+/* The bytes that each loop over time may take for its way back, computing again what does not fit; 0 (at first): as many as it
+   wants. See nn/scan.h for what they are. Holds over resets. */
+void sp_tape_set_budget(sp_tape *t, size_t bytes);
+size_t sp_tape_budget(const sp_tape *t);
+
 /* Operations recorded since the last reset, and bytes of memory held. */
 long sp_tape_length(const sp_tape *t);
 size_t sp_tape_bytes(const sp_tape *t);

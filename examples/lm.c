@@ -108,7 +108,7 @@ static void print_symbols(const sp_vocabulary *v, const int *id, long n, FILE *o
 struct settings {
     const char *data, *valid, *out, *level, *log, *graph;
     sp_lm_config model;
-    long layers, batch, bptt, vocabulary, seed, threads;
+    long layers, batch, bptt, vocabulary, seed, threads, memory;
     bool profile;
     sp_trainer_config trainer;
 };
@@ -329,6 +329,7 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { "clip", SP_OPTION_NUMBER, &s->trainer.clip, 0, 1e9, .help = "greatest norm of the gradient; 0: no limit" },
         { "seed", SP_OPTION_WHOLE, &s->seed, 0, 2147483647, .help = "of initial values and dropout" },
         { "threads", SP_OPTION_WHOLE, &s->threads, 1, 64, .help = "that share the work: of a batch of 32 two, of 128 four, of 256 eight" },
+        { "memory", SP_OPTION_WHOLE, &s->memory, 0, 1e6, .help = "most MB that layers keep for the way back, where they compute the rest twice; 0: no limit" },
         { "log", SP_OPTION_TEXT, &s->log, .argument = "FILE", .help = "JSON Lines, an object per epoch" },
         { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
         PROFILE_OPTION(&s->profile),
@@ -340,6 +341,7 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
     s->trainer.seed = (uint64_t)s->seed;
     s->trainer.log = s->log;
     s->trainer.threads = (int)s->threads;
+    s->trainer.budget = ((size_t)s->memory << 20) / (size_t)(s->layers * sp_trainer_shards(s->batch));
     return ok;
 }
 

@@ -54,21 +54,50 @@ static bool record(sp_tape *t, struct scan *s, const struct tracing *k, sp_tenso
     return true;
 }
 
-/* The final state, in the caller's order. */
-static sp_tensor *final_state(sp_tape *t, const struct scan *s, const struct tracing *k, int i)
+/* ---- what others see ------------------------------------------------------------------------------------------- */
+
+static struct operand all_of(const sp_tensor *x)
 {
-    const sp_layout *l = s->layout;
-    const bool plain = !s->carried && !l->order;
-    const sp_view rows = plain ? sp_scan_rows(&s->next[i], s->reverse ? 0 : l->rows - l->batch, l->batch)
-                               : sp_scan_rows(&s->next[i], 0, l->rows);
-    sp_tensor *x = sp_scan_tensor(t, rows, s->next[i].buffer);
-    if (!sp_sound(x))
-        return x;
-    x->node = k->next[i]->node;
-    return plain ? x : sp_state_of_rows(t, l, x, s->reverse);
+    return (struct operand){ .view = x->view, .buffer = x->buffer, .row = x->view.stride[0], .times = 1 };
 }
 
-/* Of the values of the step only y and the new states are there for others. */
+/* A tensor for what a traced one stands for. */
+static sp_tensor *result(sp_tape *t, const sp_tensor *traced, sp_view view, sp_real *data, long size)
+{
+    sp_tensor *x = data ? sp_scan_tensor(t, view, data, size) : NULL;
+    if (!sp_sound(x))
+        return NULL;
+    x->buffer->wants_grad = traced->buffer->wants_grad;
+    x->node = traced->node;
+    return x;
+}
+
+/* The same with memory of its own, [rows,w]. */
+static sp_tensor *copy(sp_tape *t, const sp_tensor *traced, long rows)
+{
+    const sp_shape shape = SP_SHAPE(rows, sp_dim(traced, 1));
+    sp_real *data = sp_tape_take(t, (size_t)sp_shape_size(shape) * sizeof *data);
+    return result(t, traced, sp_view_of(data, shape), data, sp_shape_size(shape));
+}
+
+/* Makes y and the final states, whose gradients are their own. */
+static bool make_results(sp_tape *t, const struct tracing *k, struct scan *s, sp_tensor **y, sp_tensor **last)
+{
+    const struct sp_buffer *b = s->y.buffer;
+    const long rows = s->layout->rows;
+    *y = s->copied ? copy(t, k->y, rows) : result(t, k->y, sp_scan_rows(&s->y, 0, rows), b->data, b->size);
+    if (!*y)
+        return false;
+    s->out = all_of(*y);
+    for (int i = 0; i < s->states; i++) {
+        if (!(last[i] = copy(t, k->next[i], s->layout->batch)))
+            return false;
+        s->last[i] = all_of(last[i]);
+    }
+    return true;
+}
+
+/* Of the values of the step only y is there for others, as the first step has it. */
 static void end_trace(const struct scan *s, const struct tracing *k)
 {
     for (int i = 0; i < s->operations; i++)
@@ -76,41 +105,32 @@ static void end_trace(const struct scan *s, const struct tracing *k)
     for (int i = 0; i < s->states; i++)
         k->previous[i]->buffer->row = SP_ROW_GONE;
     k->x->buffer->row = SP_ROW_GONE;
-    s->y.buffer->row = 0;
-    for (int i = 0; i < s->states; i++)
-        s->next[i].buffer->row = 0;
+    k->y->view = sp_scan_rows(&s->out, 0, s->layout->offset[1]);
+    k->y->buffer = s->out.buffer;
 }
 
 /* Traces, runs and records; y and the final states in *y and state. */
 static bool scan(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, bool reverse, sp_tensor **y)
 {
     const sp_layout *l = xs.layout;
-    const bool even = sp_layout_even(l);
-    struct tracing k = { .xs = sp_as_rows(t, xs.rows), .carried = !even,
-                         .trace = { .rows = l->batch, .all = l->rows, .before = even && !reverse ? l->batch : 0,
-                                    .behind = even && reverse ? l->batch : 0 } };
-    sp_tensor *initial[SP_MAX_STATES];
+    struct tracing k = { .xs = sp_as_rows(t, xs.rows), .carried = !sp_layout_even(l), .trace.rows = l->batch };
+    sp_tensor *initial[SP_MAX_STATES], *last[SP_MAX_STATES];
     struct scan *s = sp_tape_take(t, sizeof *s);
     for (int i = 0; i < cell->states; i++)
         initial[i] = sp_state_sorted(t, l, state[i]);
     if (!s || !sp_ok(t) || !sp_scan_trace(t, cell, &k))
         return false;
-    *s = (struct scan){ .layout = l, .reverse = reverse, .carried = !even, .states = cell->states };
-    if (!sp_scan_hoist(t, &k, s) || !sp_scan_program(t, &k, s))
+    *s = (struct scan){ .layout = l, .reverse = reverse, .carried = k.carried, .states = cell->states };
+    if (!sp_scan_hoist(t, &k, s) || !sp_scan_program(t, &k, s) || !make_results(t, &k, s, y, last))
         return false;
     for (int i = 0; i < s->states; i++)
-        s->initial[i] = (struct operand){ .view = initial[i]->view, .buffer = initial[i]->buffer, .times = 1,
-                                          .row = initial[i]->view.stride[0] };
+        s->initial[i] = all_of(initial[i]);
     sp_scan_run(s);
     end_trace(s, &k);
-    *y = sp_scan_tensor(t, sp_scan_rows(&s->y, 0, l->rows), s->y.buffer);
-    if (!sp_sound(*y))
-        return false;
-    (*y)->node = k.y->node;
     if (sp_tape_recording(t) && !record(t, s, &k, initial, *y))
         return false;
     for (int i = 0; i < s->states; i++)
-        state[i] = final_state(t, s, &k, i);
+        state[i] = sp_state_unsorted(t, l, last[i]);
     return sp_ok(t);
 }
 

@@ -14,13 +14,15 @@ struct operand {
     long times;                 /* leading indices of the view per row */
     bool prefix;                /* a constant with a row for each sequence: a step takes as many as still go on */
     const long *from;           /* the row that comes first in its memory now; NULL: row 0, all are kept */
+    const long *since;          /* the same for its gradient, where that is not an operation's */
     struct operation *by;       /* that computes it; NULL: none of the program */
 };
 
 enum phase { BEFORE, LOOP, BEHIND };    /* the loop over time */
 
-/* When a gradient is cleared: as late as can be, so that it is still in the cache when it is added to. */
-enum clearing { AT_ONCE, BY_STRETCH, BY_STEP };
+/* When a gradient is cleared: as late as can be, so that it is still in the cache when it is added to. That of results, of y
+   and of new states, begins with what comes from outside. */
+enum clearing { NEVER, BY_STEP, BY_STRETCH, RESULT };
 
 struct operation {
     struct sp_node *node;
@@ -29,10 +31,15 @@ struct operation {
     bool by_step;               /* runs step by step in any phase: random by time, or with a constant for each row */
     bool twins;                 /* inputs 0 and 1 share one gradient: see find_twins */
 
-    /* The gradient of y. */
+    /* The gradient of y, for the rows of a stretch; of a result also for those of the step before. NULL: there is none. */
     enum clearing clearing;
-    sp_real *grad;              /* for the rows of a stretch; NULL: it is the buffer's, for all */
-    const long *stretch;        /* the first of these rows */
+    sp_real *grad;
+    const long *since;          /* the first row of the stretch */
+};
+
+/* Time steps from .. to-1. */
+struct stretch {
+    long from, to;
 };
 
 struct scan {
@@ -41,9 +48,22 @@ struct scan {
     bool carried;               /* the states before each step are copies, because the lengths differ */
     int operations, states;
     struct operation *operation;
-    long stretch, step;         /* the first rows of those that are worked on */
-    struct operand y, initial[SP_MAX_STATES];
+    struct operand initial[SP_MAX_STATES];
+    struct operand y, out;      /* in the program, and where it is found outside: in the same memory, or apart */
+    struct operand last[SP_MAX_STATES];         /* the final states, in the order of the rows */
     struct operand previous[SP_MAX_STATES], next[SP_MAX_STATES];        /* the states before and behind each step */
+
+    /* The first rows of those that are worked on: of a segment, a stretch and a step forward, of a stretch back. */
+    long segment, stretch, step, back;
+    long stretch_rows;          /* the most rows of a stretch */
+
+    /* Values are kept for a segment, some stretches: nn/scan_memory.c. */
+    bool recording;             /* there may be a way back */
+    bool apart;                 /* not all are kept: segments are computed again on the way back */
+    bool copied;                /* y has memory of its own: it is a part of what the program computes, or not all is kept */
+    long segments, segment_rows;                /* how many, and the most rows of one */
+    const long *begin;          /* [segments+1] the first stretch of each, in the order of the loop */
+    sp_real *border;            /* [segments-1, width of all states * batch] the states before each but the first */
 };
 
 /* The step function's view of the world while it is traced. */
@@ -65,8 +85,24 @@ bool sp_scan_hoist(sp_tape *t, struct tracing *k, struct scan *s);
 /* Is an input a constant whose rows, [B,...] or cut into several, go with those of the batch? */
 bool sp_row_constant(const struct sp_node *n, int input);
 
-/* Makes the program of what was noted down; the layout and the number of states of s are set. False without memory. */
+/* Makes the program of what was noted down; the layout and the number of states of s are set. False: the tape has the
+   error. */
 bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s);
+
+/* Decides what is kept for how long, and gives it memory: nn/scan_memory.c. Addresses are to be found anew. False: the tape
+   has the error. */
+bool sp_scan_place(sp_tape *t, const struct tracing *k, struct scan *s);
+
+/* Is a buffer that of a new state? */
+bool sp_scan_is_state(const struct scan *s, const struct sp_buffer *b);
+
+/* How many stretches there are, and the k-th in the order of the loop. A stretch is worked on together, so that what one
+   phase leaves is still in the cache for the next. */
+long sp_scan_stretches(const struct scan *s);
+struct stretch sp_scan_stretch(const struct scan *s, long k);
+
+/* The rows of some steps. */
+long sp_scan_rows_of(const struct scan *s, struct stretch x);
 
 /* Runs a program: nn/scan_run.c. */
 void sp_scan_run(struct scan *s);
@@ -77,7 +113,7 @@ bool sp_scan_sweep(sp_tape *t, struct sp_node *n);
 /* Rows first .. first+n-1 of an operand. */
 sp_view sp_scan_rows(const struct operand *o, long first, long n);
 
-/* A tensor that sees some memory; a buffer of its own if there is none for it. */
-sp_tensor *sp_scan_tensor(sp_tape *t, sp_view view, struct sp_buffer *buffer);
+/* A tensor that sees a buffer of its own, of so many numbers at data. */
+sp_tensor *sp_scan_tensor(sp_tape *t, sp_view view, sp_real *data, long size);
 
 #endif

@@ -30,10 +30,10 @@ sp_view sp_scan_rows(const struct operand *o, long first, long n)
 static sp_view gradient_of(const struct operand *o, long first, long n)
 {
     const struct operation *by = o->by;
-    if (by && by->grad)
-        return of_rows(o, by->grad + (o->view.data - by->y.view.data) + (first - *by->stretch) * o->row, n);
+    if (by)
+        return of_rows(o, by->grad ? by->grad + (o->view.data - by->y.view.data) + since(first, by->since) * o->row : NULL, n);
     sp_real *grad = o->buffer->grad;
-    return of_rows(o, grad ? grad + (o->view.data - o->buffer->data) + first * o->row : NULL, n);
+    return of_rows(o, grad ? grad + (o->view.data - o->buffer->data) + since(first, o->since) * o->row : NULL, n);
 }
 
 static void place(struct operation *o, long first, long n, long time)
@@ -87,24 +87,24 @@ static long rows_at(const struct scan *s, long step)
     return first_of(s, step + 1) - first_of(s, step);
 }
 
-/* Some time steps that are worked on together, so that what one phase leaves is still in the cache for the next. */
-struct stretch {
-    long from, to;
-};
-
 enum { STRETCH_ROWS = 400 };            /* about the depth to which BLIS blocks products (autograd/packed.c) */
 
-static long stretches(const struct scan *s)
+long sp_scan_stretches(const struct scan *s)
 {
     const long n = (s->layout->rows + STRETCH_ROWS / 2) / STRETCH_ROWS, steps = s->layout->steps;
     return n < 1 ? 1 : n < steps ? n : steps;
 }
 
-/* The k-th in the order of the loop; they are of equal length. */
-static struct stretch stretch_at(const struct scan *s, long k)
+/* They are of equal length. */
+struct stretch sp_scan_stretch(const struct scan *s, long k)
 {
-    const long all = s->layout->steps, n = stretches(s), i = s->reverse ? n - 1 - k : k;
+    const long all = s->layout->steps, n = sp_scan_stretches(s), i = s->reverse ? n - 1 - k : k;
     return (struct stretch){ all * i / n, all * (i + 1) / n };
+}
+
+long sp_scan_rows_of(const struct scan *s, struct stretch x)
+{
+    return first_of(s, x.to) - first_of(s, x.from);
 }
 
 /* The k-th step of a stretch in the order of the loop. */
@@ -117,7 +117,7 @@ static long step_at(const struct scan *s, struct stretch x, long k)
 static void forward_over(const struct scan *s, struct operation *o, struct stretch x)
 {
     if (!o->by_step)
-        forward(o, first_of(s, x.from), first_of(s, x.to) - first_of(s, x.from), 0);
+        forward(o, first_of(s, x.from), sp_scan_rows_of(s, x), 0);
     for (long step = x.from; o->by_step && step < x.to; step++)
         forward(o, first_of(s, step), rows_at(s, step), step);
 }
@@ -125,27 +125,49 @@ static void forward_over(const struct scan *s, struct operation *o, struct stret
 static void backward_over(const struct scan *s, struct operation *o, struct stretch x, int which)
 {
     if (!o->by_step)
-        backward(o, first_of(s, x.from), first_of(s, x.to) - first_of(s, x.from), 0, which);
+        backward(o, first_of(s, x.from), sp_scan_rows_of(s, x), 0, which);
     for (long step = x.to - 1; o->by_step && step >= x.from; step--)
         backward(o, first_of(s, step), rows_at(s, step), step, which);
 }
 
 /* ---- states between steps -------------------------------------------------------------------------------------- */
 
-/* Even lengths: the rows beside those of the first step of the loop, where it finds the initial state. */
-static long room_row(const struct scan *s)
+/* The step that the loop does before some steps, or behind them. */
+static long step_before(const struct scan *s, struct stretch x)
 {
-    return s->reverse ? s->layout->rows : -s->layout->batch;
+    return s->reverse ? x.to : x.from - 1;
+}
+
+static long step_behind(const struct scan *s, struct stretch x)
+{
+    return s->reverse ? x.from - 1 : x.to;
+}
+
+/* False for the one before the first, and the one behind the last. */
+static bool exists(const struct scan *s, long step)
+{
+    return step >= 0 && step < s->layout->steps;
+}
+
+/* The rows beside some steps' where these find their states: those of the step before or, at the beginning and for even
+   lengths, as many where the initial state is put. */
+struct room {
+    long first, n;
+};
+
+static struct room room_before(const struct scan *s, struct stretch x)
+{
+    const long step = step_before(s, x), n = exists(s, step) ? rows_at(s, step) : s->carried ? 0 : s->layout->batch;
+    return (struct room){ s->reverse ? first_of(s, x.to) : first_of(s, x.from) - n, n };
 }
 
 /* Different lengths: a step's states are those that the loop's step before left, and the initial ones for rows that begin
    here. do_rows is called for each of the two parts. */
-static void carry(const struct scan *s, long step, void (*do_rows)(sp_view before, sp_view from),
+static void carry(const struct scan *s, long step, void (*do_rows)(sp_view copy, sp_view from),
                   sp_view (*part)(const struct operand *o, long first, long n))
 {
-    const long last = s->reverse ? step + 1 : step - 1, n = rows_at(s, step);
-    const bool begins = last < 0 || last >= s->layout->steps;
-    long going = begins ? 0 : rows_at(s, last);
+    const long last = step_before(s, (struct stretch){ step, step + 1 }), n = rows_at(s, step);
+    long going = exists(s, last) ? rows_at(s, last) : 0;
     going = going < n ? going : n;
     for (int i = 0; i < s->states; i++) {
         if (going)
@@ -155,20 +177,83 @@ static void carry(const struct scan *s, long step, void (*do_rows)(sp_view befor
     }
 }
 
-static void copy_rows(sp_view before, sp_view from)
+static void copy_rows(sp_view to, sp_view from)
 {
-    SP_EACH2(before.shape, y, before, x, from, *y = *x);
+    SP_EACH2(to.shape, y, to, x, from, *y = *x);
 }
 
-static void add_rows(sp_view before, sp_view from)
+/* The gradient of a copy goes to what was copied. */
+static void add_rows(sp_view copy, sp_view from)
 {
-    if (before.data && from.data)
-        sp_add_sums(&from, &before);
+    if (copy.data && from.data)
+        sp_add_sums(&from, &copy);
 }
 
-/* ---- the way there and back ------------------------------------------------------------------------------------ */
+/* The rows of a step that have come to their end: from .. to-1. */
+static struct stretch ending(const struct scan *s, long step)
+{
+    const struct stretch one = { step, step + 1 };
+    const long behind = step_behind(s, one), n = rows_at(s, step);
+    const long going = exists(s, behind) ? rows_at(s, behind) : 0;
+    return (struct stretch){ going < n ? going : n, n };
+}
 
-static void run_stretch(struct scan *s, struct stretch x)
+/* do_rows is called for the final states of rows that end, and for the new ones that they are. */
+static void finish(const struct scan *s, struct stretch x, void (*do_rows)(sp_view last, sp_view next),
+                   sp_view (*part)(const struct operand *o, long first, long n))
+{
+    for (long step = x.from; step < x.to; step++) {
+        const struct stretch rows = ending(s, step);
+        const long n = rows.to - rows.from;
+        for (int i = 0; i < s->states && n; i++)
+            do_rows(part(&s->last[i], rows.from, n), part(&s->next[i], first_of(s, step) + rows.from, n));
+    }
+}
+
+/* ---- forward --------------------------------------------------------------------------------------------------- */
+
+/* The steps of a segment. */
+static struct stretch segment_at(const struct scan *s, long i)
+{
+    const struct stretch a = sp_scan_stretch(s, s->begin[i]), z = sp_scan_stretch(s, s->begin[i + 1] - 1);
+    return s->reverse ? (struct stretch){ z.from, a.to } : (struct stretch){ a.from, z.to };
+}
+
+/* Kept states before segment i, which is not the first: state j of n rows. */
+static sp_view border(const struct scan *s, long i, int j, long n)
+{
+    const long width = s->next[j].view.shape.dim[1];
+    long at = 0, all = 0;
+    for (int k = 0; k < s->states; k++) {
+        at += k < j ? s->next[k].view.shape.dim[1] : 0;
+        all += s->next[k].view.shape.dim[1];
+    }
+    return sp_view_of(s->border + ((i - 1) * all + at) * s->layout->batch, SP_SHAPE(n, width));
+}
+
+static void save_border(const struct scan *s, long i)
+{
+    const struct room before = room_before(s, segment_at(s, i));
+    for (int j = 0; j < s->states; j++)
+        copy_rows(border(s, i, j, before.n), sp_scan_rows(&s->next[j], before.first, before.n));
+}
+
+/* Makes some steps those whose values are in memory, with the states before them: those of segment i or (0) those that are
+   there, as the step before left them, or the initial ones. */
+static void enter(struct scan *s, struct stretch x, long i)
+{
+    const struct room before = room_before(s, x);
+    sp_view from[SP_MAX_STATES];
+    for (int j = 0; j < s->states && before.n; j++)
+        from[j] = i ? border(s, i, j, before.n) : exists(s, step_before(s, x)) ? sp_scan_rows(&s->next[j], before.first, before.n)
+                                                                              : s->initial[j].view;
+    s->segment = first_of(s, x.from);
+    for (int j = 0; j < s->states && before.n; j++)
+        copy_rows(sp_scan_rows(&s->next[j], before.first, before.n), from[j]);
+}
+
+/* Again: on the way back, where y and the final states are there. */
+static void run_stretch(struct scan *s, struct stretch x, bool again)
 {
     struct operation *first = s->operation, *end = first + s->operations;
     s->stretch = first_of(s, x.from);
@@ -184,18 +269,41 @@ static void run_stretch(struct scan *s, struct stretch x)
             if (o->phase == LOOP)
                 forward(o, first_of(s, step), rows_at(s, step), step);
     }
-    for (struct operation *o = first; o < end; o++)
+    for (struct operation *o = first; o < end && !(again && !s->out.buffer->grad); o++)
         if (o->phase == BEHIND)
             forward_over(s, o, x);
+    if (again)
+        return;
+    finish(s, x, copy_rows, sp_scan_rows);
+    if (s->copied)
+        copy_rows(sp_scan_rows(&s->out, s->stretch, sp_scan_rows_of(s, x)), sp_scan_rows(&s->y, s->stretch, sp_scan_rows_of(s, x)));
 }
 
+/* A segment that will be computed again, or needs no way back, leaves nothing but the states behind it: its stretches take
+   turns in the same rows of memory, in the cache. */
 void sp_scan_run(struct scan *s)
 {
-    for (int i = 0; i < s->states && !s->carried; i++)
-        copy_rows(sp_scan_rows(&s->next[i], room_row(s), s->layout->batch), s->initial[i].view);
-    for (long k = 0; k < stretches(s); k++)
-        run_stretch(s, stretch_at(s, k));
+    for (long i = 0; i < s->segments; i++) {
+        const bool last = i + 1 == s->segments && (s->recording || !s->apart);
+        for (long k = s->begin[i]; k < s->begin[i + 1]; k++) {
+            const struct stretch x = sp_scan_stretch(s, k);
+            if (!last || k == s->begin[i])
+                enter(s, last ? segment_at(s, i) : x, 0);
+            run_stretch(s, x, false);
+        }
+        if (i + 1 < s->segments)
+            save_border(s, i + 1);
+    }
 }
+
+static void run_again(struct scan *s, long i)
+{
+    enter(s, segment_at(s, i), i);
+    for (long k = s->begin[i]; k < s->begin[i + 1]; k++)
+        run_stretch(s, sp_scan_stretch(s, k), true);
+}
+
+/* ---- back ------------------------------------------------------------------------------------------------------ */
 
 static void clear_gradients(const struct scan *s, enum clearing when, long first, long n)
 {
@@ -204,13 +312,47 @@ static void clear_gradients(const struct scan *s, enum clearing when, long first
             memset(gradient_of(&o->y, first, n).data, 0, (size_t)(n * o->y.row) * sizeof(sp_real));
 }
 
+/* The gradients of the results of some steps, as they come from outside. */
+static void take_outside(const struct scan *s, struct stretch x)
+{
+    const long first = first_of(s, x.from), n = sp_scan_rows_of(s, x);
+    clear_gradients(s, RESULT, first, n);
+    if (s->out.buffer->grad)
+        copy_rows(gradient_of(&s->y, first, n), gradient_of(&s->out, first, n));
+    finish(s, x, add_rows, gradient_of);
+}
+
+/* Steps add to the gradients of the states that they find: those of the step before a stretch are there with it, and move
+   into their place when that step's turn comes. */
+static void begin_gradients(struct scan *s, struct stretch x)
+{
+    const long old = s->back, behind = step_behind(s, x), before = step_before(s, x);
+    struct stretch own = x;
+    s->back = s->stretch = first_of(s, x.from);
+    if (exists(s, behind)) {
+        const long step = s->reverse ? own.from++ : --own.to, first = first_of(s, step);
+        for (const struct operation *o = s->operation; o < s->operation + s->operations; o++)
+            if (o->clearing == RESULT) {
+                sp_real *to = gradient_of(&o->y, first, 1).data;
+                memmove(to, to + (s->back - old) * o->y.row, (size_t)(rows_at(s, step) * o->y.row) * sizeof *to);
+            }
+    }
+    take_outside(s, own);
+    if (exists(s, before))
+        take_outside(s, (struct stretch){ before, before + 1 });
+    else
+        clear_gradients(s, RESULT, room_before(s, x).first, room_before(s, x).n);
+    for (int i = 0; i < s->states && s->carried; i++)
+        memset(s->previous[i].buffer->grad, 0, (size_t)(sp_scan_rows_of(s, x) * s->previous[i].row) * sizeof(sp_real));
+    clear_gradients(s, BY_STRETCH, s->back, sp_scan_rows_of(s, x));
+}
+
 /* The way back: what is behind the loop, the loop, its weights over all rows of the stretch at once, what is before it. */
 static void back_stretch(struct scan *s, struct stretch x)
 {
     struct operation *first = s->operation, *end = first + s->operations;
-    s->stretch = first_of(s, x.from);
-    clear_gradients(s, BY_STRETCH, first_of(s, x.from), first_of(s, x.to) - first_of(s, x.from));
-    for (struct operation *o = end; o-- > first && s->y.buffer->grad; )         /* nothing else is behind the loop but y */
+    begin_gradients(s, x);
+    for (struct operation *o = end; o-- > first && s->out.buffer->grad; )       /* nothing else is behind the loop but y */
         if (o->phase == BEHIND)
             backward_over(s, o, x, TO_ROWS | TO_CONSTANTS);
     for (long k = x.to - x.from - 1; k >= 0; k--) {
@@ -241,42 +383,35 @@ static bool read_in_loop(const struct scan *s, const struct sp_buffer *b)
     return true;
 }
 
-/* The most rows of a stretch. */
-static long stretch_rows(const struct scan *s)
-{
-    long most = 0;
-    for (long k = 0; k < stretches(s); k++) {
-        const struct stretch x = stretch_at(s, k);
-        const long rows = first_of(s, x.to) - first_of(s, x.from);
-        most = rows > most ? rows : most;
-    }
-    return most;
-}
-
-/* A gradient that nobody outside adds to is cleared on the way; one that nobody outside reads either is kept for as long as a
-   stretch takes. */
+/* Memory for the gradient of what an operation computes. */
 static bool need_result(sp_tape *t, const struct scan *s, struct operation *o)
 {
-    struct sp_buffer *b = o->y.buffer;
-    o->clearing = AT_ONCE;
+    const struct sp_buffer *b = o->y.buffer;
+    const bool result = b == s->y.buffer || sp_scan_is_state(s, b);
+    const long before = result ? s->layout->batch : 0;
+    o->clearing = NEVER;
     o->grad = NULL;
     if (!b->wants_grad)
         return true;
     for (const struct operation *u = s->operation; u < s->operation + s->operations; u++)
         if (u->twins && u->x[1].by == o)        /* it gets the other's */
             return true;
-    bool at_once = b->grad;
-    for (int i = 0; i < s->states; i++)
-        at_once |= s->next[i].buffer == b;      /* steps add to the gradients of their neighbours */
-    if (at_once)
-        return sp_need_grad(t, b);
-    o->clearing = o->phase != BEHIND && read_in_loop(s, b) ? BY_STEP : BY_STRETCH;
-    o->grad = sp_tape_take(t, (size_t)(stretch_rows(s) * o->y.row) * sizeof *o->grad);
-    return o->grad;
+    o->clearing = result ? RESULT : o->phase != BEHIND && read_in_loop(s, b) ? BY_STEP : BY_STRETCH;
+    o->grad = sp_tape_take(t, (size_t)((s->stretch_rows + before) * o->y.row) * sizeof *o->grad);
+    if (!o->grad)
+        return false;
+    o->grad += s->reverse ? 0 : before * o->y.row;
+    return true;
 }
 
 static bool need_gradients(sp_tape *t, struct scan *s)
 {
+    for (int i = 0; i < s->states && s->carried; i++) {
+        struct sp_buffer *b = s->previous[i].buffer;
+        b->grad = sp_tape_take(t, (size_t)(s->stretch_rows * s->previous[i].row) * sizeof *b->grad);
+        if (!b->grad)
+            return false;
+    }
     for (int i = 0; i < s->operations; i++)
         if (!need_result(t, s, &s->operation[i]))
             return false;
@@ -289,8 +424,7 @@ static bool need_gradients(sp_tape *t, struct scan *s)
                 return false;
     }
     for (int i = 0; i < s->states; i++)
-        if ((s->initial[i].buffer->wants_grad && !sp_need_grad(t, s->initial[i].buffer))
-            || (s->carried && !sp_need_grad(t, s->previous[i].buffer)))
+        if (s->initial[i].buffer->wants_grad && !sp_need_grad(t, s->initial[i].buffer))
             return false;
     return true;
 }
@@ -298,16 +432,21 @@ static bool need_gradients(sp_tape *t, struct scan *s)
 bool sp_scan_sweep(sp_tape *t, struct sp_node *n)
 {
     struct scan *s = (struct scan *)(uintptr_t)n->call.attr;
-    bool reached = s->y.buffer->grad;
+    bool reached = s->out.buffer->grad;
     for (int i = 0; i < s->states; i++)
-        reached |= s->next[i].buffer->grad != NULL;
+        reached |= s->last[i].buffer->grad != NULL;
     if (!reached)
         return true;
     if (!need_gradients(t, s))
         return false;
-    for (long k = stretches(s) - 1; k >= 0; k--)
-        back_stretch(s, stretch_at(s, k));
+    for (long i = s->segments - 1; i >= 0; i--) {
+        if (i < s->segments - 1)
+            run_again(s, i);
+        for (long k = s->begin[i + 1] - 1; k >= s->begin[i]; k--)
+            back_stretch(s, sp_scan_stretch(s, k));
+    }
+    const struct room before = room_before(s, segment_at(s, 0));
     for (int i = 0; i < s->states && !s->carried; i++)
-        add_rows(gradient_of(&s->next[i], room_row(s), s->layout->batch), gradient_of(&s->initial[i], 0, s->layout->batch));
+        add_rows(gradient_of(&s->next[i], before.first, before.n), gradient_of(&s->initial[i], 0, before.n));
     return true;
 }

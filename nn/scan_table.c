@@ -212,7 +212,7 @@ static void remove_unread(struct tracing *k, const struct hoisting *h)
 bool sp_scan_hoist(sp_tape *t, struct tracing *k, struct scan *s)
 {
     struct hoisting h = { .scan = s };
-    if (!find_source(t, k->xs, k->trace.all, &h.source) || !keep_rows(t, &h.source, k->trace.all))
+    if (!find_source(t, k->xs, s->layout->rows, &h.source) || !keep_rows(t, &h.source, s->layout->rows))
         return sp_ok(t);
     h.list = sp_tape_take(t, (size_t)k->trace.nodes * sizeof *h.list);
     if (!h.list)

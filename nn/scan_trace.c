@@ -6,22 +6,21 @@
 
 /* ---- tracing --------------------------------------------------------------------------------------------------- */
 
-sp_tensor *sp_scan_tensor(sp_tape *t, sp_view view, struct sp_buffer *buffer)
+sp_tensor *sp_scan_tensor(sp_tape *t, sp_view view, sp_real *data, long size)
 {
     sp_tensor *x = sp_feed(t, NULL, SP_SHAPE(0));
     if (sp_sound(x)) {
         x->view = view;
-        if (buffer)
-            x->buffer = buffer;
+        x->buffer->data = data;
+        x->buffer->size = size;
     }
     return x;
 }
 
 static sp_tensor *placeholder(sp_tape *t, sp_view rows, bool wants_grad)
 {
-    sp_tensor *x = sp_scan_tensor(t, rows, NULL);
+    sp_tensor *x = sp_scan_tensor(t, rows, rows.data, 0);
     if (sp_sound(x)) {
-        x->buffer->data = rows.data;
         x->buffer->row = rows.stride[0];
         x->buffer->wants_grad = wants_grad;
     }
@@ -88,14 +87,12 @@ bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k)
     x.shape.dim[0] = batch;
     k->x = placeholder(t, x, k->xs->buffer->wants_grad);
     for (int i = 0; i < cell->states; i++) {
-        const long rows = k->carried ? k->trace.all : batch;
-        sp_real *room = sp_tape_take(t, (size_t)(rows * cell->width[i]) * sizeof *room);
+        sp_real *room = sp_tape_take(t, (size_t)(batch * cell->width[i]) * sizeof *room);
         if (!room)
             return false;
         k->previous[i] = placeholder(t, sp_view_of(room, SP_SHAPE(batch, cell->width[i])), sp_tape_recording(t));
         if (!sp_sound(k->previous[i]))
             return false;
-        k->previous[i]->buffer->size = rows * cell->width[i];
         k->next[i] = k->previous[i];
     }
     sp_scope_time(t, 0);
@@ -117,6 +114,7 @@ static int state_of(const struct tracing *k, int states, const struct sp_buffer 
     return -1;
 }
 
+/* All of an operand but its address, which is known once its buffer has its memory. */
 static struct operand operand_of(const struct tracing *k, const struct scan *s, const sp_tensor *x)
 {
     struct operand o = { .view = x->view, .buffer = x->buffer, .row = x->buffer->row };
@@ -128,13 +126,36 @@ static struct operand operand_of(const struct tracing *k, const struct scan *s, 
         o.buffer = k->xs->buffer;
     if (state >= 0 && !s->carried) {            /* the new state of the step before */
         const struct operand *next = &s->next[state];
-        const long back = (s->reverse ? s->layout->batch : -s->layout->batch) * next->row;
-        o.view.data = next->view.data + back + (x->view.data - k->previous[state]->view.data);
         o.view.stride[0] = next->row / o.times;
         o.buffer = next->buffer;
         o.row = next->row;
     }
     return o;
+}
+
+static void find_address(const struct tracing *k, const struct scan *s, const sp_tensor *x, struct operand *o)
+{
+    int state = o->row && !s->carried ? state_of(k, s->states, x->buffer) : -1;
+    o->view.data = x->view.data;
+    if (state >= 0) {
+        const struct operand *next = &s->next[state];
+        const long back = (s->reverse ? s->layout->batch : -s->layout->batch) * next->row;
+        o->view.data = next->view.data + back + (x->view.data - k->previous[state]->view.data);
+    }
+}
+
+static void find_addresses(const struct tracing *k, struct scan *s)
+{
+    for (int i = 0; i < s->states; i++)
+        find_address(k, s, k->next[i], &s->next[i]);
+    for (int i = 0; i < s->states; i++)
+        find_address(k, s, k->previous[i], &s->previous[i]);
+    find_address(k, s, k->y, &s->y);
+    for (struct operation *o = s->operation; o < s->operation + s->operations; o++) {
+        find_address(k, s, o->node->output, &o->y);
+        for (int i = 0; i < o->node->call.inputs; i++)
+            find_address(k, s, o->node->input[i], &o->x[i]);
+    }
 }
 
 bool sp_row_constant(const struct sp_node *n, int input)
@@ -214,18 +235,18 @@ static void mark_nodes(const struct tracing *k, int states, struct sp_node **lis
                 list[i]->input[j]->node->mark |= REACHES;
 }
 
-static bool is_outcome(const struct scan *s, const struct sp_buffer *b)
+bool sp_scan_is_state(const struct scan *s, const struct sp_buffer *b)
 {
-    bool is = b == s->y.buffer;
     for (int i = 0; i < s->states; i++)
-        is |= b == s->next[i].buffer;
-    return is;
+        if (b == s->next[i].buffer)
+            return true;
+    return false;
 }
 
 /* True if an operand is all of what an operation of the program computes, and nothing else uses that. */
 static bool used_once(const struct scan *s, const struct operand *x)
 {
-    int uses = is_outcome(s, x->buffer);
+    int uses = x->buffer == s->y.buffer || sp_scan_is_state(s, x->buffer);
     for (int i = 0; i < s->operations; i++)
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             uses += x->buffer == s->operation[i].x[j].buffer;
@@ -245,46 +266,21 @@ static void find_twins(struct scan *s)
     }
 }
 
-/* Values that neither the way back nor anybody outside reads are kept for as long as the step or the stretch takes that
-   computes them: they are always in the same few rows of memory, in the cache. */
-static const long *keep_from(const struct scan *s, const struct operation *by, bool recording)
-{
-    const struct sp_buffer *b = by->y.buffer;
-    if (is_outcome(s, b) || (recording && !(by->node->op->flags & SP_OP_FREES_Y)))
-        return NULL;
-    bool in_loop = by->phase == LOOP;
-    for (const struct operation *o = s->operation; o < s->operation + s->operations; o++)
-        for (int i = 0; i < o->node->call.inputs; i++)
-            if (o->x[i].buffer == b) {
-                if (recording && !sp_op_has(o->node->op, SP_OP_FREES, i))
-                    return NULL;
-                in_loop &= o->phase == LOOP;
-            }
-    return in_loop ? &s->step : &s->stretch;
-}
-
 static void connect(const struct scan *s, struct operand *x)
 {
     for (struct operation *o = s->operation; o < s->operation + s->operations; o++)
-        if (o->y.buffer == x->buffer) {
+        if (o->y.buffer == x->buffer)
             x->by = o;
-            x->from = o->y.from;
-        }
 }
 
-/* Lets every operand know what it is a part of, and how long that is kept. */
-static void connect_all(struct scan *s, bool recording)
+/* Lets every operand know what it is a part of. */
+static void connect_all(struct scan *s)
 {
     for (struct operation *o = s->operation; o < s->operation + s->operations; o++) {
         o->y.by = o;
-        o->y.from = keep_from(s, o, recording);
-        o->stretch = &s->stretch;
-        if (!recording)
-            o->saved.from = o->phase == LOOP ? &s->step : &s->stretch;
-    }
-    for (struct operation *o = s->operation; o < s->operation + s->operations; o++)
         for (int i = 0; i < o->node->call.inputs; i++)
             connect(s, &o->x[i]);
+    }
     connect(s, &s->y);
     for (int i = 0; i < s->states; i++) {
         connect(s, &s->next[i]);
@@ -316,7 +312,10 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
         o->phase = !(list[i]->mark & ON_STATE) ? BEFORE : list[i]->mark & REACHES ? LOOP : BEHIND;
         s->operations++;
     }
-    connect_all(s, sp_tape_recording(t));
+    connect_all(s);
     find_twins(s);
+    if (!sp_scan_place(t, k, s))
+        return false;
+    find_addresses(k, s);
     return true;
 }

@@ -194,6 +194,14 @@ sp_tensor *sp_state_sorted(sp_tape *t, const sp_layout *l, sp_tensor *state)
     return l->order ? sp_embedding(t, state, l->order, l->batch) : state;
 }
 
+sp_tensor *sp_state_unsorted(sp_tape *t, const sp_layout *l, sp_tensor *state)
+{
+    int *ids = l->order ? sp_tape_take(t, (size_t)l->batch * sizeof *ids) : NULL;
+    for (long r = 0; ids && r < l->batch; r++)
+        ids[l->order[r]] = (int)r;
+    return l->order ? sp_embedding(t, state, ids, l->batch) : state;
+}
+
 sp_tensor *sp_state_of_rows(sp_tape *t, const sp_layout *l, sp_tensor *rows, bool reverse)
 {
     int *ids = sp_tape_take(t, (size_t)l->batch * sizeof *ids);

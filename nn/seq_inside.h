@@ -16,8 +16,9 @@ bool sp_seq_ragged(sp_tape *t, const char *who, sp_seq seq, sp_ragged *r);
 /* True if the sequences stand in the same order in both. */
 bool sp_layout_same_order(const sp_layout *a, const sp_layout *b);
 
-/* A state [batch,w] in the caller's order as the rows of step 0. */
+/* A state [batch,w] in the caller's order as the rows of step 0, and back. */
 sp_tensor *sp_state_sorted(sp_tape *t, const sp_layout *l, sp_tensor *state);
+sp_tensor *sp_state_unsorted(sp_tape *t, const sp_layout *l, sp_tensor *state);
 
 /* The final state [batch,w], in the caller's order, out of the states behind every step, [rows,w]: each row's at its own
    last step or, in reverse time, at its first. */

@@ -128,6 +128,18 @@ mv "$model" "$work/one"
 train 0 --dropout 0.2 --batch 128 --bptt 10 --threads 3
 cmp -s "$model" "$work/one" || fail 'three threads make another model'
 
+# 1 MB of the 4 that two layers want, in segments; and too little. On standard error is the whole message.
+long='--hidden 32 --embed 8 --layers 2 --batch 5 --bptt 400 --epochs 1'
+# shellcheck disable=SC2086 # a list of words
+run 0 train --data "$text" --out "$model" $long
+mv "$model" "$work/free"
+# shellcheck disable=SC2086 # a list of words
+run 0 train --data "$text" --out "$model" $long --memory 3
+cmp -s "$model" "$work/free" || fail 'less memory makes another model'
+# shellcheck disable=SC2086 # a list of words
+run 1 train --data "$text" --out "$model" $long --memory 1
+grep -q '^lm: rnn.l0.lstm: scan: [0-9]* steps of 5 sequences need a budget of [0-9]* bytes, not 524288$' "$work/err" || fail 'no least memory'
+
 # ---- what the time goes into -------------------------------------------------
 
 # profiled ROW...: a table with these rows, and some number of calls in each, is on standard error

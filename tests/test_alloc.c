@@ -713,8 +713,57 @@ START_TEST(convolution_without_memory)
         ck_each(fabs((double)(k[0].dx[i] - k[1].dx[i])) < WIDE(1e-13, 1e-4), "dx[%d]", i);
     for (int i = 0; i < CONV_W; i++)
         ck_each(fabs((double)(k[0].dw[i] - k[1].dw[i])) < WIDE(1e-12, 1e-4), "dw[%d]", i);
-    sp_tape_free(k->t);
+    sp_tape_free(k[0].t);
     free(k);
+}
+END_TEST
+
+/* ---- a scan with a budget -------------------------------------------------------------------------------------- */
+
+/* A scan in segments, there and back, of two sequences of different lengths; the sum of its gradients. */
+static double long_scan(sp_status *status)
+{
+    enum { IN = 2, LONG = 900, SHORT = 500 };
+    static const long length[] = { SHORT, LONG };
+    double sum = 0;
+    sp_store *s = sp_store_new(1);
+    sp_cell cell = sp_gru_make(s, "gru", 0, IN, HIDDEN);
+    sp_tape *t = sp_tape_new(s);
+    sp_tape_set_budget(t, (size_t)(1 << 20) * sizeof(sp_real));
+    sp_seq xs = sp_seq_pack(t, sp_full(t, 1, SP_SHAPE(SHORT + LONG, IN)), length, 2);
+    sp_tensor *state[1] = { NULL };
+    sp_scan_seq(t, &cell, xs, state, false);
+    if (sp_backward(t, sp_sum(t, state[0], SP_ALL)))
+        for (long i = 0; i < sp_store_size(s); i++)
+            sum += (double)sp_gradients(t)[i];
+    if (!sp_ok(t))
+        sp_fail(status, s ? sp_tape_status(t)->code : SP_ERR_MEMORY, "%s", sp_error(t));
+    sp_tape_free(t);
+    sp_store_free(s);
+    return sum;
+}
+
+START_TEST(segments)
+{
+    sp_status status = { 0 };
+    begin();
+    const double right = long_scan(&status);
+    const long all = memory.calls;
+    ck_assert_msg(status.code == SP_OK && !memory.live, "%s", status.message);
+    for (long n = 1, errors = 0; n <= all || errors < all / 2; n++) {
+        memset(&status, 0, sizeof status);
+        memory.calls = 0;
+        memory.refuse = n;
+        memory.for_good = _i;
+        const double sum = long_scan(&status);
+        memory.refuse = 0;
+        const long leaked = memory.live;
+        errors += status.code != SP_OK;
+        ck_assert_msg(status.code == SP_ERR_MEMORY || (status.code == SP_OK && sum == right), "allocation %ld: %g, '%s'", n, sum,
+                      status.message);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+        ck_assert_msg(n <= all, "%ld errors of %ld allocations", errors, all);
+    }
 }
 END_TEST
 
@@ -814,6 +863,7 @@ Suite *suite(void)
     TCase *c = tcase_create("alloc");
     tcase_add_test(c, convolution_without_memory);
     tcase_add_test(c, steady_state);
+    tcase_add_loop_test(c, segments, 0, 2);
     tcase_add_test(c, stack_steady_state);
     tcase_add_loop_test(c, vocabulary_failures, 0, 2);
     tcase_add_test(c, vocabulary_steady_state);

@@ -243,6 +243,8 @@ struct batch {
     long symbols;               /* the inputs are rows of a table of so many; 0: all are different */
     bool fixed;                 /* the inputs have no gradient */
     bool states_only;           /* the loss is one of final states */
+    size_t budget;              /* of the tape */
+    bool forward;               /* without recording */
 };
 
 static long rows_of(struct batch b)
@@ -287,17 +289,27 @@ static sp_tensor *loss_of(sp_tape *t, sp_tensor *ys, int states, sp_tensor *cons
     return n ? sp_add(t, loss, sp_sum(t, sp_index(t, ys, 0, -1), SP_ALL)) : loss;
 }
 
+/* A tape with the input x and the initial states of a batch on it. */
+static sp_tape *start(const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial, sp_tensor **x,
+                      sp_seq *seq, sp_tensor **state)
+{
+    sp_tape *t = sp_tape_new(s);
+    sp_tape_seed(t, 3, 1);
+    sp_tape_set_budget(t, b.budget);
+    sp_tape_set_recording(t, !b.forward);
+    for (int i = 0; i < cell->states; i++)
+        state[i] = b.zeros >> i & 1 ? NULL : sp_param_on(t, initial[i]);
+    *x = inputs(t, b, xs);
+    *seq = b.length ? sp_seq_pack(t, *x, b.length, b.B) : sp_seq_of(t, sp_reshape(t, *x, SP_SHAPE(b.T, b.B, IN)));
+    return t;
+}
+
 static struct result run(runner *way, const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial)
 {
     struct result r = { 0 };
-    sp_tensor *state[SP_MAX_STATES];
-    sp_tape *t = sp_tape_new(s);
-    sp_tape_seed(t, 3, 1);
-    for (int i = 0; i < cell->states; i++)
-        state[i] = b.zeros >> i & 1 ? NULL : sp_param_on(t, initial[i]);
-    sp_tensor *x = inputs(t, b, xs);
-    sp_seq seq = b.length ? sp_seq_pack(t, x, b.length, b.B)
-                          : sp_seq_of(t, sp_reshape(t, x, SP_SHAPE(b.T, b.B, IN)));
+    sp_tensor *state[SP_MAX_STATES], *x;
+    sp_seq seq;
+    sp_tape *t = start(cell, b, xs, initial, &x, &seq, state);
     sp_tensor *ys = sp_seq_unpack(t, way(t, cell, seq, state, b.reverse));
     sp_tensor *loss = loss_of(t, ys, cell->states, state);
     loss = sp_add(t, loss, sp_sum(t, sp_mul(t, x, x), SP_ALL));         /* x is used elsewhere, too */
@@ -310,10 +322,58 @@ static struct result run(runner *way, const sp_cell *cell, struct batch b, const
     for (int i = 0; i < cell->states; i++)
         add_tensor(&r, state[i], false);
     r.values = r.n;
-    for (int i = 0; i < sp_store_count(s); i++)
+    for (int i = 0; i < sp_store_count(s) && !b.forward; i++)
         add_tensor(&r, sp_param_on(t, sp_store_at(s, i)), true);
     sp_tape_free(t);
     return r;
+}
+
+/* The smallest budget that a scan says it can do with; 0 if nothing is to be computed. */
+static size_t least_budget(const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial)
+{
+    unsigned long least = 0;
+    sp_tensor *state[SP_MAX_STATES], *x;
+    sp_seq seq;
+    b.budget = 1;
+    sp_tape *t = start(cell, b, xs, initial, &x, &seq, state);
+    sp_scan_seq(t, cell, seq, state, b.reverse);
+    const char *number = strstr(sp_error(t), "need a budget of ");
+    ck_assert_msg(number || sp_ok(t), "%s: %s", cell->name, sp_error(t));
+    if (number)
+        ck_assert_int_eq(sscanf(number, "need a budget of %lu bytes, not 1", &least), 1);
+    sp_tape_free(t);
+    return least;
+}
+
+static void check_same(const sp_cell *cell, struct batch b, const char *what, struct result one, struct result other)
+{
+    const long n = b.forward ? one.values : one.n;
+    ck_assert_int_eq(n, other.n);
+    for (long i = 0; i < n; i++)
+        if (memcmp(&one.value[i], &other.value[i], sizeof *one.value))
+            ck_abort_msg("%s\nT = %ld, B = %ld%s%s, %ld symbols, %s, %zu bytes: %s %ld is %.9g, not %.9g", cell->name, b.T, b.B,
+                         b.length ? ", lengths" : "", b.reverse ? ", reverse" : "", b.symbols, what, b.budget,
+                         i < one.values ? "value" : "gradient", i, (double)other.value[i], (double)one.value[i]);
+}
+
+/* The same bits without recording, and with budgets, of which the first is the least. */
+static void check_bits(const sp_cell *cell, struct batch b, const sp_param *xs, sp_param *const *initial, struct result free_of_it)
+{
+    const size_t least = least_budget(cell, b, xs, initial);
+    const int budgets = rows_of(b) < 600 ? 1 : 3;               /* up to there a scan is one stretch */
+    struct result r;
+    for (int i = 0; i < budgets && least; i++) {
+        b.budget = least + least * (size_t)i / 3;
+        r = run(sp_scan_seq, cell, b, xs, initial);
+        check_same(cell, b, "budget", free_of_it, r);
+        free(r.value);
+    }
+    if (b.symbols)              /* without recording products are those of all rows, which may round otherwise */
+        return;
+    b.forward = true;
+    r = run(sp_scan_seq, cell, b, xs, initial);
+    check_same(cell, b, "no recording", free_of_it, r);
+    free(r.value);
 }
 
 static void check_near(const sp_cell *cell, struct batch b, const char *what, double tolerance, long n, const sp_real *slow,
@@ -347,6 +407,7 @@ static void compare_batch(sp_cell (*make)(int), int which, struct batch b)
     ck_assert_int_eq(slow.n, fast.n);
     check_near(&cell, b, "outputs and states", tolerance, slow.values, slow.value, fast.value);
     check_near(&cell, b, "gradients", tolerance, slow.n - slow.values, slow.value + slow.values, fast.value + slow.values);
+    check_bits(&cell, b, xs, initial, fast);
     free(slow.value);
     free(fast.value);
     sp_store_free(s);
@@ -696,6 +757,25 @@ START_TEST(values_of_a_step)
 }
 END_TEST
 
+/* What the step returned is y as the first step has it, for whoever kept it: gradients go the same way. */
+START_TEST(first_y)
+{
+    sp_cell cell = { .name = "hands out", .step = hands_out, .states = 1, .width = { 3 } };
+    sp_real grad[2][4 * 3];
+    for (int i = 0; i < 2; i++) {
+        sp_tape *t = sp_tape_new(NULL);
+        sp_tensor *x = sp_variable(t, (const sp_real[12]){ 1, 2, 3, 4 }, SP_SHAPE(4, 1, 3));
+        sp_tape_set_budget(t, _i ? 600 * sizeof(sp_real) / 4 : 0);
+        sp_tensor *ys = sp_scan(t, &cell, x, NULL);
+        sp_backward(t, sp_sum(t, i ? sp_index(t, ys, 0, 0) : taken[1], SP_ALL));
+        ck_tape_ok(t);
+        ck_assert(sp_read_grad(x, grad[i]) && grad[i][0] > 0 && grad[i][3] == 0);
+        sp_tape_free(t);
+    }
+    ck_same(grad[0], grad[1], 12);
+}
+END_TEST
+
 static const struct {
     const char *name;
     sp_tensor *(*step)(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h);
@@ -742,6 +822,7 @@ Suite *suite(void)
     tcase_add_test(c, entries_do_not_depend_on_time);
     tcase_add_test(c, no_time);
     tcase_add_loop_test(c, values_of_a_step, 0, 3);
+    tcase_add_loop_test(c, first_y, 0, 2);
     tcase_add_test(c, rows_from_outside);
     tcase_add_loop_test(c, cannot_be_traced, 0, sizeof cannot / sizeof *cannot);
     suite_add_tcase(all, c);

@@ -183,6 +183,8 @@ bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training 
     if (ok) {
         r.parallel = sp_parallel_new(task->store, task->shards, config->threads);
         sp_parallel_set_profile(r.parallel, config->profile);
+        for (int i = 0; i < task->shards; i++)
+            sp_tape_set_budget(sp_parallel_tape(r.parallel, i), config->budget);
         r.optimizer = sp_optimizer_new(task->store, config->optimizer, config->lr, status);
         ok = r.optimizer && (r.parallel || sp_fail(status, SP_ERR_MEMORY, "training: out of memory")) && run(&r);
     }

@@ -32,7 +32,8 @@ typedef struct sp_trainer_config {
     double lr, clip;            /* learning rate; the gradient's greatest norm, 0: no limit */
     long epochs;
     uint64_t seed;              /* of dropout */
-    int threads;                /* the result does not depend on it */
+    int threads;                /* the result does not depend on it, */
+    size_t budget;              /* nor on this: sp_tape_set_budget, for the tape of each shard */
     const char *log;            /* a file that gets one JSON object per epoch, or NULL */
     FILE *progress;             /* where a person watches, or NULL */
     sp_profile *profile;        /* counts what training and validation do, or NULL */

@@ -248,6 +248,80 @@ static void bench_images(const struct row *r)
     sp_store_free(k.store);
 }
 
+/* ---- long sequences -------------------------------------------------------------------------------------------- */
+
+/* A cell over all steps, there and back, with a budget and without, in turn. */
+struct budget {
+    const struct row *row;
+    sp_cell cell;
+    sp_tape *tape;
+    sp_real *x;
+};
+
+static void train_budget(void *context)
+{
+    const struct budget *k = context;
+    const struct row *r = k->row;
+    sp_store_values(sp_tape_store(k->tape));
+    sp_zero_grad(k->tape);
+    sp_tape_reset(k->tape);
+    sp_tensor *state[SP_MAX_STATES] = { NULL };
+    sp_scan(k->tape, &k->cell, sp_feed(k->tape, k->x, SP_SHAPE(r->T, r->B, r->I)), state);
+    sp_backward(k->tape, sp_sum(k->tape, state[0], SP_ALL));
+}
+
+/* A budget of L megabytes and none, in turn: "time_ratio" is the median of their ratios; and what the tapes hold. */
+static void bench_budget(const struct row *r)
+{
+    enum { TURNS = 11 };
+    double seconds[2][TURNS], ratio[TURNS];
+    size_t bytes[2];
+    struct budget k[2];
+    sp_store *s = sp_store_new(1);
+    sp_real *x = calloc((size_t)(r->T * r->B * r->I), sizeof *x);
+    sp_random_uniform((sp_key){ .seed = 1 }, r->T * r->B * r->I, x, -1, 1);
+    const bool plain = !strcmp(r->cell, "plain");
+    sp_cell cell = sp_cell_make(s, plain ? "lstm" : r->cell, "cell", 0, r->I, r->H);
+    if (plain)
+        cell.step = plain_step;
+    for (int i = 0; i < 2; i++) {
+        k[i] = (struct budget){ .row = r, .cell = cell, .tape = sp_tape_new(s), .x = x };
+        sp_tape_set_budget(k[i].tape, i ? 0 : (size_t)r->L << 20);
+    }
+    for (int i = -2; i < TURNS; i++)                        /* two that do not count */
+        for (int j = 0; j < 2; j++) {
+            const double began = sp_seconds();
+            train_budget(&k[j]);
+            seconds[j][i < 0 ? 0 : i] = sp_seconds() - began;
+        }
+    for (int i = 0; i < TURNS; i++)
+        ratio[i] = seconds[0][i] / seconds[1][i];
+    for (int j = 0; j < 2; j++) {
+        if (!sp_ok(k[j].tape))
+            fprintf(stderr, "%s: %s\n", r->bench, sp_error(k[j].tape));
+        sp_tape_reset(k[j].tape);
+        bytes[j] = sp_tape_bytes(k[j].tape);
+        sp_tape_free(k[j].tape);
+    }
+    sp_report *j = sp_report_new();
+    sp_report_text(j, "bench", r->bench);
+    sp_report_text(j, "cell", r->cell);
+    sp_report_count(j, "T", r->T);
+    sp_report_count(j, "B", r->B);
+    sp_report_count(j, "I", r->I);
+    sp_report_count(j, "H", r->H);
+    sp_report_count(j, "budget_mb", r->L);
+    sp_report_number(j, "ms", 1e3 * sp_median(TURNS, seconds[0]));
+    sp_report_number(j, "ms_without", 1e3 * sp_median(TURNS, seconds[1]));
+    sp_report_number(j, "time_ratio", sp_median(TURNS, ratio));
+    sp_report_number(j, "tape_mb", (double)bytes[0] / (1 << 20));
+    sp_report_number(j, "tape_mb_without", (double)bytes[1] / (1 << 20));
+    sp_report_write(j, stdout);
+    sp_report_free(j);
+    free(x);
+    sp_store_free(s);
+}
+
 /* ---- different lengths ----------------------------------------------------------------------------------------- */
 
 /* Two directions over sequences of 5 to T steps, packed; or (even) all of T steps, as padding would have it. */
@@ -487,6 +561,10 @@ int main(int argc, char **argv)
         TEXTS("conv1d_infer") TEXTS("conv1d_train")
         { { "ragged_train", "ragged", 50, 32, 128, 128, 1, 1 }, bench_ragged },
         { { "ragged_padded", "padded", 50, 32, 128, 128, 1, 1 }, bench_ragged },
+        { { "scan_budget", "lstm", 100000, 1, 32, 128, 64, 1 }, bench_budget },     /* so many megabytes, not layers */
+        { { "scan_budget", "lstm", 500, 50, 128, 128, 24, 1 }, bench_budget },
+        { { "scan_budget", "lstm", 500, 50, 128, 128, 9, 1 }, bench_budget },
+        { { "scan_budget", "plain", 500, 50, 128, 128, 24, 1 }, bench_budget },
         { { "lm_train", "", 50, 50, 128, 128, 2, 1 }, bench_model },
         { { "lm_train", "", 50, 50, 256, 256, 2, 1 }, bench_model },
         { { "lm_train", "", 50, 50, 512, 512, 2, 1 }, bench_model },
