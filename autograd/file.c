@@ -70,6 +70,12 @@ bool sp_file_end(sp_file *f, bool keep, sp_status *status)
     return ok;
 }
 
+bool sp_file_writable(const char *path, sp_status *status)
+{
+    sp_file f;
+    return sp_file_begin(&f, path, status) && sp_file_end(&f, false, status);
+}
+
 char *sp_file_read(const char *path, size_t *size, sp_status *status)
 {
     size_t room = 1 << 16, n = 0;

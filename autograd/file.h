@@ -22,6 +22,9 @@ bool sp_file_begin(sp_file *f, const char *path, sp_status *status);
    removed. False if the new file did not take its place though it should have. Call it once after every begin that was true. */
 bool sp_file_end(sp_file *f, bool keep, sp_status *status);
 
+/* Can it be written when the time comes? Better known before long work. */
+bool sp_file_writable(const char *path, sp_status *status);
+
 /* All bytes of a file, with a 0 behind them; to be freed. NULL if it cannot be read. */
 char *sp_file_read(const char *path, size_t *size, sp_status *status);
 

@@ -76,6 +76,12 @@ void sp_state_zero(sp_state *s)
     memset(s->block, 0, (size_t)s->size * sizeof *s->block);
 }
 
+sp_real *sp_state_values(sp_state *s, long *size)
+{
+    *size = s->size;
+    return s->block;
+}
+
 /* True if a carried state is one of this stack's, for this batch. */
 static bool fits(const sp_state *carry, const sp_stack *stack, long batch)
 {

@@ -208,7 +208,7 @@ static bool learn(const sp_lm *m, const sp_ids *ids, sp_status *status)
         sp_clip_norm(t, 1);
         sp_step(adam, t);
     }
-    bool ok = ready && sp_optimizer_save(adam, "/dev/null", 0, NULL, status)
+    bool ok = ready && sp_optimizer_save(adam, NULL, "/dev/null", 0, NULL, status)
               && ((l.state[0] && l.state[1]) || sp_fail(status, SP_ERR_MEMORY, "no state"))
               && (sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t)));
     sp_optimizer_free(adam);
