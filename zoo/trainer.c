@@ -5,7 +5,6 @@
 
 #include "autograd/file.h"
 #include "autograd/timing.h"
-#include "zoo/plot.h"
 #include "zoo/progress.h"
 #include "zoo/trainer_inside.h"
 
@@ -114,7 +113,7 @@ static bool train_epoch(struct trainer *r)
     char title[64];
     double recent = NAN, loss = NAN, count = 0;
     sp_progress bar;
-    const long n = r->task->begin(r->task->self, true, r->result->epochs);
+    const long n = r->task->begin(r->task->self, true, r->epoch = r->result->epochs);
     const long k = r->config->accumulate > 1 ? r->config->accumulate : 1;
     const double before = r->tokens;
     bool ok = true;
@@ -145,7 +144,7 @@ static bool validate(struct trainer *r)
 {
     double sum = 0, all = 0, count;
     const sp_task *task = r->task;
-    const long n = task->begin(task->self, false, r->result->epochs);
+    const long n = task->begin(task->self, false, r->epoch);
     sp_tape *t = first_tape(r);
     r->training = false;
     for (r->batch = 0; r->batch < n; r->batch++) {
@@ -195,62 +194,6 @@ static bool keep_best(struct trainer *r)
     return x->saved = sp_trainer_sound(r) && r->task->save(r->task->self, r->status);
 }
 
-/* Adds a line to the log. */
-static bool write_log(struct trainer *r)
-{
-    const sp_training *x = r->result;
-    sp_report *line = sp_report_new();
-    sp_report_count(line, "epoch", x->epochs);
-    sp_report_number(line, "train_loss", x->train_loss);
-    sp_report_number(line, "valid_loss", x->valid_loss);
-    if (r->task->measure)
-        sp_report_number(line, r->task->metric, x->metric);
-    sp_report_number(line, "lr", sp_learning_rate(r->optimizer));
-    sp_report_number(line, "tokens_per_s", x->tokens_per_s);
-    sp_report_number(line, "seconds", x->seconds);
-    char *text = sp_report_string(line, 6);
-    const size_t old = r->lines ? strlen(r->lines) : 0;
-    char *all = text ? realloc(r->lines, old + strlen(text) + 2) : NULL;
-    bool ok = all || sp_fail(r->status, SP_ERR_MEMORY, "training: out of memory for the log");
-    if (all) {
-        r->lines = all;
-        sprintf(all + old, "%s\n", text);
-    }
-    if (ok && r->log && (fputs(all + old, r->log) < 0 || fflush(r->log)))
-        ok = sp_fail(r->status, SP_ERR_FILE, "%s: writing failed: %s", r->config->log, strerror(errno));
-    free(text);
-    sp_report_free(line);
-    return ok;
-}
-
-/* The picture: at the end, and where epochs are long after each of them. */
-static bool draw(struct trainer *r, bool last)
-{
-    enum { SECONDS = 10 };
-    char note[SP_PLOT_NOTE];
-    bool drawn;
-    if (!r->config->plot || !r->lines || (!last && sp_seconds() - r->drawn < SECONDS))
-        return true;
-    r->drawn = sp_seconds();
-    if (!sp_plot_log(r->lines, r->task->measure ? r->task->metric : NULL, r->config->plot, &drawn, note, r->status))
-        return false;
-    if (!drawn && last && r->config->progress)
-        fprintf(r->config->progress, "%s: %s\n", r->config->plot, note);
-    return true;
-}
-
-static void tell(const struct trainer *r)
-{
-    char rate[32], metric[64] = "";
-    const sp_training *x = r->result;
-    if (r->task->measure)
-        snprintf(metric, sizeof metric, ", %.32s %.4g", r->task->metric, x->metric);
-    if (r->config->progress)
-        fprintf(r->config->progress, "epoch %ld/%ld: train %.3f, valid %.3f nats per symbol%s, %s symbols/s, %.0f s%s\n",
-                x->epochs, r->config->epochs, x->train_loss, x->valid_loss, metric,
-                sp_thousands(rate, (long)x->tokens_per_s), x->seconds, x->best_epoch == x->epochs ? ", saved" : "");
-}
-
 /* Validates, with the averages of the weights if there are any, and keeps the model if it is good. */
 static bool judge(struct trainer *r)
 {
@@ -283,13 +226,13 @@ static bool run(struct trainer *r)
         if (stopped(r))
             return interrupt(r);
         x->epochs++;
-        if (!judge(r) || !write_log(r))
+        if (!judge(r) || !sp_trainer_log(r))
             return false;
         r->next = 0;
         r->sum = r->tokens = 0;
-        if ((r->config->checkpoint && !sp_trainer_save(r)) || !draw(r, false))
+        if ((r->config->checkpoint && !sp_trainer_save(r)) || !sp_trainer_draw(r, false))
             return false;
-        tell(r);
+        sp_trainer_tell(r);
     }
     return true;
 }
@@ -369,7 +312,7 @@ bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training 
 {
     struct trainer r = { .task = task, .config = config, .result = result, .status = status };
     *result = (sp_training){ .train_loss = NAN, .valid_loss = NAN, .metric = NAN, .best_loss = NAN, .best_metric = NAN };
-    bool ok = check(task, config, status) && open_run(&r) && run(&r) && draw(&r, true);
+    bool ok = check(task, config, status) && open_run(&r) && run(&r) && sp_trainer_draw(&r, true);
     if (r.log && fclose(r.log) && ok)
         ok = sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s", config->log, strerror(errno));
     sp_optimizer_free(r.optimizer);

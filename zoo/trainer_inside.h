@@ -14,7 +14,7 @@ struct trainer {
     sp_optimizer *optimizer;
     sp_store *carried;          /* the task's blocks, as they were at the last sp_trainer_remember */
     bool training;              /* or validating */
-    long batch;                 /* at present */
+    long epoch, batch;          /* at present, from 0 */
     double began;               /* when, less the seconds that were spent before it was resumed */
     FILE *log;
     char *lines;                /* of the log, so far */
@@ -33,6 +33,15 @@ struct trainer {
 /* Copies the task's blocks to r->carried, and back. */
 void sp_trainer_remember(struct trainer *r);
 void sp_trainer_recall(struct trainer *r);
+
+/* Adds a line to the log. */
+bool sp_trainer_log(struct trainer *r);
+
+/* Draws the picture: at the end, and where epochs are long after each of them. */
+bool sp_trainer_draw(struct trainer *r, bool last);
+
+/* Tells a person about the epoch. */
+void sp_trainer_tell(const struct trainer *r);
 
 /* Are all parameters finite? Before they are written. */
 bool sp_trainer_sound(struct trainer *r);
