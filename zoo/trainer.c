@@ -268,8 +268,8 @@ static bool check(const sp_task *task, const sp_trainer_config *c, sp_status *st
 {
     const sp_schedule schedule = sp_schedule_of(c->schedule);
     if (c->metric && strcmp(c->metric, "loss") && (!task->measure || strcmp(c->metric, task->metric)))
-        return sp_fail(status, SP_ERR_VALUE, "training: the metric '%s' is none of: loss %s", c->metric,
-                       task->measure ? task->metric : "");
+        return sp_fail(status, SP_ERR_VALUE, "training: the metric '%s' is none of: loss%s%s", c->metric,
+                       task->measure ? " " : "", task->measure ? task->metric : "");
     if (c->resume && !c->checkpoint)
         return sp_fail(status, SP_ERR_VALUE, "training: there is no checkpoint to resume from");
     if (!sp_schedule_ends(c->schedule) && !sp_schedule_check(&schedule, status))
