@@ -369,7 +369,7 @@ static int train(int argc, char **argv)
     char *text = check_files(&s, &status) ? sp_text_read(s.data, &size, &status) : NULL;
     char *valid = s.valid && text ? sp_text_read(s.valid, &valid_size, &status) : NULL;
     bool ok = text && (valid || !s.valid) && open_run(&r, text, size, valid, valid_size, &status)
-              && sp_file_writable(s.out, &status) && (!s.trainer.log || sp_file_writable(s.trainer.log, &status)) && train_run(&r, &result, &status);
+              && sp_file_writable(s.out, &status) && sp_trainer_check(&s.trainer, &status) && train_run(&r, &result, &status);
     free(text);
     free(valid);
     if (ok) {

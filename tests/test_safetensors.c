@@ -157,6 +157,26 @@ START_TEST(metadata)
 END_TEST
 
 /* A file of either type into a store of either. */
+/* Numbers as text: every bit comes back. */
+START_TEST(numbers)
+{
+    const double x[] = { 0, -0.0, 1 / 3.0, -INFINITY, NAN, 5e-324 };
+    enum { N = sizeof x / sizeof *x };
+    double y[N];
+    char text[SP_NUMBERS_TEXT(N)];
+    sp_numbers_write(text, N, x);
+    ck_assert(!strncmp(text, "0000000000000000 8000000000000000 3fd5555555555555 fff0000000000000 ", 68));
+    ck_assert(sp_numbers_read(text, N, y));
+    ck_assert_mem_eq(x, y, sizeof x);
+    ck_assert(!sp_numbers_read(text, N - 1, y) && !sp_numbers_read(text + 17, N, y) && !sp_numbers_read(NULL, N, y));
+    ck_assert(sp_numbers_read(text + 17, N - 1, y) && !sp_numbers_read("", 0, y));
+    text[20] = 'x';
+    ck_assert(!sp_numbers_read(text, N, y));
+    text[20] = '0', text[16] = '0';
+    ck_assert(!sp_numbers_read(text, N, y));
+}
+END_TEST
+
 START_TEST(both_types)
 {
     static const double values[] = { 0.1, -3, 1e-3, 12345.678, 1 / 3.0, 0, -1, 2.5, 1e30, -1e-30 };
@@ -515,6 +535,7 @@ Suite *suite(void)
     tcase_add_test(c, round_trip);
     tcase_add_test(c, layout);
     tcase_add_test(c, metadata);
+    tcase_add_test(c, numbers);
     tcase_add_test(c, both_types);
     tcase_add_test(c, halves);
     suite_add_tcase(all, c);

@@ -263,18 +263,27 @@ sp_trainer_config sp_trainer_defaults(void)
                                 .epochs = 10, .accumulate = 1, .seed = 1, .threads = 1, .progress = stderr };
 }
 
-/* What can be said before anything is trained. */
-static bool check(const sp_task *task, const sp_trainer_config *c, sp_status *status)
+bool sp_trainer_check(const sp_trainer_config *c, sp_status *status)
 {
     const sp_schedule schedule = sp_schedule_of(c->schedule);
-    if (c->metric && strcmp(c->metric, "loss") && (!task->measure || strcmp(c->metric, task->metric)))
-        return sp_fail(status, SP_ERR_VALUE, "training: the metric '%s' is none of: loss%s%s", c->metric,
-                       task->measure ? " " : "", task->measure ? task->metric : "");
+    const char *const files[] = { c->checkpoint, c->log, c->plot };
     if (c->resume && !c->checkpoint)
         return sp_fail(status, SP_ERR_VALUE, "training: there is no checkpoint to resume from");
     if (!sp_schedule_ends(c->schedule) && !sp_schedule_check(&schedule, status))
         return false;
-    return (!c->checkpoint || sp_file_writable(c->checkpoint, status)) && (!c->plot || sp_file_writable(c->plot, status));
+    for (int i = 0; i < 3; i++)
+        if (files[i] && !sp_file_writable(files[i], status))
+            return false;
+    return true;
+}
+
+/* And with a task. */
+static bool check(const sp_task *task, const sp_trainer_config *c, sp_status *status)
+{
+    if (c->metric && strcmp(c->metric, "loss") && (!task->measure || strcmp(c->metric, task->metric)))
+        return sp_fail(status, SP_ERR_VALUE, "training: the metric '%s' is none of: loss%s%s", c->metric,
+                       task->measure ? " " : "", task->measure ? task->metric : "");
+    return sp_trainer_check(c, status);
 }
 
 /* Room for the numbers that the task carries from batch to batch. */

@@ -82,6 +82,10 @@ typedef struct sp_trainer_config {
 /* Adam with a rate of 2e-3, clipping at 5, 10 epochs, one thread, seed 1, progress on standard error. */
 sp_trainer_config sp_trainer_defaults(void);
 
+/* Can training begin? What is wrong with settings, or files that cannot be written, is better known before data are read;
+   sp_train asks again. */
+bool sp_trainer_check(const sp_trainer_config *config, sp_status *status);
+
 /* Rows for the options of a program that trains; c is the address of its configuration. */
 #define SP_TRAINER_OPTIONS(c) \
     { "epochs", SP_OPTION_WHOLE, &(c)->epochs, 1, 1e6, .help = "times through the data" }, \
