@@ -1,6 +1,6 @@
 /* Files that are replaced whole or not at all: what is written goes beside the old file, and takes its name only when
    every byte is on the disk. A full disk leaves the old file as it was. What is no file (a pipe, a device) is written to
-   directly. */
+   directly. What a program that was killed while it wrote has left beside a file is removed when the file is written next. */
 #ifndef SP_AUTOGRAD_FILE_H
 #define SP_AUTOGRAD_FILE_H
 

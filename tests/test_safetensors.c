@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "autograd/file.h"
@@ -493,6 +494,30 @@ START_TEST(full_disk)
 }
 END_TEST
 
+/* A program that was killed while it wrote leaves a file, which the next to write there takes away; but not one that somebody
+   is writing, nor a file of another name. */
+START_TEST(killed)
+{
+    char other[PATH_ROOM + 40];
+    sp_file f, mine;
+    const pid_t child = fork();
+    if (!child)
+        _exit(!sp_file_begin(&f, path, NULL));
+    ck_assert(child > 0 && waitpid(child, NULL, 0) == child);
+    ck_assert_int_eq(leftovers(), 1);
+    snprintf(other, sizeof other, "%s2.%ld-0.new", path, (long)child);
+    ck_assert(sp_file_begin(&f, other, NULL) && sp_file_end(&f, true, NULL));
+    ck_assert_int_eq(leftovers(), 2);
+    ck_assert(sp_file_begin(&f, path, NULL));
+    ck_assert_int_eq(leftovers(), 2);                   /* its own, and the other */
+    ck_assert(sp_file_begin(&mine, path, NULL));
+    ck_assert_int_eq(leftovers(), 3);
+    ck_assert(sp_file_end(&f, true, NULL) && sp_file_end(&mine, true, NULL));
+    ck_assert_int_eq(leftovers(), 1);
+    ck_assert(!remove(other));
+}
+END_TEST
+
 /* A device is written to, and not replaced. (By a link, so that a failure of this test costs no device.) */
 START_TEST(device)
 {
@@ -552,6 +577,7 @@ Suite *suite(void)
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_loop_test(c, bad_place, 0, sizeof places / sizeof *places);
     tcase_add_test(c, full_disk);
+    tcase_add_test(c, killed);
     tcase_add_test(c, nulls);
     tcase_add_test(c, device);
     suite_add_tcase(all, c);
