@@ -104,6 +104,11 @@ sp_tensor *sp_full(sp_tape *t, sp_real value, sp_shape shape);
 /* A parameter as a tensor: its values are the store's, its gradient is its part of this tape's gradient block. */
 sp_tensor *sp_param_on(sp_tape *t, const sp_param *p);
 
+/* From here to the end of the present scope sp_param_on gives x [p's shape] in place of p, so that a layer or cell that knows
+   nothing of it uses x: a weight with dropout, or normalised. Gradients go to x, and on to what it was made of. The latest
+   counts, where there are several for p. */
+void sp_param_replace(sp_tape *t, const sp_param *p, sp_tensor *x);
+
 /* ---- reading tensors ------------------------------------------------------------------------------------------- */
 
 sp_shape sp_shape_get(const sp_tensor *x);              /* rank 0 for NULL and poison */

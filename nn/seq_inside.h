@@ -4,6 +4,9 @@
 
 #include "nn/seq.h"
 
+/* Checks that there are rows [rows,w] for a layout. False: the tape has the error, `who` in front. */
+bool sp_seq_check(sp_tape *t, const char *who, sp_seq seq);
+
 /* True if all sequences have one length. */
 bool sp_layout_even(const sp_layout *l);
 

@@ -40,6 +40,22 @@ bool sp_view_reshape(const sp_view *x, sp_shape shape, sp_view *y);
 sp_tensor *sp_as_rows(sp_tape *t, sp_tensor *x);
 sp_tensor *sp_like_rows(sp_tape *t, sp_tensor *y, const sp_tensor *x);
 
+/* ---- rows in segments ------------------------------------------------------------------------------------------ */
+
+/* Which of n segments each of the rows of x [rows,...] is of, and the rows segment by segment, each in its own order. */
+struct sp_segments {
+    long n, rows;
+    const int *of;              /* [rows] 0..n-1 */
+    const int *row;             /* [rows] */
+    const int *begin;           /* [n+1] in row */
+};
+
+/* For constructors; `of` is copied. False: the tape has the error, `who` in front. */
+bool sp_segments_make(sp_tape *t, const char *who, const sp_tensor *x, const int *of, long n, struct sp_segments *s);
+
+/* Fails with the numbers if x[0] is not [rows,w]. For infer, with attr a struct sp_segments. */
+bool sp_check_segments(const sp_call *c, sp_status *status);
+
 /* ---- costs ----------------------------------------------------------------------------------------------------- */
 
 /* Elements of a view, to count with. */

@@ -23,6 +23,8 @@ SP_OP(sqrt,          sp_tensor *sp_sqrt(sp_tape *t, sp_tensor *x))
 SP_OP(abs,           sp_tensor *sp_abs(sp_tape *t, sp_tensor *x))                                   /* gradient 0 at 0 */
 SP_OP(dropout,       sp_tensor *sp_dropout(sp_tape *t, sp_tensor *x, double p))                     /* each element 0 with probability p, else x / (1 - p); x itself when not training. 0 <= p < 1 */
 
+SP_OP(zoneout,       sp_tensor *sp_zoneout(sp_tape *t, sp_tensor *old, sp_tensor *fresh, double p)) /* each element old with probability p, else fresh; not training their mean, p old + (1 - p) fresh. 0 <= p < 1 */
+
 /* ---- products ---- */
 SP_OP(matmul,        sp_tensor *sp_matmul(sp_tape *t, sp_tensor *a, sp_tensor *b))                  /* [...,m,k] x [...,k,n] -> [...,m,n]; leading axes equal, or absent on one side */
 SP_OP(affine,        sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *b))    /* x W + b: [...,k] x [k,n] + [n] -> [...,n] */
@@ -37,6 +39,11 @@ SP_OP(cross_entropy, sp_tensor *sp_cross_entropy(sp_tape *t, sp_tensor *logits, 
 SP_OP(sum,           sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis))
 SP_OP(mean,          sp_tensor *sp_mean(sp_tape *t, sp_tensor *x, int axis))                        /* NaN over no elements */
 SP_OP(max,           sp_tensor *sp_max(sp_tape *t, sp_tensor *x, int axis))                         /* the gradient goes to the first of equals; an error over no elements */
+
+/* ---- over segments of rows: row i of x [rows,w] is of segment of[i], 0..n-1 ---- */
+SP_OP(segment_sum,   sp_tensor *sp_segment_sum(sp_tape *t, sp_tensor *x, const int *of, long n))    /* y[s] = sum of the rows of s, [n,w]; 0 of none */
+SP_OP(segment_max,   sp_tensor *sp_segment_max(sp_tape *t, sp_tensor *x, const int *of, long n))    /* y[s] = largest of each column among them, [n,w]; the gradient goes to the first of equals; an error over no rows */
+SP_OP(segment_softmax, sp_tensor *sp_segment_softmax(sp_tape *t, sp_tensor *x, const int *of, long n))  /* each column over the rows of its segment, [rows,w] */
 
 /* ---- memory: the first four are views and cost nothing ---- */
 SP_OP(slice,         sp_tensor *sp_slice(sp_tape *t, sp_tensor *x, int axis, long from, long to))   /* indices from <= i < to of an axis */

@@ -17,6 +17,7 @@
 #include "autograd/parallel.h"
 #include "config.h"
 #include "nn/optimizer.h"
+#include "nn/pool.h"
 #include "nn/scan.h"
 #include "nn/stack.h"
 #include "ops/ops.h"
@@ -246,11 +247,38 @@ static bool tell(double log_p, FILE *out, sp_status *status)
     return ok || sp_fail(status, SP_ERR_MEMORY, "no report");
 }
 
+/* A stack of all that there is over sequences of different lengths, pooled; steps of training, and what 18 of them took. */
+static bool stack_up(int steps, long *taken, sp_status *status)
+{
+    static const long lengths[][3] = { { 4, 1, 2 }, { 2, 4, 1 }, { 1, 2, 4 } };
+    sp_store *s = sp_store_new(1);
+    sp_stack stack = sp_stack_make(s, "stack", &(sp_stack_config){ .cell = "lstm", .in = 4, .hidden = 3, .layers = 2, .dropout = 0.5,
+        .bidirectional = true, .skip = SP_SKIP_HIGHWAY, .variational = true, .zoneout = 0.1, .weight_drop = 0.5 });
+    sp_pool_attention pool = sp_pool_attention_make(s, "pool", 6, 3);
+    sp_tape *t = sp_tape_new(s);
+    for (int step = 0; step < steps; step++) {
+        if (step == 2)
+            memory.calls = memory.frees = 0;
+        sp_tape_reset(t);
+        sp_seq xs = sp_seq_pack(t, sp_full(t, (sp_real)0.1, SP_SHAPE(7, 4)), lengths[step % 3], 3);
+        sp_seq ys = sp_stack_on_seq(t, &stack, sp_seq_reverse(t, xs), NULL);
+        sp_tensor *y[] = { sp_pool_attention_on(t, &pool, ys, NULL), sp_pool_last(t, ys), sp_pool_mean(t, ys), sp_pool_max(t, ys) };
+        sp_backward(t, sp_mean(t, sp_concat(t, 4, y, 1), SP_ALL));
+        sp_zero_grad(t);
+    }
+    *taken = memory.calls + memory.frees;
+    const bool ok = sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t));
+    sp_tape_free(t);
+    sp_store_free(s);
+    return ok;
+}
+
 static bool live(const char *path, FILE *out, double *log_p, sp_status *status)
 {
     sp_ids ids = { 0 };
+    long taken;
     sp_lm *m = new_model(&ids, status);
-    bool ok = m && learn(m, &ids, status) && sp_lm_save(m, path, status) && use(path, &ids, log_p, status)
+    bool ok = m && stack_up(1, &taken, status) && learn(m, &ids, status) && sp_lm_save(m, path, status) && use(path, &ids, log_p, status)
               && tell(*log_p, out, status);
     sp_lm_free(m);
     free(ids.id);
@@ -332,6 +360,16 @@ START_TEST(ragged_steady_state)
 }
 END_TEST
 
+START_TEST(stack_steady_state)
+{
+    long taken = -1;
+    sp_status status = { 0 };
+    begin();
+    ck_assert_msg(stack_up(20, &taken, &status), "%s", status.message);
+    ck_assert_int_eq(taken, 0);
+}
+END_TEST
+
 /* The cell itself, as if it were run over xs [1,B,in]. */
 static sp_tensor *step_on(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state)
 {
@@ -354,7 +392,7 @@ enum { WAYS = sizeof ways / sizeof *ways };
 static sp_tensor *go_on(sp_tape *t, int way, const sp_stack *stack, long batch, sp_state *carry,
                         sp_real (*own)[MANY * HIDDEN * HIDDEN])
 {
-    const sp_cell *cell = &stack->cell[0];
+    const sp_cell *cell = &stack->layer[0].cell;
     sp_tensor *state[SP_MAX_STATES], *x = sp_full(t, (sp_real)0.1, SP_SHAPE(1, batch, HIDDEN));
     if (!ways[way].run)
         return sp_stack_on(t, stack, x, carry);
@@ -374,7 +412,7 @@ static void generate(const char *kind, int way, long batch)
     begin();
     memset(own, 0, sizeof own);
     sp_store *store = sp_store_new(1);
-    sp_stack stack = sp_stack_make(store, kind, "cell", HIDDEN, HIDDEN, 1, 0);
+    sp_stack stack = sp_stack_make(store, "cell", &(sp_stack_config){ .cell = kind, .in = HIDDEN, .hidden = HIDDEN, .layers = 1 });
     sp_state *carry = sp_state_new(&stack, batch);
     sp_tape *t = sp_tape_new(store);
     size_t bytes = 0;
@@ -596,6 +634,7 @@ Suite *suite(void)
     TCase *c = tcase_create("alloc");
     tcase_add_loop_test(c, training, 0, 2);
     tcase_add_test(c, steady_state);
+    tcase_add_test(c, stack_steady_state);
     int kinds = 0;
     while (sp_cell_kind(kinds))
         kinds++;

@@ -31,7 +31,8 @@ sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t
     long symbols = sp_vocabulary_size(vocabulary);
     *m = (sp_lm){ .config = *config, .vocabulary = vocabulary, .store = s };
     m->embed = sp_embed_make(s, "embed", symbols, config->embed);
-    m->stack = sp_stack_make(s, config->cell, "rnn", config->embed, config->hidden, config->layers, config->dropout);
+    m->stack = sp_stack_make(s, "rnn", &(sp_stack_config){ .cell = config->cell, .in = config->embed, .hidden = config->hidden,
+                                                           .layers = config->layers, .dropout = config->dropout });
     const long out = sp_stack_out(&m->stack);
     if (config->tied) {
         if (config->embed != out)

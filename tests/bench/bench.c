@@ -172,9 +172,10 @@ static void bench_layers(const struct row *r)
 {
     struct layers k = { .row = r, .store = sp_store_new(1) };
     bool plain = !strcmp(r->cell, "plain");
-    k.stack = sp_stack_make(k.store, plain ? "lstm" : r->cell, "rnn", r->I, r->H, (int)r->L, 0);
+    k.stack = sp_stack_make(k.store, "rnn", &(sp_stack_config){ .cell = plain ? "lstm" : r->cell, .in = r->I, .hidden = r->H,
+                                                                .layers = (int)r->L });
     for (int l = 0; plain && l < r->L; l++)
-        k.stack.cell[l].step = plain_step;
+        k.stack.layer[l].cell.step = plain_step;
     k.tape = sp_tape_new(k.store);
     k.x = calloc((size_t)(r->T * r->B * r->I), sizeof *k.x);
     sp_random_uniform((sp_key){ .seed = 1 }, r->T * r->B * r->I, k.x, -1, 1);
