@@ -229,7 +229,7 @@ void sp_state_zero(sp_state *s)
 sp_real *sp_state_values(sp_state *s, long *size)
 {
     *size = s->size;
-    return s->block;
+    return s->value;
 }
 
 /* True if a carried state is one of this stack's, for this batch. */

@@ -477,7 +477,8 @@ START_TEST(origin)
     sp_store *s = sp_store_new(1);
     struct counter c = { .w = sp_store_add(s, SP_SHAPE(1), "w"), .bad = _i };
     *sp_param_values(c.w) = 1;
-    c.stack = (sp_stack){ .layers = 1, .cell = { { .name = "counter", .self = &c, .step = count_step, .states = 1, .width = { 1 } } } };
+    sp_stack_layer layer = { .cell = { .name = "counter", .self = &c, .step = count_step, .states = 1, .width = { 1 } } };
+    c.stack = (sp_stack){ .layer = &layer, .layers = 1 };
     c.state = sp_state_new(&c.stack, 1);
     const sp_task task = { .self = &c, .store = s, .begin = begin_counter, .loss = loss_counter, .save = save_nothing,
                            .carried = carried_by_counter };

@@ -135,7 +135,7 @@ static void read_log(char *text, size_t room)
 static bool train(const sp_trainer_config *config, struct outcome *out, sp_status *status)
 {
     sp_store *s = run.store = sp_store_new(1);
-    run.stack = sp_stack_make(s, "lstm", "rnn", 1, H, 1, 0);
+    run.stack = sp_stack_make(s, "rnn", &(sp_stack_config){ .cell = "lstm", .in = 1, .hidden = H, .layers = 1 });
     run.head = sp_linear_make(s, "head", H, 1);
     run.trained = 0;
     stop = 0;
