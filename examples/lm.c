@@ -634,8 +634,8 @@ static int demo(int argc, char **argv)
     if (!parse(&command, argc, argv, NULL, &code))
         return code;
     char *model = join(directory, "lm.safetensors"), *log = join(directory, "log.jsonl");
-    char *graph = join(directory, "graph.dot"), *svg = join(directory, "graph.svg");
-    bool ok = model && log && graph && svg;
+    char *graph = join(directory, "graph.dot"), *svg = join(directory, "graph.svg"), *curve = join(directory, "curve.svg");
+    bool ok = model && log && graph && svg && curve;
     if (!ok)
         sp_fail(&status, SP_ERR_MEMORY, "out of memory");
     else if (mkdir(directory, 0777) && errno != EEXIST)
@@ -643,6 +643,7 @@ static int demo(int argc, char **argv)
     s.data = "Spindle's source";
     s.out = model;
     s.trainer.log = log;
+    s.trainer.plot = curve;
     s.graph = graph;
     ok = ok && run_demo(&r, &s, svg, &status);
     close_run(&r);
@@ -650,6 +651,7 @@ static int demo(int argc, char **argv)
     free(log);
     free(graph);
     free(svg);
+    free(curve);
     return ok ? EXIT_SUCCESS : report_error(&status);
 }
 

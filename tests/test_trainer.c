@@ -328,8 +328,8 @@ START_TEST(option_rows)
     sp_trainer_config c = sp_trainer_defaults();
     const sp_option options[] = { SP_TRAINER_OPTIONS(&c), { 0 } };
     const sp_command command = { "train", "Trains.", options, NULL };
-    char *argv[] = { (char *)"--optimizer=sgd", (char *)"--schedule", (char *)"cosine", (char *)"--every=3", (char *)"--resume",
-                     (char *)"--threads=2", (char *)"--seed", (char *)"9", (char *)"--plot=x.svg", (char *)"--metric", (char *)"F1" };
+    const char *words[] = { "--optimizer=sgd", "--schedule", "cosine", "--every=3", "--resume", "--threads=2", "--seed", "9",
+                            "--plot=x.svg", "--metric", "F1" };
     for (word = strtok(strcpy(text, SP_OPTIMIZER_KINDS), "|"); word; word = strtok(NULL, "|")) {
         sp_optimizer *o = sp_optimizer_new(store, word, 1, &status);
         ck_assert_msg(o, "%s", status.message);
@@ -340,7 +340,7 @@ START_TEST(option_rows)
         s.total_steps = sp_schedule_ends(word) ? 9 : 0;
         ck_assert_msg(sp_schedule_check(&s, &status), "%s", status.message);
     }
-    ck_assert_int_eq(sp_options_parse(&command, sizeof argv / sizeof *argv, argv, NULL, &status), SP_PARSED);
+    ck_assert_int_eq(sp_options_parse(&command, sizeof words / sizeof *words, (char **)(uintptr_t)words, NULL, &status), SP_PARSED);
     ck_assert(!strcmp(c.optimizer, "sgd") && !strcmp(c.schedule, "cosine") && c.every == 3 && c.resume && c.threads == 2
               && c.seed == 9 && !strcmp(c.plot, "x.svg") && !strcmp(c.metric, "F1") && c.epochs == 10 && c.lr == 2e-3);
 }
@@ -461,7 +461,8 @@ static sp_tensor *loss_counter(sp_tape *t, void *self, bool training, long batch
     (void)training, (void)batch, (void)shard;
     *count = 4;
     sp_tensor *y = sp_stack_on(t, &c->stack, sp_full(t, 1, SP_SHAPE(4, 1, 1)), c->state);
-    return sp_scale(t, sp_mean(t, sp_reshape(t, y, SP_SHAPE(4)), 0), WIDE(1e-250, 1));      /* squares of gradients are finite */
+    /* so small that squares of gradients are finite */
+    return sp_scale(t, sp_mean(t, sp_reshape(t, y, SP_SHAPE(4)), 0), WIDE(1e-250, 1));
 }
 
 static sp_real *carried_by_counter(void *self, int i, long *size)
@@ -500,8 +501,10 @@ static const struct {
     const char *error;
     int saves, trained, lines;
 } failures[] = {
-    { { .valid = { 5, 4, 3, 2, 1 }, .odd_epoch = 3, .odd = NOT_FINITE }, "training: the loss became -inf in step 10: first at 'scale'", 2, 11, 2 },
-    { { .valid = { 5, 4, 3, 2, 1 }, .odd_epoch = 1, .odd = NOT_FINITE }, "training: the loss became inf in step 2: first at 'scale'", 0, 3, 0 },
+    { { .valid = { 5, 4, 3, 2, 1 }, .odd_epoch = 3, .odd = NOT_FINITE },
+      "training: the loss became -inf in step 10: first at 'scale'", 2, 11, 2 },
+    { { .valid = { 5, 4, 3, 2, 1 }, .odd_epoch = 1, .odd = NOT_FINITE },
+      "training: the loss became inf in step 2: first at 'scale'", 0, 3, 0 },
     { { .valid = { 5, 4, 3, 2, 1 }, .odd_epoch = 2, .odd = WRONG_SHAPE }, "add: [2] and [3] do not broadcast: 2 != 3", 1, 6, 1 },
     { { .valid = { 5, 4, 3, 2, 1 }, .odd_epoch = 2, .odd = SAVE_FAILS }, "the disk is full", 1, 8, 1 },
     { { .valid = { 5, NAN, 3, 2, 1 } }, "in step 8: no operation made that of finite numbers, so it is in the data", 1, 8, 1 },
@@ -542,8 +545,8 @@ START_TEST(bad_config)
     config = config_of();
     config.schedule = "cosinus";
     ck_assert(!train(&runs[0].plan, &config, &x, &status));
-    ck_assert_str_eq(status.message, "schedule 'cosinus' is none of: constant linear step exponential cosine inverse_sqrt one_cycle "
-                     "plateau");
+    ck_assert_str_eq(status.message, "schedule 'cosinus' is none of: constant linear step exponential cosine inverse_sqrt "
+                     "one_cycle plateau");
     status = (sp_status){ 0 };
     config = config_of();
     config.metric = "F1";

@@ -61,8 +61,8 @@ static void write_script(FILE *out, const char *lines, const char *metric)
 {
     fputs(style, out);
     const int rows = write_data(out, lines, metric);
-    fprintf(out, "set xrange [0.5:%d.5]; set xtics %s; set rmargin at screen %s\n", rows > 1 ? rows : 2, rows < 12 ? "1" : "auto",
-            metric ? "0.88" : "0.97");
+    fprintf(out, "set xrange [0.5:%d.5]; set xtics %s; set rmargin at screen %s\n", rows > 1 ? rows : 2,
+            rows < 12 ? "1" : "auto", metric ? "0.88" : "0.97");
     if (metric)
         fputs("set ytics nomirror; set y2tics; set y2label 'metric'\n", out);
     fputs("plot $log using 1:2 with linespoints pt 7 ps 0.4 lw 2 lc rgb '#4477aa' title 'training', "

@@ -206,7 +206,8 @@ static bool judge(struct trainer *r)
     return ok;
 }
 
-/* A model as it is in an unfinished epoch; a checkpoint has it, and a model that is saved would not be what is saved otherwise. */
+/* In an unfinished epoch. A checkpoint has the model as it is; to save that as the best would make what --resume leads to
+   another than what would have been. */
 static bool interrupt(struct trainer *r)
 {
     r->result->interrupted = true;
@@ -259,8 +260,8 @@ void sp_trainer_shuffle(long n, long *order, uint64_t seed, long epoch)
 
 sp_trainer_config sp_trainer_defaults(void)
 {
-    return (sp_trainer_config){ .optimizer = "adam", .lr = 2e-3, .clip = 5, .schedule = "constant", .decay = 0.5, .plateau = 2,
-                                .epochs = 10, .accumulate = 1, .seed = 1, .threads = 1, .progress = stderr };
+    return (sp_trainer_config){ .optimizer = "adam", .lr = 2e-3, .clip = 5, .schedule = "constant", .decay = 0.5,
+                                .plateau = 2, .epochs = 10, .accumulate = 1, .seed = 1, .threads = 1, .progress = stderr };
 }
 
 bool sp_trainer_check(const sp_trainer_config *c, sp_status *status)

@@ -96,15 +96,16 @@ bool sp_trainer_check(const sp_trainer_config *config, sp_status *status);
     { "warmup", SP_OPTION_WHOLE, &(c)->warmup, 0, 1e9, .help = "steps in which the rate rises, from a third" }, \
     { "decay", SP_OPTION_NUMBER, &(c)->decay, 1e-9, 1, .help = "factor of the rate: step, exponential: an epoch; plateau" }, \
     { "plateau", SP_OPTION_WHOLE, &(c)->plateau, 0, 1e6, .help = "validations that may be no better before plateau acts" }, \
-    { "average", SP_OPTION_NUMBER, &(c)->average, 0, 1 - 1e-9, .help = "decay of the weights' average that is the model; 0: none" }, \
+    { "average", SP_OPTION_NUMBER, &(c)->average, 0, 1 - 1e-9, .help = "decay of an average that is the model; 0: none" }, \
     { "accumulate", SP_OPTION_WHOLE, &(c)->accumulate, 1, 1e6, .help = "batches that make one step" }, \
-    { "patience", SP_OPTION_WHOLE, &(c)->patience, 0, 1e6, .help = "validations without a better one before the end; 0: no limit" }, \
-    { "metric", SP_OPTION_TEXT, &(c)->metric, .argument = "NAME", .help = "what better means: loss, or the model's own measure" }, \
-    { "checkpoint", SP_OPTION_TEXT, &(c)->checkpoint, .argument = "FILE", .help = "all that --resume needs, written each epoch" }, \
+    { "patience", SP_OPTION_WHOLE, &(c)->patience, 0, 1e6, .help = "validations in vain before the end; 0: no limit" }, \
+    { "metric", SP_OPTION_TEXT, &(c)->metric, .argument = "NAME", .help = "what is to be good: loss, or the model's own" }, \
+    { "checkpoint", SP_OPTION_TEXT, &(c)->checkpoint, .argument = "FILE", .help = "what --resume needs, each epoch" }, \
     { "every", SP_OPTION_WHOLE, &(c)->every, 0, 1e9, .help = "and each so many steps; 0: not" }, \
     { "resume", SP_OPTION_FLAG, &(c)->resume, .help = "go on from the checkpoint, if there is one" }, \
     { "seed", SP_OPTION_WHOLE, &(c)->seed, 0, 2147483647, .help = "of initial values and dropout" }, \
-    { "threads", SP_OPTION_WHOLE, &(c)->threads, 1, 64, .help = "that share the work: of a batch of 32 two, of 128 four, of 256 eight" }, \
+    { "threads", SP_OPTION_WHOLE, &(c)->threads, 1, 64, \
+      .help = "that share the work: of a batch of 32 two, of 128 four, of 256 eight" }, \
     { "log", SP_OPTION_TEXT, &(c)->log, .argument = "FILE", .help = "JSON Lines, an object per epoch" }, \
     { "plot", SP_OPTION_TEXT, &(c)->plot, .argument = "FILE.svg", .help = "learning curves, by gnuplot" }
 

@@ -56,8 +56,8 @@ bool sp_trainer_blame(struct trainer *r, const char *what, double value, long fi
             repeat(r, sp_parallel_tape(r->parallel, i), r->batch, i, back, origin);
     }
     if (p)
-        return sp_fail(r->status, SP_ERR_VALUE, "training: %s became %g in step %ld: a number of parameter '%s' was %g before",
-                       what, value, r->steps, p->name, (double)bad);
+        return sp_fail(r->status, SP_ERR_VALUE, "training: %s became %g in step %ld: a number of parameter '%s' was %g "
+                       "before", what, value, r->steps, p->name, (double)bad);
     return sp_fail(r->status, SP_ERR_VALUE, "training: %s became %g in step %ld: %s%s", what, value, r->steps,
                    *origin ? "first at " : "no operation made that of finite numbers, so it is in the data", origin);
 }
