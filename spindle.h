@@ -31,6 +31,8 @@
 #include "nn/stack.h"
 #include "nn/pool.h"
 #include "nn/loss.h"
+#include "nn/adaptive_softmax.h"
+#include "nn/sampled_softmax.h"
 #include "nn/safetensors.h"
 #include "nn/import.h"
 #include "nn/schedule.h"

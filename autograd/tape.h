@@ -90,6 +90,10 @@ void sp_scope_pop(sp_tape *t);
    what it draws there however it is run. A scope is for one loop over time: push another for the next. */
 void sp_scope_time(sp_tape *t, long time);
 
+/* A key for random numbers that are drawn here, another at each call: by the seed, the step, the scope, its time and how many
+   were asked for in it before, the random operations among them. */
+sp_key sp_tape_key(sp_tape *t);
+
 /* ---- tensors from outside -------------------------------------------------------------------------------------- */
 
 /* A constant with a copy of data, row-major. */

@@ -13,12 +13,19 @@ SP_BEGIN
 
 enum {
     SP_ALL = 1000,              /* as an axis: over all elements */
-    SP_IGNORE = -100            /* a class id that counts for nothing (the value PyTorch uses) */
+    SP_IGNORE = -100,           /* a class id that counts for nothing (the value PyTorch uses) */
+    SP_OMIT_NONE = -1,          /* for sp_cross_entropy_among */
+    SP_OMIT_ROW = -2
 };
 
 #define SP_OP(name, prototype) prototype;
 #include "ops/table.h"
 #undef SP_OP
+
+/* sp_cross_entropy where the target is spread: 1 - smoothing + smoothing / n for the id, smoothing / n for the other classes.
+   0 <= smoothing <= 1. Szegedy et al., "Rethinking the Inception architecture", 2016; PyTorch's label_smoothing. */
+sp_tensor *sp_cross_entropy_smooth(sp_tape *t, sp_tensor *logits, const int *ids, int ignore, const sp_real *weight,
+                                   double smoothing);
 
 /* Cuts x along an axis into n equal parts; part[0..n-1] are views. */
 void sp_split(sp_tape *t, sp_tensor *x, int axis, int n, sp_tensor **part);

@@ -33,7 +33,15 @@ SP_OP(affine,        sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w
 SP_OP(softmax,       sp_tensor *sp_softmax(sp_tape *t, sp_tensor *x))                               /* e^x_i / sum_j e^x_j */
 SP_OP(log_softmax,   sp_tensor *sp_log_softmax(sp_tape *t, sp_tensor *x))                           /* x_i - log sum_j e^x_j */
 SP_OP(layer_norm,    sp_tensor *sp_layer_norm(sp_tape *t, sp_tensor *x, sp_tensor *gain, sp_tensor *bias, double epsilon))  /* gain (x - mean) / sqrt(variance + epsilon) + bias; gain, bias [n] */
+
+
+/* ---- losses, before the mean that nn/loss.h takes: for each element, or for each row of the last axis ---- */
 SP_OP(cross_entropy, sp_tensor *sp_cross_entropy(sp_tape *t, sp_tensor *logits, const int *ids, int ignore, const sp_real *weight))  /* [...,n] -> [...]: weight (log sum_j e^x_j - x_id) for each row; 0 where id == ignore. ids: one per row, 0..n-1 or ignore; weight: one per row, or NULL for 1 */
+SP_OP(cross_entropy_among, sp_tensor *sp_cross_entropy_among(sp_tape *t, sp_tensor *own, sp_tensor *others, const int *omit))  /* [rows], [rows,n] -> [rows]: log(e^own + sum_j e^others_j) - own, the sum without j = omit[row]; SP_OMIT_NONE: with all; SP_OMIT_ROW: the result is 0 */
+SP_OP(kl_div,        sp_tensor *sp_kl_div(sp_tape *t, sp_tensor *log_q, sp_tensor *target))          /* [...,n] -> [...]: sum_j p_j (log p_j - log q_j) for each row, p = target; 0 log 0 is 0 */
+SP_OP(bce_logits,    sp_tensor *sp_bce_logits(sp_tape *t, sp_tensor *x, sp_tensor *target, double positive_weight))  /* -(weight z log s(x) + (1 - z) log(1 - s(x))), z = target, s = sigmoid; weight 1: plain */
+SP_OP(huber,         sp_tensor *sp_huber(sp_tape *t, sp_tensor *x, sp_tensor *target, double delta))  /* d^2/2 where |d| <= delta, else delta (|d| - delta/2); d = x - target */
+SP_OP(gaussian_nll,  sp_tensor *sp_gaussian_nll(sp_tape *t, sp_tensor *mean, sp_tensor *log_variance, sp_tensor *target, double least))  /* (s + (mean - target)^2 e^-s) / 2, s = max(log_variance, log least), which broadcasts */
 
 /* ---- reductions over one axis, which disappears, or SP_ALL ---- */
 SP_OP(sum,           sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis))

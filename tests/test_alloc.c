@@ -16,8 +16,11 @@
 #include "autograd/op.h"
 #include "autograd/parallel.h"
 #include "config.h"
+#include "nn/adaptive_softmax.h"
+#include "nn/loss.h"
 #include "nn/optimizer.h"
 #include "nn/pool.h"
+#include "nn/sampled_softmax.h"
 #include "nn/scan.h"
 #include "nn/stack.h"
 #include "ops/ops.h"
@@ -628,6 +631,96 @@ START_TEST(training)
 }
 END_TEST
 
+/* ---- large vocabularies ---------------------------------------------------------------------------------------- */
+
+enum { WORDS = 200, WIDTH = 8 };
+
+static sp_tensor *vocabulary_loss(sp_tape *t, const sp_linear *out, const sp_adaptive_softmax *a, const sp_sampler *q)
+{
+    static const int ids[] = { 3, 199, SP_IGNORE, 60 };
+    sp_tensor *x = sp_full(t, (sp_real)0.5, SP_SHAPE(4, WIDTH));
+    int best[4];
+    sp_adaptive_best(t, a, x, best);
+    sp_tensor *loss = sp_add(t, sp_adaptive_cross_entropy_mean(t, a, x, ids, SP_IGNORE),
+                             sp_sampled_cross_entropy_mean(t, out, q, x, ids, SP_IGNORE, 50));
+    return sp_add(t, loss, sp_cross_entropy_balanced_mean(t, sp_slice(t, x, 0, 0, 1), ids, SP_IGNORE,
+                                                          (const sp_real[WIDTH]){ 1, 1, 1, 2 }));
+}
+
+static bool use_vocabulary(double *loss, sp_status *status)
+{
+    double count[WORDS];
+    for (int i = 0; i < WORDS; i++)
+        count[i] = i % 7;
+    sp_store *s = sp_store_new(1);
+    if (!s)
+        return sp_fail(status, SP_ERR_MEMORY, "no store");
+    sp_linear out = sp_linear_make(s, "out", WIDTH, WORDS), tied = sp_linear_tied_make(s, "tied", out.weight);
+    sp_adaptive_softmax a = sp_adaptive_softmax_make(s, "a", WIDTH, WORDS, 2, (const long[]){ 10, 50 }, 2, true);
+    sp_sampler q = sp_sampler_make(s, count, WORDS, 0.75);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *y = vocabulary_loss(t, &tied, &a, &q);
+    *loss = (double)sp_item(y);
+    sp_backward(t, y);
+    const bool ok = sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t));
+    sp_tape_free(t);
+    sp_store_free(s);
+    return ok;
+}
+
+/* _i as above. */
+START_TEST(vocabulary_failures)
+{
+    double right = 0, loss = 0;
+    sp_status status = { 0 };
+    begin();
+    bool ok = use_vocabulary(&right, &status);
+    const long all = memory.calls, leak = memory.live;
+    ck_assert_msg(ok && all > 20 && !leak, "%ld allocations, %ld leak: %s", all, leak, status.message);
+    long n = 0, errors = 0, calls = 1;
+    for (ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        memory.calls = memory.live = 0;
+        memory.for_good = _i;
+        memory.refuse = ++n;
+        ok = use_vocabulary(&loss, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live;
+        errors += !ok;
+        ck_assert_msg(!ok || loss == right, "allocation %ld: went on with a wrong result", n);
+        ck_assert_msg(ok || (status.code == SP_ERR_MEMORY && *status.message), "allocation %ld: %s", n, status.message);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+    }
+    ck_assert_int_eq(n, all + 1);
+    ck_assert_int_ge(errors, all / 2);                  /* products do without packed weights */
+}
+END_TEST
+
+/* Once the second step has run, a step takes no memory, however many classes are drawn. */
+START_TEST(vocabulary_steady_state)
+{
+    begin();
+    sp_store *s = sp_store_new(1);
+    sp_linear out = sp_linear_make(s, "out", WIDTH, WORDS);
+    sp_adaptive_softmax a = sp_adaptive_softmax_make(s, "a", WIDTH, WORDS, 2, (const long[]){ 10, 50 }, 2, true);
+    sp_sampler q = sp_sampler_log_uniform(WORDS);
+    sp_tape *t = sp_tape_new(s);
+    for (int step = 0; step < 20; step++) {
+        if (step == 4)
+            memory.calls = memory.frees = 0;
+        sp_tape_reset(t);
+        sp_backward(t, vocabulary_loss(t, &out, &a, &q));
+    }
+    const long taken = memory.calls + memory.frees;
+    const bool ok = sp_ok(t);
+    sp_tape_free(t);
+    sp_store_free(s);
+    ck_assert(ok);
+    ck_assert_int_eq(taken, 0);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("alloc");
@@ -635,6 +728,8 @@ Suite *suite(void)
     tcase_add_loop_test(c, training, 0, 2);
     tcase_add_test(c, steady_state);
     tcase_add_test(c, stack_steady_state);
+    tcase_add_loop_test(c, vocabulary_failures, 0, 2);
+    tcase_add_test(c, vocabulary_steady_state);
     int kinds = 0;
     while (sp_cell_kind(kinds))
         kinds++;

@@ -993,7 +993,7 @@ static const struct {
     { linear_width, "affine: [12,7] x [5,6]: inner 7 != 5 (linear.weight, linear.bias)" },
     { linear_none, "parameter: NULL (was its layer made?)" },
     { embed_id, "embedding: id 4 at position 1 is not in 0..3 (embed.weight)" },
-    { mse_shapes, "mse: [2,3,4] and [2,3,5] differ" },
+    { mse_shapes, "mse: [2,3,4] and the target [2,3,5] differ" },
 };
 
 START_TEST(bad_use)

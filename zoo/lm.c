@@ -39,7 +39,7 @@ sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t
             sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the cells' output %ld",
                           config->embed, out);
         sp_init_uniform(sp_store_find(s, "embed.weight"), -0.1, 0.1);
-        m->out = (sp_linear){ m->embed.weight, sp_store_add(s, SP_SHAPE(symbols), "out.bias") };
+        m->out = sp_linear_tied_make(s, "out", m->embed.weight);
     } else {
         m->out = sp_linear_make(s, "out", out, symbols);
     }
