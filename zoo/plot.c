@@ -50,10 +50,10 @@ static const char style[] =
     "set grid lc rgb '#dddddd'\n"
     "set border lc rgb '#888888'\n"
     "set tics textcolor rgb '#444444'\n"
-    "set lmargin at screen 0.12\n"
+    "set lmargin at screen 0.14\n"
     "set format x ''\n"
-    "set tmargin at screen 0.96; set bmargin at screen 0.36\n"
-    "set key top center horizontal noenhanced\n"
+    "set tmargin at screen 0.94; set bmargin at screen 0.36\n"
+    "set key at screen 0.55, screen 0.97 center center horizontal noenhanced\n"
     "set ylabel 'loss, nats'\n";
 
 /* Both losses over the metric's own axis; below them the learning rate. */
