@@ -172,6 +172,21 @@ const int *sp_seq_numbers(sp_tape *t, sp_seq seq)
     return ids;
 }
 
+bool sp_seq_ragged(sp_tape *t, const char *who, sp_seq seq, sp_ragged *r)
+{
+    const sp_layout *l = seq.layout;
+    if (!sp_seq_check(t, who, seq))
+        return false;
+    if (l->rows > INT32_MAX)
+        return sp_tape_fail(t, SP_ERR_SHAPE, "%s: %ld rows are more than %d", who, l->rows, INT32_MAX), false;
+    long *length = sp_tape_take(t, (size_t)l->batch * sizeof *length);
+    int *row = length ? row_numbers(t, l, true) : NULL;
+    for (long i = 0; i < l->batch && row; i++)
+        length[l->order ? l->order[i] : i] = l->length[i];
+    *r = (sp_ragged){ .n = l->batch, .length = length, .row = row };
+    return row;
+}
+
 /* ---- states ---------------------------------------------------------------------------------------------------- */
 
 sp_tensor *sp_state_sorted(sp_tape *t, const sp_layout *l, sp_tensor *state)

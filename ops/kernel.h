@@ -48,6 +48,11 @@ bool sp_view_reshape(const sp_view *x, sp_shape shape, sp_view *y);
 sp_tensor *sp_as_rows(sp_tape *t, sp_tensor *x);
 sp_tensor *sp_like_rows(sp_tape *t, sp_tensor *y, const sp_tensor *x);
 
+/* Checks sequences against the rows that they lie in, fails with the numbers (who in front), and copies their lists to the
+   tape. *steps is the sum of their lengths, *longest the largest. */
+bool sp_ragged_take(sp_tape *t, const char *who, const sp_tensor *rows, const sp_ragged *r, long shortest, sp_ragged *copy,
+                    long *steps, long *longest);
+
 /* ---- rows in segments ------------------------------------------------------------------------------------------ */
 
 /* Which of n segments each of the rows of x [rows,...] is of, and the rows segment by segment, each in its own order. */

@@ -18,6 +18,14 @@ enum {
     SP_OMIT_ROW = -2
 };
 
+/* Sequences of different lengths in the rows of a tensor. The steps of sequence 0 are the first length[0] rows of the list
+   `row`, those of sequence 1 the next length[1], ...; without a list they are the tensor's rows as they lie. */
+typedef struct sp_ragged {
+    long n;                     /* sequences */
+    const long *length;         /* [n] steps of each */
+    const int *row;             /* [sum of lengths] or NULL */
+} sp_ragged;
+
 #define SP_OP(name, prototype) prototype;
 #include "ops/table.h"
 #undef SP_OP
@@ -32,6 +40,9 @@ void sp_split(sp_tape *t, sp_tensor *x, int axis, int n, sp_tensor **part);
 
 /* If x was made by sp_embedding: its table, and the id of each row. */
 bool sp_embedding_source(const sp_tensor *x, sp_tensor **table, const int **ids);
+
+/* The fewest steps in which sp_ctc can say n labels: one each, and a blank between a label and the same again. */
+long sp_ctc_steps(const int *labels, long n);
 
 /* All operations, NULL at the end. */
 extern const sp_op *const sp_op_table[];

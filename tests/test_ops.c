@@ -293,6 +293,11 @@ DO(kl_div, sp_kl_div(t, x[0], x[1]))
 DO(bce_logits, sp_bce_logits(t, x[0], x[1], 2))
 DO(huber, sp_huber(t, x[0], x[1], 2))
 DO(gaussian_nll, sp_gaussian_nll(t, x[0], x[1], x[2], 1e-3))
+DO(linear_chain, sp_linear_chain(t, x[0], x[1], x[2], x[1], ((const int[]){ 1, 0, 1 }), NULL,
+                                 &((sp_ragged){ 2, (const long[]){ 2, 1 }, NULL })))
+DO(ctc, sp_ctc(t, x[0], ((const int[]){ 0 }), ((const long[]){ 1, 0 }), 1, false, &((sp_ragged){ 2, (const long[]){ 2, 1 }, NULL })))
+DO(odd_rows, sp_ctc(t, x[0], NULL, ((const long[]){ 0 }), 0, false, &((sp_ragged){ 1, (const long[]){ 2 }, (const int[]){ 0, 3 } })))
+DO(no_lengths, sp_ctc(t, x[0], NULL, NULL, 0, false, &((sp_ragged){ .n = 2 })))
 DO(sum, sp_sum(t, x[0], 0))
 DO(sum_all, sp_sum(t, x[0], SP_ALL))
 DO(sum_axis3, sp_sum(t, x[0], 3))
@@ -316,6 +321,11 @@ DO(embedding, sp_embedding(t, x[0], ((const int[]){ 1, 0 }), 2))
 DO(embed_none, sp_embedding(t, x[0], NULL, 0))
 DO(lstm_gates, sp_lstm_gates(t, x[0], x[1], x[2]))
 DO(gru_gates, sp_gru_gates(t, x[0], x[1], x[2]))
+DO(attend, sp_attend(t, x[0], x[1], x[1], x[2], NULL, NULL, NULL))
+DO(attend_unmasked, sp_attend(t, x[0], x[1], x[2], sp_full(t, 1, SP_SHAPE(2, 3)), NULL, NULL, NULL))
+DO(attend_score, sp_attend(t, x[0], x[1], x[1], sp_full(t, 1, SP_SHAPE(2, 3)), x[2], NULL, NULL))
+DO(attend_covering, sp_attend(t, x[0], x[1], x[1], sp_full(t, 1, SP_SHAPE(2, 3)), sp_full(t, 1, SP_SHAPE(4)), x[2], sp_full(t, 1, SP_SHAPE(4))))
+DO(attend_no_score, sp_attend(t, x[0], x[1], x[1], x[2], NULL, x[2], NULL))
 
 /* Shapes in tables. */
 #define S1(a) { 1, { a } }
@@ -374,6 +384,9 @@ static const struct value_case {
     { do_bce_logits, { { S1(3), { 0, -1e4, 1e4 } }, { S1(3), { 0.5, 1, 0 } } }, { S1(3), { 1.0397207708399179, 2e4, 1e4 } } },
     { do_huber, { { S1(4), { 1, -1, 9, -9 } }, { S1(4), { 1, 1, 1, 1 } } }, { S1(4), { 0, 2, 14, 18 } } },
     { do_gaussian_nll, { { S2(2, 1), { 1, 2 } }, { S1(1), { 0 } }, { S2(2, 1), { 3, 2 } } }, { S2(2, 1), { 2, 0 } } },
+    { do_linear_chain, { { S2(3, 2), { 1, 2, 3, -1, 0.5, 1 } }, { S1(2), { 0.25, -0.5 } }, { S2(2, 2), { 1, 2, -1, 0.5 } } },
+      { S1(2), { 1.9356739614553993, 1.3132616875182228 } } },
+    { do_ctc, { { S2(3, 2), { 1, 2, 3, -1, 0.5, 1 } } }, { S1(2), { 0.0132361861885784, 0.4740769841801068 } } },
     { do_sum, { { S2(2, 2), { 1, 2, 3, 4 } } }, { S1(2), { 4, 6 } } },
     { do_sum_all, { { S2(2, 2), { 1, 2, 3, 4 } } }, { { 0 }, { 10 } } },
     { do_mean, { { S2(2, 2), { 1, 2, 3, 4 } } }, { S1(2), { 1.5, 3.5 } } },
@@ -391,6 +404,9 @@ static const struct value_case {
       { S2(1, 2), { 0.6688422910638563, 1.5567699411459397 } } },
     { do_gru_gates, { { S2(1, 3), { 1, -1, 0.5 } }, { S2(1, 3), { -0.5, 2, 0.25 } }, { S2(1, 1), { -2 } } },
       { S2(1, 1), { -1.3073581239464263 } } },
+    { do_attend, { { S2(1, 2), { 0.5, 1 } }, { S3(1, 3, 2), { 2, 1, 4, -2, 0, 1 } }, { S2(1, 3), { 1, 0, 1 } } },
+      { S2(1, 5), { 1.4621171572600098, 1, 0.7310585786300049, 0, 0.2689414213699951 } } },
+    { do_attend, { { S2(1, 2), { 0.5, 1 } }, { S3(1, 2, 2), { 2, 1, 4, -2 } }, { S2(1, 2), { 0, 0 } } }, { S2(1, 4), { 0 } } },
 };
 
 enum { VALUE_CASES = sizeof value_cases / sizeof *value_cases };
@@ -433,7 +449,7 @@ START_TEST(values)
 }
 END_TEST
 
-/* A NaN is never hidden, but for the mask of where and what that does not choose; nothing crashes. */
+/* A NaN is never hidden, but for the masks of where and attend and what those do not choose; nothing crashes. */
 START_TEST(odd_values)
 {
     const double odd[] = { NAN, INFINITY, -INFINITY };
@@ -445,7 +461,7 @@ START_TEST(odd_values)
             sp_tape *t = sp_tape_new(NULL);
             sp_tensor *x[3], *y = build_case(t, &c, x), *loss = sp_sum(t, y, SP_ALL);
             ck_tape_ok(t);
-            bool chosen = c.build != do_where || i == 1;
+            bool chosen = (c.build != do_where || i == 1) && (c.build != do_attend || (i != 2 && c.in[2].value[0] != 0));
             ck_assert_msg(k || !chosen || isnan(sp_item(loss)), "case %d: a NaN in input %d is hidden", _i, i);
             ck_assert(sp_backward(t, loss));
             sp_tape_free(t);
@@ -471,6 +487,8 @@ START_TEST(null_inputs)
 END_TEST
 
 /* ---- shapes ---------------------------------------------------------------------------------------------------- */
+
+#define NEEDED "[B,u], [B,S,u], [B,S,w], [B,S], or [B,T,u] and [B,1,S]"
 
 /* What comes of zeros of these shapes: a shape, or an error. */
 static const struct shape_case {
@@ -506,6 +524,10 @@ static const struct shape_case {
     { do_embed_none, { S2(4, 3) }, S2(0, 3), NULL },
     { do_lstm_gates, { S2(0, 8), S2(0, 8), S2(0, 2) }, S2(0, 4), NULL },
     { do_gru_gates, { S2(0, 6), S2(0, 6), S2(0, 2) }, S2(0, 2), NULL },
+    { do_attend, { S2(0, 4), S3(0, 3, 4), S2(0, 3) }, S2(0, 7), NULL },
+    { do_attend, { S2(2, 4), S3(2, 0, 4), S2(2, 0) }, S2(2, 4), NULL },
+    { do_attend, { S2(2, 0), S3(2, 3, 0), S2(2, 3) }, S2(2, 3), NULL },
+    { do_attend, { S3(2, 0, 4), S3(2, 3, 4), S2(2, 3) }, S3(2, 0, 7), NULL },
 
     { do_add, { S2(2, 3), S1(4) }, { 0 }, "add: [2,3] and [4] do not broadcast: 3 != 4" },
     { do_sub, { S1(3), S2(2, 2) }, { 0 }, "sub: [3] and [2,2] do not broadcast: 3 != 2" },
@@ -528,6 +550,13 @@ static const struct shape_case {
     { do_cross_entropy, { S2(3, 2) }, { 0 }, "cross_entropy: id 2 in row 0 is not in 0..1" },
     { do_cross_entropy, { S2(3, 0) }, { 0 }, "cross_entropy: [3,0] has no classes" },
     { do_no_ids, { S2(3, 2) }, { 0 }, "cross_entropy: no ids" },
+    { do_linear_chain, { S2(3, 2), S1(2), S2(2, 3) }, { 0 },
+      "linear_chain: scores [3,2], start [2], transitions [2,3], end [2]: needs [rows,k], [k], [k,k] and [k]" },
+    { do_linear_chain, { S2(4, 2), S1(2), S2(2, 2) }, { 0 }, "linear_chain: 4 rows for 3 steps" },
+    { do_linear_chain, { S2(3, 1), S1(1), S2(1, 1) }, { 0 }, "linear_chain: tag 1 at step 0 of sequence 0 is not in 0..0" },
+    { do_ctc, { S2(3, 1) }, { 0 }, "ctc: the blank 1 is not in 0..0" },
+    { do_odd_rows, { S2(3, 2) }, { 0 }, "ctc: row 3 at place 1 is not in 0..2" },
+    { do_no_lengths, { S2(3, 2) }, { 0 }, "ctc: 2 sequences, and no lengths" },
     { do_sum, { { 0 } }, { 0 }, "sum: [] has no axis 0" },
     { do_sum_axis3, { S2(2, 3) }, { 0 }, "sum: [2,3] has no axis 3" },
     { do_mean, { { 0 } }, { 0 }, "mean: [] has no axis -1" },
@@ -552,7 +581,24 @@ static const struct shape_case {
       "lstm_gates: gates [2,8] and [2,8] with state [2,3]: needs [B,4H], [B,4H] and [B,H]" },
     { do_gru_gates, { S2(2, 6), S2(2, 9), S2(2, 2) }, { 0 },
       "gru_gates: gates [2,6] and [2,9] with state [2,2]: needs [B,3H], [B,3H] and [B,H]" },
+    { do_attend, { S2(2, 4), S3(2, 3, 5), S2(2, 3) }, { 0 },
+      "attend: query [2,4], keys [2,3,5], values [2,3,5], mask [2,3]: needs " NEEDED },
+    { do_attend, { S2(3, 4), S3(2, 3, 4), S2(2, 3) }, { 0 },
+      "attend: query [3,4], keys [2,3,4], values [2,3,4], mask [2,3]: needs " NEEDED },
+    { do_attend, { S2(2, 4), S3(2, 3, 4), S2(2, 4) }, { 0 },
+      "attend: query [2,4], keys [2,3,4], values [2,3,4], mask [2,4]: needs " NEEDED },
+    { do_attend, { S1(4), S3(2, 3, 4), S2(2, 3) }, { 0 },
+      "attend: query [4], keys [2,3,4], values [2,3,4], mask [2,3]: needs " NEEDED },
+    { do_attend_unmasked, { S2(2, 4), S3(2, 3, 4), S3(2, 2, 4) }, { 0 },
+      "attend: query [2,4], keys [2,3,4], values [2,2,4], mask [2,3]: needs " NEEDED },
+    { do_attend_score, { S2(2, 4), S3(2, 3, 4), S1(3) }, { 0 }, "attend: score [3] for keys [2,3,4]: needs [4]" },
+    { do_attend_covering, { S2(2, 4), S3(2, 3, 4), S2(2, 2) }, { 0 },
+      "attend: coverage [2,2], query [2,4], mask [2,3]: needs [B,S], [B,u], [B,S]" },
+    { do_attend_no_score, { S2(2, 4), S3(2, 3, 4), S2(2, 3) }, { 0 },
+      "attend: coverage needs a score and a weight, and a weight needs coverage" },
 };
+
+#undef NEEDED
 
 START_TEST(shapes)
 {
