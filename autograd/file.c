@@ -1,16 +1,40 @@
 #include "autograd/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Removes path.PID-i.new where PID is no process any more. */
+static void remove_leftovers(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const size_t n = strlen(name);
+    char *directory = slash ? strdup(path) : NULL;
+    if (directory)
+        directory[name - path] = '\0';
+    DIR *d = slash && !directory ? NULL : opendir(slash ? directory : ".");
+    for (struct dirent *e; d && (e = readdir(d)); ) {
+        long pid;
+        int i, end = 0;
+        if (!strncmp(e->d_name, name, n) && sscanf(e->d_name + n, ".%ld-%d.new%n", &pid, &i, &end) == 2 && end
+            && !e->d_name[n + (size_t)end] && pid > 0 && kill((pid_t)pid, 0) && errno == ESRCH)
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    if (d)
+        closedir(d);
+    free(directory);
+}
+
 /* A new file beside path, under a name that no other file has. */
 static FILE *open_beside(const char *path, char *beside, size_t room)
 {
     FILE *out = NULL;
+    remove_leftovers(path);
     for (int i = 0; i < 100 && !out; i++) {
         snprintf(beside, room, "%s.%ld-%d.new", path, (long)getpid(), i);
         out = fopen(beside, "wbx");
@@ -68,6 +92,12 @@ bool sp_file_end(sp_file *f, bool keep, sp_status *status)
     free(f->beside);
     *f = (sp_file){ 0 };
     return ok;
+}
+
+bool sp_file_writable(const char *path, sp_status *status)
+{
+    sp_file f;
+    return sp_file_begin(&f, path, status) && sp_file_end(&f, false, status);
 }
 
 char *sp_file_read(const char *path, size_t *size, sp_status *status)

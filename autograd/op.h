@@ -112,6 +112,11 @@ struct sp_node {
     /* A node that stands for many (nn/scan.c) has its own way back, and the operations it stands for. */
     bool (*sweep)(sp_tape *t, struct sp_node *n);
     const struct sp_node *program;
+
+    /* A node of such a program: the call is on so many rows, from `first` on, of which those from offset[i] to offset[i+1]
+       are of time step i. NULL for any other. */
+    const long *offset;
+    long first, rows;
     sp_tensor **link;           /* [2 links] for its picture: from where to where values go that no operation carries */
     int links, each;            /* the first of them, a row at each time step */
 };

@@ -28,7 +28,7 @@ struct sp_parallel {
     atomic_int next;
     sp_shard_loss *loss;
     void *self;
-    double weight;              /* of all shards */
+    double weight, divisor;     /* of all shards; what the gradients are divided by */
     sp_profile *profile;        /* the user's */
 
     /* The helpers, beside the caller's thread. */
@@ -233,7 +233,7 @@ static void backward(sp_parallel *p, int i)
     struct shard *s = &p->shard[i];
     count(p, s, true);
     if (s->weight > 0)
-        sp_backward_scaled(s->tape, s->loss, s->weight / p->weight);
+        sp_backward_scaled(s->tape, s->loss, s->weight / p->divisor);
     count(p, s, false);
 }
 
@@ -352,7 +352,7 @@ static double mean_loss(sp_parallel *p, sp_shard_loss *loss, void *self)
     return sum / p->weight;
 }
 
-double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight)
+static double mean_and_gradient(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight, bool of_mean)
 {
     double mean = mean_loss(p, loss, self);
     if (weight)
@@ -364,11 +364,22 @@ double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, dou
         return NAN;
     }
     hand_out_statistics(p);
+    p->divisor = of_mean ? p->weight : 1;
     run_shards(p, backward);
     if (!all_ok(p) || !sp_gradients(p->shard->tape))
         return NAN;
     gather_all(p);
     return mean;
+}
+
+double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight)
+{
+    return mean_and_gradient(p, loss, self, weight, true);
+}
+
+double sp_parallel_backward_sum(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight)
+{
+    return mean_and_gradient(p, loss, self, weight, false);
 }
 
 double sp_parallel_evaluate(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight)

@@ -47,9 +47,13 @@ void sp_parallel_seed(sp_parallel *p, uint64_t seed, uint32_t step);
 void sp_parallel_set_profile(sp_parallel *p, sp_profile *profile);
 
 /* Resets the tapes, calls loss for every shard, and adds the gradients of the mean loss of the batch to those of the first
-   tape; after an error those are good for nothing until sp_tape_clear. Returns that mean, sum (weight loss) / sum weight, and the sum of the weights in *weight unless it is NULL; NaN
-   after an error. */
+   tape; after an error those are good for nothing until sp_tape_clear. Returns that mean, sum (weight loss) / sum weight, and the
+   sum of the weights in *weight unless it is NULL; NaN after an error. */
 double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight);
+
+/* The same, but the gradients added are those of the sum of weight loss: for several batches that make one step. Divided by
+   all their weights (sp_gradients) they are those of the mean of one large batch. */
+double sp_parallel_backward_sum(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight);
 
 /* The mean loss alone, with recording and training off meanwhile. NaN, and no error, if the weights sum to 0. */
 double sp_parallel_evaluate(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight);

@@ -9,6 +9,10 @@
 static void run(const struct sp_node *n, void (*way)(const sp_call *c), bool back)
 {
     sp_profile *p = n->output->tape->profile;
+    if (n->output->tape->watch) {
+        sp_watch_run(n, way, back);
+        return;
+    }
     if (!p) {
         way(&n->call);
         return;

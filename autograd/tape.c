@@ -236,8 +236,7 @@ void sp_tape_clear(sp_tape *t)
     sp_zero_grad(t);
 }
 
-/* Writes "encoder.l0: " in front of a message. */
-static void scope_path(const struct sp_scope *s, char *text, size_t room)
+char *sp_scope_path(const struct sp_scope *s, char *text, size_t room)
 {
     const struct sp_scope *chain[16];
     int n = 0;
@@ -245,7 +244,8 @@ static void scope_path(const struct sp_scope *s, char *text, size_t room)
         chain[n++] = s;
     text[0] = '\0';
     for (size_t at = 0; n-- > 0 && at < room; at = strlen(text))
-        snprintf(text + at, room - at, "%s%s", chain[n]->name, n ? "." : ": ");
+        snprintf(text + at, room - at, "%s%s", chain[n]->name, n ? "." : "");
+    return text;
 }
 
 sp_tensor *sp_tape_fail(sp_tape *t, sp_code code, const char *format, ...)
@@ -258,8 +258,8 @@ sp_tensor *sp_tape_fail(sp_tape *t, sp_code code, const char *format, ...)
         va_start(args, format);
         vsnprintf(message, sizeof message, format, args);
         va_end(args);
-        scope_path(t->scope, path, sizeof path);
-        sp_fail(&t->status, code, "%s%s", path, message);
+        sp_scope_path(t->scope, path, sizeof path);
+        sp_fail(&t->status, code, "%s%s%s", path, t->scope ? ": " : "", message);
     }
     return &t->poison;
 }

@@ -55,7 +55,14 @@ struct sp_tape {
     size_t budget;              /* bytes of each loop over time; 0: any */
     struct sp_trace *trace;     /* while a step function is traced */
     sp_profile *profile;        /* what every operation that runs is counted in, or NULL */
+    char *watch;                /* where an operation that makes numbers that are not finite writes its name, or NULL */
 };
+
+/* Writes "encoder.l0" into text. */
+char *sp_scope_path(const struct sp_scope *s, char *text, size_t room);
+
+/* Runs an operation of a tape that is watched: autograd/watch.c. */
+void sp_watch_run(const struct sp_node *n, void (*way)(const sp_call *c), bool back);
 
 /* A tensor with a buffer of its own, its values not set; NULL without memory: the tape then has the error. */
 sp_tensor *sp_tensor_take(sp_tape *t, sp_shape shape);

@@ -67,9 +67,6 @@ static int finish(sp_report *r)
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* A row of every command's options. */
-#define PROFILE_OPTION(flag) { "profile", SP_OPTION_FLAG, flag, .help = "on standard error, what the time went into" }
-
 /* From here on what the model does is counted, if that was asked for. */
 static bool begin_profile(sp_lm *m, bool wanted, sp_status *status)
 {
@@ -106,20 +103,21 @@ static void print_symbols(const sp_vocabulary *v, const int *id, long n, FILE *o
 /* ---- train ----------------------------------------------------------------------------------------------------- */
 
 struct settings {
-    const char *data, *valid, *out, *level, *log, *graph;
+    const char *data, *valid, *out, *level, *graph;
     sp_lm_config model;
-    long layers, batch, bptt, vocabulary, seed, threads, memory;
+    long layers, batch, bptt, vocabulary, memory;
     bool profile;
     sp_trainer_config trainer;
 };
 
 static struct settings defaults(void)
 {
-    return (struct settings){
-        .out = "lm.safetensors", .level = "char", .batch = 50, .bptt = 50, .vocabulary = 10000, .layers = 2, .seed = 1, .threads = 1,
-        .model = { .cell = "lstm", .embed = 128, .hidden = 128 },
-        .trainer = { .optimizer = "adam", .lr = 2e-3, .clip = 5, .epochs = 10, .progress = stderr, .stop = &stop },
+    struct settings s = {
+        .out = "lm.safetensors", .level = "char", .batch = 50, .bptt = 50, .vocabulary = 10000, .layers = 2,
+        .model = { .cell = "lstm", .embed = 128, .hidden = 128 }, .trainer = sp_trainer_defaults(),
     };
+    s.trainer.stop = &stop;
+    return s;
 }
 
 /* The texts as numbers, and the model that learns from them. */
@@ -146,9 +144,10 @@ static void close_run(struct run *r)
     close_model(r->model);
 }
 
-static long begin(void *self, bool training)
+static long begin(void *self, bool training, long epoch)
 {
     struct run *r = self;
+    (void)epoch;
     const sp_ids *ids = training ? &r->train : &r->valid;
     const sp_stream all = sp_stream_of(ids->id, ids->n, r->settings->batch, r->settings->bptt);
     for (int i = 0; i < sp_trainer_shards(r->settings->batch); i++) {
@@ -173,11 +172,29 @@ static bool save(void *self, sp_status *status)
     return sp_lm_save(r->model, r->settings->out, status);
 }
 
-/* Can it be written when the time comes? Better known now. */
-static bool check_writable(const char *path, sp_status *status)
+static sp_real *carried(void *self, int i, long *size)
 {
-    sp_file f;
-    return sp_file_begin(&f, path, status) && sp_file_end(&f, false, status);
+    const struct run *r = self;
+    return i < sp_trainer_shards(r->settings->batch) ? sp_state_values(r->part[i].state, size) : NULL;
+}
+
+static void describe(void *self, sp_report *r)
+{
+    const struct run *run = self;
+    const struct settings *s = run->settings;
+    const sp_lm_config *c = &run->model->config;
+    sp_report_text(r, "cell", c->cell);
+    sp_report_text(r, "level", s->level);
+    sp_report_count(r, "embed", c->embed);
+    sp_report_count(r, "hidden", c->hidden);
+    sp_report_count(r, "layers", c->layers);
+    sp_report_number(r, "dropout", c->dropout);
+    sp_report_flag(r, "tied", c->tied);
+    sp_report_count(r, "batch", s->batch);
+    sp_report_count(r, "bptt", s->bptt);
+    sp_report_count(r, "vocabulary", sp_vocabulary_size(run->model->vocabulary));
+    sp_report_bytes(r, "training text", run->train.id, (size_t)run->train.n * sizeof *run->train.id);
+    sp_report_bytes(r, "validation text", run->valid.id, (size_t)run->valid.n * sizeof *run->valid.id);
 }
 
 static bool same_file(const char *a, const char *b)
@@ -192,9 +209,10 @@ static bool same_file(const char *a, const char *b)
 static bool check_files(const struct settings *s, sp_status *status)
 {
     const struct { const char *name, *path; } files[] = {
-        { "data", s->data }, { "valid", s->valid }, { "out", s->out }, { "log", s->log }, { "graph", s->graph }
+        { "data", s->data }, { "valid", s->valid }, { "out", s->out }, { "log", s->trainer.log }, { "graph", s->graph },
+        { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
     };
-    for (int i = 2; i < 5; i++)
+    for (int i = 2; i < (int)(sizeof files / sizeof *files); i++)
         for (int k = 0; k < i; k++)
             if (same_file(files[i].path, files[k].path))
                 return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of --%s", files[i].name, files[i].path, files[k].name);
@@ -228,7 +246,7 @@ static bool open_run(struct run *r, const char *text, size_t size, const char *v
     sp_lm_config config = s->model;
     config.layers = (int)s->layers;
     sp_vocabulary *v = sp_vocabulary_of(text, size, level, s->vocabulary, status);
-    if (!v || !(r->model = sp_lm_new(&config, v, (uint64_t)s->seed, status)))
+    if (!v || !(r->model = sp_lm_new(&config, v, (uint64_t)s->trainer.seed, status)))
         return false;
     if (!sp_encode(v, text, size, &r->train, status) || !sp_encode(v, valid, valid_size, &r->valid, status))
         return false;
@@ -266,7 +284,7 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
 {
     const struct settings *s = r->settings;
     const sp_task task = { .self = r, .store = r->model->store, .shards = sp_trainer_shards(s->batch), .begin = begin, .loss = loss,
-                           .save = save };
+                           .save = save, .carried = carried, .describe = describe };
     char params[32], n[32], m[32];
     long count = 0;
     if (s->graph && !draw_graph(r->model, s->graph, status))
@@ -276,8 +294,8 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
     fprintf(stderr, "%s to train on, %s to validate on, %d symbols, %s parameters, %s kernels\n",
             sp_thousands(n, r->train.n), sp_thousands(m, r->valid.n), sp_vocabulary_size(r->model->vocabulary),
             sp_thousands(params, count), sp_blas_kernels());
-    if (s->threads > sp_trainer_shards(s->batch))
-        fprintf(stderr, "%ld threads, but a batch of %ld has work for %d\n", s->threads, s->batch,
+    if (s->trainer.threads > sp_trainer_shards(s->batch))
+        fprintf(stderr, "%ld threads, but a batch of %ld has work for %d\n", s->trainer.threads, s->batch,
                 sp_trainer_shards(s->batch));
     if (r->valid.unknown)
         fprintf(stderr, "%ld of the symbols to validate on are unknown\n", r->valid.unknown);
@@ -287,9 +305,13 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
     if (!sp_train(&task, &config, result, status))
         return false;
     if (result->interrupted)
-        fprintf(stderr, "Interrupted in epoch %ld. %s holds the best model so far, valid %.3f nats per symbol, %s.\n",
+        fprintf(stderr, "Interrupted in epoch %ld. %s holds the best model so far, valid %.3f nats per symbol, %s.%s\n",
                 result->epochs + 1, s->out, result->best_loss,
-                result->best_epoch ? "from the end of an earlier epoch" : "as it is now");
+                result->best_epoch ? "from the end of an earlier epoch" : "as it is now",
+                s->trainer.checkpoint ? " --resume goes on." : "");
+    if (result->patience_lost)
+        fprintf(stderr, "No better in %ld epochs, so that was all. %s is the model of epoch %ld.\n", s->trainer.patience, s->out,
+                result->best_epoch);
     return true;
 }
 
@@ -324,23 +346,15 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { "dropout", SP_OPTION_NUMBER, &s->model.dropout, 0, 0.99, .help = "probability, on all but recurrent connections" },
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "streams read side by side" },
         { "bptt", SP_OPTION_WHOLE, &s->bptt, 1, 65536, .help = "time steps of a window" },
-        { "epochs", SP_OPTION_WHOLE, &s->trainer.epochs, 1, 1e6, .help = "times through the text" },
-        { "lr", SP_OPTION_NUMBER, &s->trainer.lr, 1e-9, 100, .help = "learning rate of Adam" },
-        { "clip", SP_OPTION_NUMBER, &s->trainer.clip, 0, 1e9, .help = "greatest norm of the gradient; 0: no limit" },
-        { "seed", SP_OPTION_WHOLE, &s->seed, 0, 2147483647, .help = "of initial values and dropout" },
-        { "threads", SP_OPTION_WHOLE, &s->threads, 1, 64, .help = "that share the work: of a batch of 32 two, of 128 four, of 256 eight" },
+        SP_TRAINER_OPTIONS(&s->trainer),
         { "memory", SP_OPTION_WHOLE, &s->memory, 0, 1e6, .help = "most MB that layers keep for the way back, where they compute the rest twice; 0: no limit" },
-        { "log", SP_OPTION_TEXT, &s->log, .argument = "FILE", .help = "JSON Lines, an object per epoch" },
         { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
-        PROFILE_OPTION(&s->profile),
+        SP_OPTION_PROFILE(&s->profile),
         { 0 }
     };
     const sp_command command = { "lm train", "Trains a language model on a text. Ctrl-C ends it and saves.\n"
                                  "The last line on standard output is a JSON object of the results, here as in all commands.", options, NULL };
-    bool ok = parse(&command, argc, argv, NULL, code);
-    s->trainer.seed = (uint64_t)s->seed;
-    s->trainer.log = s->log;
-    s->trainer.threads = (int)s->threads;
+    const bool ok = parse(&command, argc, argv, NULL, code);
     s->trainer.budget = ((size_t)s->memory << 20) / (size_t)(s->layers * sp_trainer_shards(s->batch));
     return ok;
 }
@@ -358,7 +372,7 @@ static int train(int argc, char **argv)
     char *text = check_files(&s, &status) ? sp_text_read(s.data, &size, &status) : NULL;
     char *valid = s.valid && text ? sp_text_read(s.valid, &valid_size, &status) : NULL;
     bool ok = text && (valid || !s.valid) && open_run(&r, text, size, valid, valid_size, &status)
-              && check_writable(s.out, &status) && (!s.log || check_writable(s.log, &status)) && train_run(&r, &result, &status);
+              && sp_file_writable(s.out, &status) && sp_trainer_check(&s.trainer, &status) && train_run(&r, &result, &status);
     free(text);
     free(valid);
     if (ok) {
@@ -432,7 +446,7 @@ static int sample(int argc, char **argv)
         { "top-k", SP_OPTION_WHOLE, &how.top_k, 0, 1e6, .help = "only among the k likeliest; 0: all" },
         { "top-p", SP_OPTION_NUMBER, &how.top_p, 1e-6, 1, .help = "only among the likeliest of this much probability" },
         { "seed", SP_OPTION_WHOLE, &seed, 0, 2147483647, .help = "another seed, another text" },
-        PROFILE_OPTION(&profile),
+        SP_OPTION_PROFILE(&profile),
         { 0 }
     };
     const sp_command command = { "lm sample", "Lets a model write.", options, "MODEL" };
@@ -464,7 +478,7 @@ static int eval(int argc, char **argv)
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .required = true, .help = "text to measure" },
         { "batch", SP_OPTION_WHOLE, &batch, 1, 65536, .help = "pieces of the text read side by side" },
-        PROFILE_OPTION(&profile),
+        SP_OPTION_PROFILE(&profile),
         { 0 }
     };
     const sp_command command = { "lm eval", "Measures how well a model predicts a text.", options, "MODEL" };
@@ -524,7 +538,7 @@ static int score(int argc, char **argv)
     bool profile = false;
     int code;
     sp_status status = { 0 };
-    const sp_option options[] = { PROFILE_OPTION(&profile), { 0 } };
+    const sp_option options[] = { SP_OPTION_PROFILE(&profile), { 0 } };
     const sp_command command = { "lm score", "Reads lines from standard input and prints before each its log-probability "
                                  "(nats) as a whole line.", options, "MODEL" };
     if (!parse(&command, argc, argv, &model, &code))
@@ -582,7 +596,7 @@ static bool run_demo(struct run *r, struct settings *s, const char *svg, sp_stat
     double unigram, bigram, log_p;
     const sp_sampling how = { .temperature = 0.7, .top_p = 1, .seed = 1 };
     const char *text = sp_corpus(&size);
-    if (!open_run(r, text, size, NULL, 0, status) || !check_writable(s->out, status))
+    if (!open_run(r, text, size, NULL, 0, status) || !sp_file_writable(s->out, status))
         return false;
     if (!sp_ngram_losses(r->train.id, r->train.n, r->valid.id, r->valid.n, sp_vocabulary_size(r->model->vocabulary), &unigram,
                          &bigram, status) || !train_run(r, &x, status))
@@ -593,7 +607,7 @@ static bool run_demo(struct run *r, struct settings *s, const char *svg, sp_stat
     if (!write_sample(r->model, NULL, &how, 400, &log_p, status))
         return false;
     bool drawn = draw_svg(s->graph, svg);
-    printf("\nModel %s, log %s, graph %s%s%s.\n", s->out, s->log, s->graph, drawn ? " and " : "", drawn ? svg : "");
+    printf("\nModel %s, log %s, graph %s%s%s.\n", s->out, s->trainer.log, s->graph, drawn ? " and " : "", drawn ? svg : "");
     sp_report *j = sp_report_new();
     sp_report_text(j, "command", "demo");
     report_training(j, &x, s);
@@ -615,7 +629,7 @@ static int demo(int argc, char **argv)
     const sp_option options[] = {
         { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and graph go" },
         { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the text" },
-        PROFILE_OPTION(&s.profile),
+        SP_OPTION_PROFILE(&s.profile),
         { 0 }
     };
     const sp_command command = { "lm demo", "Trains on Spindle's own source for about a minute, and shows what it learned.",
@@ -623,15 +637,16 @@ static int demo(int argc, char **argv)
     if (!parse(&command, argc, argv, NULL, &code))
         return code;
     char *model = join(directory, "lm.safetensors"), *log = join(directory, "log.jsonl");
-    char *graph = join(directory, "graph.dot"), *svg = join(directory, "graph.svg");
-    bool ok = model && log && graph && svg;
+    char *graph = join(directory, "graph.dot"), *svg = join(directory, "graph.svg"), *curve = join(directory, "curve.svg");
+    bool ok = model && log && graph && svg && curve;
     if (!ok)
         sp_fail(&status, SP_ERR_MEMORY, "out of memory");
     else if (mkdir(directory, 0777) && errno != EEXIST)
         ok = sp_fail(&status, SP_ERR_FILE, "%s: cannot be made: %s", directory, strerror(errno));
     s.data = "Spindle's source";
     s.out = model;
-    s.log = s.trainer.log = log;
+    s.trainer.log = log;
+    s.trainer.plot = curve;
     s.graph = graph;
     ok = ok && run_demo(&r, &s, svg, &status);
     close_run(&r);
@@ -639,6 +654,7 @@ static int demo(int argc, char **argv)
     free(log);
     free(graph);
     free(svg);
+    free(curve);
     return ok ? EXIT_SUCCESS : report_error(&status);
 }
 

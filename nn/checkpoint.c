@@ -1,6 +1,4 @@
 /* Checkpoints of an optimizer: the parameters and its slots are the tensors of one file, the rest is in its metadata. */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,39 +7,24 @@
 #define KIND "optimizer"
 #define STATE "optimizer.state"
 
-enum { NUMBERS = sizeof(struct sp_optimizer_state) / sizeof(double), DIGITS = 16, ROOM = NUMBERS * (DIGITS + 1) };
-
-/* The bits of each double as 16 digits: exact, and the same in every locale. */
-static void state_to_text(char text[ROOM], const struct sp_optimizer_state *s)
-{
-    uint64_t words[NUMBERS];
-    memcpy(words, s, sizeof words);
-    for (int i = 0; i < NUMBERS; i++)
-        snprintf(text + i * (DIGITS + 1), DIGITS + 1, "%016" PRIx64, words[i]);
-    for (int i = 1; i < NUMBERS; i++)
-        text[i * (DIGITS + 1) - 1] = ' ';
-}
+enum { NUMBERS = sizeof(struct sp_optimizer_state) / sizeof(double) };
 
 static bool state_from_text(struct sp_optimizer_state *s, const char *text)
 {
-    uint64_t words[NUMBERS];
-    if (strlen(text) != ROOM - 1)
+    double x[NUMBERS];
+    if (!sp_numbers_read(text, NUMBERS, x))
         return false;
-    for (int i = 0; i < NUMBERS; i++) {
-        const char *word = text + i * (DIGITS + 1);
-        if (strspn(word, "0123456789abcdef") != DIGITS || (i < NUMBERS - 1 && word[DIGITS] != ' '))
-            return false;
-        words[i] = strtoull(word, NULL, 16);
-    }
-    memcpy(s, words, sizeof words);
+    memcpy(s, x, sizeof x);
     /* Counts, so that none is ever an index out of range. */
     return s->steps >= 0 && s->steps < 1e15 && s->averaged >= 0 && s->validations >= 0 && s->validations < 1e15
            && s->factor >= 0 && s->factor <= 1;
 }
 
-bool sp_optimizer_save(const sp_optimizer *o, const char *path, int n, const sp_metadata *metadata, sp_status *status)
+bool sp_optimizer_save(const sp_optimizer *o, const sp_store *more, const char *path, int n, const sp_metadata *metadata,
+                       sp_status *status)
 {
-    char state[ROOM];
+    char state[SP_NUMBERS_TEXT(NUMBERS)];
+    double x[NUMBERS];
     if (!o || (n > 0 && !metadata))
         return sp_fail(status, SP_ERR_VALUE, "save: the %s is NULL", o ? "metadata" : "optimizer");
     if (o->swapped)
@@ -55,17 +38,18 @@ bool sp_optimizer_save(const sp_optimizer *o, const char *path, int n, const sp_
     sp_metadata *all = malloc(((size_t)n + 2) * sizeof *all);
     if (!all)
         return sp_fail(status, SP_ERR_MEMORY, "save: out of memory for %d pairs of metadata", n);
-    state_to_text(state, &o->state);
+    memcpy(x, &o->state, sizeof x);
+    sp_numbers_write(state, NUMBERS, x);
     all[0] = (sp_metadata){ KIND, o->rule->name };
     all[1] = (sp_metadata){ STATE, state };
     for (int i = 0; i < n; i++)
         all[i + 2] = metadata[i];
-    bool ok = sp_stores_save(2, (const sp_store *[]){ o->store, o->memory }, path, n + 2, all, status);
+    bool ok = sp_stores_save(more ? 3 : 2, (const sp_store *[]){ o->store, o->memory, more }, path, n + 2, all, status);
     free(all);
     return ok;
 }
 
-bool sp_optimizer_load(sp_optimizer *o, const sp_safetensors *f, sp_status *status)
+bool sp_optimizer_load(sp_optimizer *o, sp_store *more, const sp_safetensors *f, sp_status *status)
 {
     struct sp_optimizer_state state;
     const char *kind = sp_safetensors_get(f, KIND), *text = sp_safetensors_get(f, STATE);
@@ -82,7 +66,8 @@ bool sp_optimizer_load(sp_optimizer *o, const sp_safetensors *f, sp_status *stat
     if (state.averaged > 0 && !o->average && o->size)
         return sp_fail(status, SP_ERR_FORMAT, "%s: has averages of %g weights, the optimizer has none: call "
                        "sp_optimizer_average first", sp_safetensors_path(f), state.averaged);
-    if (!sp_optimizer_fits(o, status) || !sp_stores_load(2, (sp_store *[]){ o->store, o->memory }, f, status))
+    if (!sp_optimizer_fits(o, status)
+        || !sp_stores_load(more ? 3 : 2, (sp_store *[]){ o->store, o->memory, more }, f, status))
         return false;
     o->state = state;
     o->swapped = false;

@@ -8,7 +8,7 @@
        sp_step(adam, t);
        ...
        sp_optimizer_validated(adam, loss);                      for "plateau" and "nt-asgd"
-       sp_optimizer_save(adam, "run.safetensors", 0, NULL, &status);
+       sp_optimizer_save(adam, NULL, "run.safetensors", 0, NULL, &status);
 
    Rules, settings and defaults are those of torch.optim, and so are the numbers. */
 #ifndef SP_NN_OPTIMIZER_H
@@ -54,8 +54,10 @@ typedef struct sp_optimizer {
     } state;
 } sp_optimizer;
 
-/* For the parameters that the store has now. Kinds: sgd, nt-asgd, adagrad, adadelta, rmsprop, adam, adamw; each is a file that
-   opens with its equations. NULL without memory or for another kind: status says which. */
+/* All kinds, as a choice of zoo/options.h; each is a file that opens with its equations. */
+#define SP_OPTIMIZER_KINDS "sgd|nt-asgd|adagrad|adadelta|rmsprop|adam|adamw"
+
+/* For the parameters that the store has now. NULL without memory or for another kind: status says which. */
 sp_optimizer *sp_optimizer_new(sp_store *store, const char *kind, double lr, sp_status *status);
 void sp_optimizer_free(sp_optimizer *o);
 
@@ -88,14 +90,15 @@ void sp_optimizer_swap(sp_optimizer *o);
 
 /* ---- checkpoints ----------------------------------------------------------------------------------------------- */
 
-/* Writes the parameters and all that the optimizer remembers, steps, schedule and averages included, to one file, with n
-   pairs of metadata of the caller's. Slots are tensors "optimizer.exp_avg.NAME"; "optimizer..." are keys of its own. */
-bool sp_optimizer_save(const sp_optimizer *o, const char *path, int n, const sp_metadata *metadata, sp_status *status);
+/* Writes the parameters and all that the optimizer remembers, steps, schedule and averages included, to one file, with the
+   numbers of another store (NULL: none) and n pairs of metadata of the caller's. Slots are tensors "optimizer.exp_avg.NAME"; "optimizer..." are keys of its own. */
+bool sp_optimizer_save(const sp_optimizer *o, const sp_store *more, const char *path, int n, const sp_metadata *metadata,
+                       sp_status *status);
 
 /* Takes them back: training goes on as if it had not been interrupted, bit for bit. Settings, schedule, groups and
    sp_optimizer_average are the program's and not in the file: set them as they were. A file of another optimizer or of other
    parameters is an error, and nothing is changed. Nests with sp_safetensors_open as sp_store_load does. */
-bool sp_optimizer_load(sp_optimizer *o, const sp_safetensors *f, sp_status *status);
+bool sp_optimizer_load(sp_optimizer *o, sp_store *more, const sp_safetensors *f, sp_status *status);
 
 /* ---- clipping -------------------------------------------------------------------------------------------------- */
 

@@ -280,6 +280,35 @@ static bool parse(sp_safetensors *f, size_t size, sp_status *status)
     return check_tensors(f, status);
 }
 
+/* ---- numbers as text ------------------------------------------------------------------------------------------- */
+
+enum { DIGITS = 16 };
+
+void sp_numbers_write(char *text, int n, const double *x)
+{
+    *text = '\0';
+    for (int i = 0; i < n; i++) {
+        uint64_t word;
+        memcpy(&word, &x[i], sizeof word);
+        text += sprintf(text, "%s%016" PRIx64, i ? " " : "", word);
+    }
+}
+
+bool sp_numbers_read(const char *text, int n, double *x)
+{
+    if (!text || n < 1 || strlen(text) + 1 != SP_NUMBERS_TEXT((size_t)n))
+        return false;
+    for (int i = 0; i < n; i++, text += DIGITS + 1) {
+        if (strspn(text, "0123456789abcdef") != DIGITS || text[DIGITS] != (i < n - 1 ? ' ' : '\0'))
+            return false;
+        const uint64_t word = strtoull(text, NULL, 16);
+        memcpy(&x[i], &word, sizeof word);
+    }
+    return true;
+}
+
+/* ---- reading --------------------------------------------------------------------------------------------------- */
+
 sp_safetensors *sp_safetensors_open(const char *path, sp_status *status)
 {
     size_t size;

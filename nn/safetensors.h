@@ -13,6 +13,12 @@ typedef struct sp_metadata {
     const char *key, *value;        /* UTF-8 */
 } sp_metadata;
 
+/* Numbers as a value: 16 digits for the bits of each, so exact, and the same in every locale. text has room for all. Back:
+   false if it is no text of n numbers. */
+#define SP_NUMBERS_TEXT(n) (17 * (n))
+void sp_numbers_write(char *text, int n, const double *x);
+bool sp_numbers_read(const char *text, int n, double *x);
+
 /* Writes all parameters of a store, as F32 or F64 as the library is built, and n pairs of metadata. The file is replaced
    whole or not at all (autograd/file.h). */
 bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status);

@@ -45,6 +45,8 @@ static void place(struct operation *o, long first, long n, long time)
     if (o->saved.row)
         c->saved = sp_scan_rows(&o->saved, first, n);
     c->key.time = (uint32_t)time;
+    o->node->first = first;
+    o->node->rows = n;
 }
 
 static void forward(struct operation *o, long first, long n, long time)

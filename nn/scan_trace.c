@@ -309,6 +309,7 @@ bool sp_scan_program(sp_tape *t, const struct tracing *k, struct scan *s)
             continue;
         if (!make_operation(t, k, s, list[i], o))
             return false;
+        list[i]->offset = s->layout->offset;
         o->phase = !(list[i]->mark & ON_STATE) ? BEFORE : list[i]->mark & REACHES ? LOOP : BEHIND;
         s->operations++;
     }

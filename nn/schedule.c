@@ -81,6 +81,12 @@ static const struct kind *find(const sp_schedule *s)
     return NULL;
 }
 
+bool sp_schedule_ends(const char *kind)
+{
+    const struct kind *k = find(&(sp_schedule){ .kind = kind });
+    return k && k->ends;
+}
+
 sp_schedule sp_schedule_of(const char *kind)
 {
     return (sp_schedule){ .kind = kind, .start_factor = 1.0 / 3, .gamma = 0.1, .step_size = 1, .pct_start = 0.3,

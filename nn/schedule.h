@@ -43,11 +43,17 @@ typedef struct sp_schedule {
     long patience, cooldown;            /* plateau: 10, 0 */
 } sp_schedule;
 
+/* All kinds, as a choice of zoo/options.h. */
+#define SP_SCHEDULE_KINDS "constant|linear|step|exponential|cosine|inverse_sqrt|one_cycle|plateau"
+
 /* A schedule with the defaults above, which are PyTorch's. */
 sp_schedule sp_schedule_of(const char *kind);
 
 /* False, with the reason in status, if no rate can be had from it: an unknown kind, a setting out of its range. */
 bool sp_schedule_check(const sp_schedule *s, sp_status *status);
+
+/* Does a kind need total_steps? */
+bool sp_schedule_ends(const char *kind);
 
 /* The factor at a step, counted from 0; of plateau, without what validation has done to it. NaN where sp_schedule_check is
    false. */

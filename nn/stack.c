@@ -242,6 +242,12 @@ void sp_state_zero(sp_state *s)
     memset(s->value, 0, (size_t)s->size * sizeof *s->value);
 }
 
+sp_real *sp_state_values(sp_state *s, long *size)
+{
+    *size = s->size;
+    return s->value;
+}
+
 /* True if a carried state is one of this stack's, for this batch. */
 static bool fits(const sp_state *carry, const sp_stack *stack, long batch)
 {

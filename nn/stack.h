@@ -83,6 +83,9 @@ sp_state *sp_state_new(const sp_stack *stack, long batch);
 void sp_state_free(sp_state *s);
 void sp_state_zero(sp_state *s);
 
+/* All its numbers, and in *size how many: to save, and to take back. */
+sp_real *sp_state_values(sp_state *s, long *size);
+
 /* xs [T,B,in] -> [T,B,out]. With a carried state (of batch B) the sequence continues where the last one ended, no
    gradient flows into the last one, and the state moves to the end of this one. Without (NULL) it begins at zeros. A
    bidirectional stack carries none: its reverse cells begin at the end of all that is to come. */

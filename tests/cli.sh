@@ -273,6 +273,83 @@ json interrupted=true epochs best_valid_loss
 grep -q "^Interrupted in epoch [0-9]*\. $model holds the best model so far" "$work/err" || fail 'Ctrl-C: no message'
 run 0 sample "$model" --length 5
 
+# ---- checkpoints: killed at any moment, the same model in the end ------------
+
+# untimed LOG: without what a clock says
+untimed() { sed 's/, "tokens_per_s.*//' "$1"; }
+
+# longer STATUS OPTION...: a training with a checkpoint every few steps
+longer()
+{
+    expected=$1
+    shift
+    train "$expected" --epochs 6 --dropout 0.2 --optimizer adamw --schedule cosine --warmup 5 --average 0.9 --every 20 --clip 1 \
+        --log "$work/log" --checkpoint "$work/check" "$@"
+}
+longer 0 --plot "$work/curve.svg"
+json interrupted=false epochs=6
+mv "$model" "$work/first"
+untimed "$work/log" >"$work/first.log"
+if command -v gnuplot >/dev/null; then
+    grep -q '</svg>' "$work/curve.svg" || fail 'no picture'
+else
+    grep -q "$work/curve.svg: no picture: gnuplot is not installed" "$work/err" || fail 'silent about a picture that is not there'
+fi
+longer 0 --resume
+json epochs=6
+untimed "$work/log" | cmp -s - "$work/first.log" || fail 'what is done changes when it is resumed'
+longer 1 --resume --lr 0.1
+grep -Fq "lm: $work/check: is of another training: lr is 0.002, not 0.1" "$work/err" || fail "another rate: $(cat "$work/err")"
+longer 1 --resume --hidden 9
+grep -Fq "$work/check: is of another training: hidden is 8, not 9" "$work/err" || fail "another model: $(cat "$work/err")"
+cp "$text" "$work/text2"
+echo more >>"$work/text2"
+longer 1 --resume --data "$work/text2"
+grep -q "$work/check: is of another training: .*text is " "$work/err" || fail "another text: $(cat "$work/err")"
+untimed "$work/log" | cmp -s - "$work/first.log" || fail 'what is refused changes the log'
+wrong 1 'training: there is no checkpoint to resume from' train --data "$text" --out "$work/unused" --batch 5 --bptt 20 --resume
+
+rm -f "$model" "$work/log" "$work/check" "$work/check.old"
+kills=0
+for pause in 0.02 0.05 0.03 0.1 0.06 0.15 0.04 0.08; do
+    # shellcheck disable=SC2086
+    "$lm" train --data "$text" --out "$model" $small --epochs 6 --dropout 0.2 --optimizer adamw --schedule cosine --warmup 5 \
+        --average 0.9 --every 20 --clip 1 --log "$work/log" --checkpoint "$work/check" --resume >"$work/out" 2>"$work/err" </dev/null &
+    child=$!
+    sleep $pause
+    kill -9 $child 2>/dev/null && kills=$((kills + 1))
+    wait $child 2>/dev/null
+    child=''
+done
+longer 0 --resume
+cmp -s "$model" "$work/first" || fail "killed $kills times: another model"
+untimed "$work/log" | cmp -s - "$work/first.log" || fail "killed $kills times: another log"
+head -c 700 "$work/check" >"$work/cut" && mv "$work/cut" "$work/check"
+longer 0 --resume
+grep -q "^$work/check: .*cut short.*; going on from $work/check.old, epoch 6, " "$work/err" || fail "cut short: $(cat "$work/err")"
+cmp -s "$model" "$work/first" || fail 'cut short: another model'
+
+# A full disk: the training ends, and what was saved stays.
+rm -f "$work/check" "$work/check.old"
+status=$(trap '' XFSZ; ulimit -f 8; "$lm" train --data "$text" --out /dev/null --batch 5 --bptt 20 --epochs 3 --hidden 12 --embed 8 \
+    --layers 1 --checkpoint "$work/check" >/dev/null 2>"$work/err"; echo $?)
+[ "$status" = 1 ] || fail "a checkpoint on a full disk: ends with $status, not 1"
+grep -q "^lm: $work/check.new: writing failed: " "$work/err" || fail "a checkpoint on a full disk: $(cat "$work/err")"
+for place in "$work/none/x" "$work"; do
+    for option in checkpoint plot; do
+        wrong 1 "$place: cannot be written: " train --data "$text" --batch 5 --bptt 20 --out "$work/unused" "--$option" "$place"
+    done
+done
+rm -f "$work/log"
+
+# ---- patience, and a rate that is too high -----------------------------------
+
+train 0 --epochs 50 --lr 3 --patience 2 --optimizer sgd --clip 0.001 --schedule plateau
+grep -q '^No better in 2 epochs, so that was all\. .* is the model of epoch [0-9]*\.$' "$work/err" || [ "$(grep -c ^epoch "$work/err")" -eq 50 ] ||
+    fail 'patience without an end'
+train 1 --epochs 3 --lr 100 --optimizer sgd --clip 0 --cell relu
+grep -q "^lm: training: .* became .* in step [0-9]*: " "$work/err" || fail "a rate too high: $(cat "$work/err")"
+
 # ---- the teaching programs ---------------------------------------------------
 
 examples/hello >"$work/out" || fail 'hello fails'

@@ -33,6 +33,7 @@
 #include "zoo/lm.h"
 #include "zoo/ngram.h"
 #include "zoo/report.h"
+#include "zoo/trainer.h"
 
 #ifndef HAVE_LINKER_WRAP
 
@@ -217,7 +218,7 @@ static bool learn(const sp_lm *m, const sp_ids *ids, sp_status *status)
         sp_clip_norm(t, 1);
         sp_step(adam, t);
     }
-    bool ok = ready && sp_optimizer_save(adam, "/dev/null", 0, NULL, status)
+    bool ok = ready && sp_optimizer_save(adam, NULL, "/dev/null", 0, NULL, status)
               && ((l.state[0] && l.state[1]) || sp_fail(status, SP_ERR_MEMORY, "no state"))
               && (sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t)));
     sp_optimizer_free(adam);
@@ -767,6 +768,104 @@ START_TEST(segments)
 }
 END_TEST
 
+/* ---- the trainer ----------------------------------------------------------------------------------------------- */
+
+struct task {
+    sp_store *store;
+    sp_param *w;
+    sp_real carried[3];
+};
+
+static long two_batches(void *self, bool training, long epoch)
+{
+    (void)self, (void)training, (void)epoch;
+    return 2;
+}
+
+static sp_tensor *loss_of_w(sp_tape *t, void *self, bool training, long batch, int shard, long *count)
+{
+    sp_tensor *w = sp_param_on(t, ((struct task *)self)->w);
+    (void)training, (void)batch, (void)shard;
+    *count = 1;
+    return sp_mul(t, w, w);
+}
+
+static bool save_nothing(void *self, sp_status *status)
+{
+    (void)self, (void)status;
+    return true;
+}
+
+static sp_real *carried(void *self, int i, long *size)
+{
+    *size = 3;
+    return i ? NULL : ((struct task *)self)->carried;
+}
+
+/* The second of two epochs; w in the end. */
+static bool go_on_training(const char *checkpoint, const char *log, long epochs, double *w, sp_status *status)
+{
+    struct task self = { .store = sp_store_new(1) };
+    sp_training x;
+    if ((self.w = sp_store_add(self.store, SP_SCALAR, "w")))
+        *sp_param_values(self.w) = 1;
+    const sp_task task = { .self = &self, .store = self.store, .begin = two_batches, .loss = loss_of_w, .save = save_nothing,
+                           .carried = carried };
+    const sp_trainer_config config = { .optimizer = "adam", .lr = 0.1, .epochs = epochs, .checkpoint = checkpoint, .log = log,
+                                       .resume = epochs > 1 };
+    const bool ok = (self.w || sp_fail_with(status, sp_store_status(self.store))) && sp_train(&task, &config, &x, status);
+    if (ok)
+        *w = (double)*sp_param_read(self.w);
+    sp_store_free(self.store);
+    return ok;
+}
+
+/* As above: a checkpoint there is whole, the one before or the new one. */
+START_TEST(training)
+{
+    char directory[PATH_ROOM], path[PATH_ROOM + 2], old[PATH_ROOM + 6];
+    size_t size, n_size;
+    double right, w;
+    long n = 0;
+    sp_status status = { 0 };
+    ck_new_directory(directory);
+    snprintf(path, sizeof path, "%s/c", directory);
+    snprintf(old, sizeof old, "%s.old", path);
+    ck_assert(go_on_training(path, NULL, 1, &right, &status));
+    char *first = sp_file_read(path, &size, NULL);
+    ck_assert_msg(go_on_training(path, "/dev/null", 2, &right, &status), "%s", status.message);
+    begin();
+    for (bool ok = false; !ok || memory.calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        remove(old);
+        FILE *f = fopen(path, "wb");
+        ck_assert(f && fwrite(first, 1, size, f) == size && !fclose(f));
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.for_good = _i;
+        memory.refuse = ++n;
+        ok = go_on_training(path, "/dev/null", 2, &w, &status);
+        memory.refuse = 0;
+        const long calls = memory.calls, leaked = memory.live - before;
+        ck_assert_msg(ok == (status.code == SP_OK) && (ok || *status.message), "allocation %ld: %s", n, status.message);
+        ck_assert_msg(!ok || w == right, "allocation %ld: went on with a wrong result", n);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak: %s", n, leaked, status.message);
+        ck_assert_msg(files_in(directory) <= 2, "allocation %ld: half a file is left", n);
+        char *now = sp_file_read(path, &n_size, NULL), *one_before = access(old, F_OK) ? NULL : sp_file_read(old, &n_size, NULL);
+        ck_assert_msg(now && (ok || !memcmp(now, first, size) || (one_before && !memcmp(one_before, first, size))),
+                      "allocation %ld: the checkpoint is lost: %s", n, status.message);
+        free(now);
+        free(one_before);
+        memory.calls = calls;
+    }
+    ck_assert_int_gt(n, 100);
+    free(first);
+    remove(path);
+    remove(old);
+    ck_assert_int_eq(rmdir(directory), 0);
+}
+END_TEST
+
 /* ---- large vocabularies ---------------------------------------------------------------------------------------- */
 
 enum { WORDS = 200, WIDTH = 8 };
@@ -862,6 +961,7 @@ Suite *suite(void)
     Suite *all = suite_create("alloc");
     TCase *c = tcase_create("alloc");
     tcase_add_test(c, convolution_without_memory);
+    tcase_add_loop_test(c, training, 0, 2);
     tcase_add_test(c, steady_state);
     tcase_add_loop_test(c, segments, 0, 2);
     tcase_add_test(c, stack_steady_state);

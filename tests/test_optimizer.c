@@ -260,12 +260,12 @@ START_TEST(resume)
         o = equipped(in, kinds[_i]);
         if (from) {
             sp_safetensors *f = sp_safetensors_open(path, &status);
-            ck_assert_msg(sp_optimizer_load(o, f, &status), "%s", status.message);
+            ck_assert_msg(sp_optimizer_load(o, NULL, f, &status), "%s", status.message);
             ck_assert_pstr_eq(sp_safetensors_get(f, "epoch"), "7");
             sp_safetensors_free(f);
         }
         train(o, in, from, from + PART < WHOLE_RUN ? from + PART : WHOLE_RUN, again);
-        ck_assert_msg(sp_optimizer_save(o, path, 1, &(sp_metadata){ "epoch", "7" }, &status), "%s", status.message);
+        ck_assert_msg(sp_optimizer_save(o, NULL, path, 1, &(sp_metadata){ "epoch", "7" }, &status), "%s", status.message);
         sp_optimizer_free(o);
         memset(sp_store_values(in), 0, (size_t)sp_store_size(in) * sizeof(sp_real));
     }
@@ -389,12 +389,12 @@ START_TEST(wrong_file)
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         sp_status status = { 0 };
-        ck_assert(files[i].plain ? sp_store_save(s, path, 0, NULL, NULL) : sp_optimizer_save(from, path, 0, NULL, NULL));
+        ck_assert(files[i].plain ? sp_store_save(s, path, 0, NULL, NULL) : sp_optimizer_save(from, NULL, path, 0, NULL, NULL));
         sp_safetensors *f = sp_safetensors_open(path, NULL);
         o = sp_optimizer_new(files[i].store, files[i].kind, 0.1, NULL);
         if (files[i].average)
             sp_optimizer_average(o, 0.9, NULL);
-        ck_assert(!sp_optimizer_load(o, f, &status));
+        ck_assert(!sp_optimizer_load(o, NULL, f, &status));
         const char *text = strstr(files[i].error, "%s") + 2;
         snprintf(error, sizeof error, "%s%s", path, text);
         ck_assert_str_eq(status.message, error);
@@ -403,10 +403,10 @@ START_TEST(wrong_file)
     }
     ck_assert(sp_param_read(bias)[0] == 7);
     sp_status status = { 0 };
-    ck_assert(!sp_optimizer_save(from, path, 1, &(sp_metadata){ "optimizer.x", "" }, &status));
+    ck_assert(!sp_optimizer_save(from, NULL, path, 1, &(sp_metadata){ "optimizer.x", "" }, &status));
     ck_assert_str_eq(status.message, "save: the metadata key 'optimizer.x' is the optimizer's own");
     status = (sp_status){ 0 };
-    ck_assert(!sp_optimizer_load(from, sp_safetensors_open("/no/such/file", &status), &status));
+    ck_assert(!sp_optimizer_load(from, NULL, sp_safetensors_open("/no/such/file", &status), &status));
     ck_assert_ptr_nonnull(strstr(status.message, "/no/such/file: cannot be read"));
     sp_optimizer_free(from);
     sp_store_free(s);
@@ -421,9 +421,9 @@ START_TEST(unasked_average)
     sp_store *s = two();
     sp_optimizer *from = sp_optimizer_new(s, "sgd", 0.1, NULL), *to = sp_optimizer_new(s, "sgd", 0.1, NULL);
     sp_optimizer_average(from, 0, NULL);
-    ck_assert(sp_optimizer_save(from, path, 0, NULL, &status));
+    ck_assert(sp_optimizer_save(from, NULL, path, 0, NULL, &status));
     sp_safetensors *f = sp_safetensors_open(path, NULL);
-    ck_assert(!sp_optimizer_load(to, f, &status));
+    ck_assert(!sp_optimizer_load(to, NULL, f, &status));
     ck_assert_ptr_nonnull(strstr(status.message, "has averages of 1 weights, the optimizer has none"));
     sp_safetensors_free(f);
     sp_optimizer_free(from);
@@ -484,7 +484,7 @@ START_TEST(nothing)
     sp_optimizer_swap(NULL);
     sp_optimizer_free(NULL);
     ck_assert(isnan(sp_learning_rate(NULL)));
-    ck_assert(!sp_optimizer_average(NULL, 0, &status) && !sp_optimizer_save(NULL, path, 0, NULL, NULL));
+    ck_assert(!sp_optimizer_average(NULL, 0, &status) && !sp_optimizer_save(NULL, NULL, path, 0, NULL, NULL));
     ck_assert(!sp_schedule_check(NULL, NULL) && isnan(sp_schedule_at(NULL, 0)));
     o = sp_optimizer_new(s, "nt-asgd", 0.1, NULL);
     sp_tape *t = sp_tape_new(s);

@@ -185,6 +185,40 @@ START_TEST(report)
 END_TEST
 
 /* What cannot be written is not passed over. */
+/* Exact text, what it says of bytes, and what differs. */
+START_TEST(report_text)
+{
+    static const struct { const char *json, *difference; } others[] = {
+        { "{\"n\": 3, \"x\": 0.1, \"s\": \"a\"}", NULL }, { "{\"s\": \"a\", \"x\": 0.10000000000000001, \"n\": 3}", NULL },
+        { "{\"n\": 4, \"x\": 0.1, \"s\": \"a\"}", "n is 4, not 3" }, { "{\"n\": 3, \"s\": \"a\"}", "x is missing, not 0.1" },
+        { "{\"n\": 3, \"x\": 0.1, \"s\": \"a\", \"y\": true}", "y is true, not missing" },
+        { "{\"n\": 3, \"x\": 0.1000000000000001, \"s\": \"a\"}", "x is 0.1, not 0.1" },
+        { "{\"n\": 3", "they cannot be read" }, { "[]", "they cannot be read" }, { NULL, "they cannot be read" },
+    };
+    char text[SP_DIFFERENCE_TEXT];
+    sp_report *r = sp_report_new();
+    sp_report_count(r, "n", 3);
+    sp_report_number(r, "x", 0.1);
+    sp_report_text(r, "s", "a");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ck_assert(sp_report_equals(r, others[i].json, text) == !others[i].difference);
+        if (others[i].difference)
+            ck_assert_str_eq(text, others[i].difference);
+    }
+    char *exact = sp_report_string(r, 17);
+    ck_assert(sp_report_equals(r, exact, text));
+    free(exact);
+    sp_report_free(r);
+    r = sp_report_new();
+    sp_report_bytes(r, "b", "foobar", 6);       /* FNV-1a of it is known */
+    char *line = sp_report_string(r, 6);
+    ck_assert_str_eq(line, "{\"b\": \"6:85944171f73967e8\"}");
+    free(line);
+    sp_report_free(r);
+    ck_assert(!sp_report_string(NULL, 6) && !sp_report_equals(NULL, "{}", text));
+}
+END_TEST
+
 START_TEST(report_fails)
 {
     FILE *f = tmpfile(), *full = fopen("/dev/full", "w");
@@ -243,6 +277,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, parsing, 0, sizeof lines / sizeof *lines);
     tcase_add_test(c, help);
     tcase_add_test(c, report);
+    tcase_add_test(c, report_text);
     tcase_add_test(c, report_fails);
     tcase_add_loop_test(c, commas, 0, sizeof thousands / sizeof *thousands);
     tcase_add_test(c, no_bar);

@@ -342,9 +342,9 @@ END_TEST
 
 /* ---- what others attach it to ---------------------------------------------------------------------------------- */
 
-static long begin_pass(void *self, bool training)
+static long begin_pass(void *self, bool training, long epoch)
 {
-    (void)self;
+    (void)self, (void)epoch;
     return training ? 3 : 2;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "autograd/file.h"
@@ -157,6 +158,26 @@ START_TEST(metadata)
 END_TEST
 
 /* A file of either type into a store of either. */
+/* Numbers as text: every bit comes back. */
+START_TEST(numbers)
+{
+    const double x[] = { 0, -0.0, 1 / 3.0, -INFINITY, NAN, 5e-324 };
+    enum { N = sizeof x / sizeof *x };
+    double y[N];
+    char text[SP_NUMBERS_TEXT(N)];
+    sp_numbers_write(text, N, x);
+    ck_assert(!strncmp(text, "0000000000000000 8000000000000000 3fd5555555555555 fff0000000000000 ", 68));
+    ck_assert(sp_numbers_read(text, N, y));
+    ck_assert_mem_eq(x, y, sizeof x);
+    ck_assert(!sp_numbers_read(text, N - 1, y) && !sp_numbers_read(text + 17, N, y) && !sp_numbers_read(NULL, N, y));
+    ck_assert(sp_numbers_read(text + 17, N - 1, y) && !sp_numbers_read("", 0, y));
+    text[20] = 'x';
+    ck_assert(!sp_numbers_read(text, N, y));
+    text[20] = '0', text[16] = '0';
+    ck_assert(!sp_numbers_read(text, N, y));
+}
+END_TEST
+
 START_TEST(both_types)
 {
     static const double values[] = { 0.1, -3, 1e-3, 12345.678, 1 / 3.0, 0, -1, 2.5, 1e30, -1e-30 };
@@ -473,6 +494,30 @@ START_TEST(full_disk)
 }
 END_TEST
 
+/* A program that was killed while it wrote leaves a file, which the next to write there takes away; but not one that somebody
+   is writing, nor a file of another name. */
+START_TEST(killed)
+{
+    char other[PATH_ROOM + 40];
+    sp_file f, mine;
+    const pid_t child = fork();
+    if (!child)
+        _exit(!sp_file_begin(&f, path, NULL));
+    ck_assert(child > 0 && waitpid(child, NULL, 0) == child);
+    ck_assert_int_eq(leftovers(), 1);
+    snprintf(other, sizeof other, "%s2.%ld-0.new", path, (long)child);
+    ck_assert(sp_file_begin(&f, other, NULL) && sp_file_end(&f, true, NULL));
+    ck_assert_int_eq(leftovers(), 2);
+    ck_assert(sp_file_begin(&f, path, NULL));
+    ck_assert_int_eq(leftovers(), 2);                   /* its own, and the other */
+    ck_assert(sp_file_begin(&mine, path, NULL));
+    ck_assert_int_eq(leftovers(), 3);
+    ck_assert(sp_file_end(&f, true, NULL) && sp_file_end(&mine, true, NULL));
+    ck_assert_int_eq(leftovers(), 1);
+    ck_assert(!remove(other));
+}
+END_TEST
+
 /* A device is written to, and not replaced. (By a link, so that a failure of this test costs no device.) */
 START_TEST(device)
 {
@@ -515,6 +560,7 @@ Suite *suite(void)
     tcase_add_test(c, round_trip);
     tcase_add_test(c, layout);
     tcase_add_test(c, metadata);
+    tcase_add_test(c, numbers);
     tcase_add_test(c, both_types);
     tcase_add_test(c, halves);
     suite_add_tcase(all, c);
@@ -531,6 +577,7 @@ Suite *suite(void)
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_loop_test(c, bad_place, 0, sizeof places / sizeof *places);
     tcase_add_test(c, full_disk);
+    tcase_add_test(c, killed);
     tcase_add_test(c, nulls);
     tcase_add_test(c, device);
     suite_add_tcase(all, c);

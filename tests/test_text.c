@@ -218,6 +218,21 @@ START_TEST(parse_broken)
 }
 END_TEST
 
+/* What a later Spindle may write, and what this one does not mistake for its own. */
+START_TEST(parse_version)
+{
+    sp_status status = { 0 };
+    sp_vocabulary *v = sp_vocabulary_parse("{\"version\": 1, \"level\": \"char\", \"symbols\": [\"a\"]}", &status);
+    ck_assert_msg(v && sp_vocabulary_size(v) == 2, "%s", status.message);
+    sp_vocabulary_free(v);
+    ck_assert(!sp_vocabulary_parse("{\"version\": 2, \"level\": \"char\", \"symbols\": [\"a\"]}", &status));
+    ck_assert_str_eq(status.message, "the vocabulary is of version 2, not 1");
+    status = (sp_status){ 0 };
+    ck_assert(!sp_vocabulary_parse("{\"version\": \"x\"}", &status));
+    ck_assert_str_eq(status.message, "the vocabulary is of version 0, not 1");
+}
+END_TEST
+
 /* ---- files ----------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -293,6 +308,7 @@ Suite *suite(void)
     tcase_add_test(c, encoding);
     tcase_add_loop_test(c, write_and_parse, 0, 5);
     tcase_add_test(c, json_text);
+    tcase_add_test(c, parse_version);
     tcase_add_loop_test(c, parse_broken, 0, sizeof broken / sizeof *broken);
     tcase_add_loop_test(c, reading, 0, sizeof files / sizeof *files);
     tcase_add_test(c, long_file);

@@ -33,6 +33,9 @@ typedef struct sp_option {
     const char *help;
 } sp_option;
 
+/* A row that programs share. */
+#define SP_OPTION_PROFILE(flag) { "profile", SP_OPTION_FLAG, flag, .help = "on standard error, what the time went into" }
+
 /* A command with its options, and arguments without a name ("MODEL"), which are all required. */
 typedef struct sp_command {
     const char *name;           /* "lm train" */

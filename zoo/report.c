@@ -1,5 +1,6 @@
 #include "zoo/report.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,9 +69,67 @@ void sp_report_flag(sp_report *r, const char *key, bool value)
     put(r, key, json_boolean(value));
 }
 
+void sp_report_bytes(sp_report *r, const char *key, const void *bytes, size_t size)
+{
+    char text[48];
+    uint64_t hash = 0xCBF29CE484222325u;               /* FNV-1a */
+    for (const unsigned char *p = bytes, *end = p + size; p < end; p++)
+        hash = (hash ^ *p) * 0x100000001B3u;
+    snprintf(text, sizeof text, "%zu:%016" PRIx64, size, hash);
+    sp_report_text(r, key, text);
+}
+
+/* Not json_dumps: where it gets no memory for a key it leaves the key out and goes on (Jansson 2.14). */
+static char *dump(const json_t *value, int digits)
+{
+    const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION((size_t)digits);
+    const size_t size = value ? json_dumpb(value, NULL, 0, flags) : 0;
+    char *text = size ? calloc(1, size + 1) : NULL;
+    if (text && json_dumpb(value, text, size, flags) == size)
+        return text;
+    free(text);
+    return NULL;
+}
+
+char *sp_report_string(const sp_report *r, int digits)
+{
+    return r && !r->failed ? dump(r->object, digits) : NULL;
+}
+
+/* A key of either whose value is not the other's; NULL if there is none. */
+static const char *key_that_differs(json_t *mine, json_t *other)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(mine, key, value)
+        if (!json_equal(value, json_object_get(other, key)))
+            return key;
+    json_object_foreach(other, key, value)
+        if (!json_object_get(mine, key))
+            return key;
+    return NULL;
+}
+
+bool sp_report_equals(const sp_report *r, const char *json, char text[SP_DIFFERENCE_TEXT])
+{
+    json_t *other = json ? json_loads(json, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const bool sound = r && !r->failed && json_is_object(other);
+    const char *key = sound ? key_that_differs(r->object, other) : NULL;
+    snprintf(text, SP_DIFFERENCE_TEXT, "they cannot be read");
+    if (key) {
+        char *theirs = dump(json_object_get(other, key), 6), *mine = dump(json_object_get(r->object, key), 6);
+        snprintf(text, SP_DIFFERENCE_TEXT, "%s is %s, not %s", key, theirs ? theirs : "missing", mine ? mine : "missing");
+        free(theirs);
+        free(mine);
+    }
+    json_decref(other);
+    return sound && !key;
+}
+
 bool sp_report_write(const sp_report *r, FILE *out)
 {
-    if (!r || r->failed || json_dumpf(r->object, out, JSON_REAL_PRECISION(6)))
-        return false;
-    return fputc('\n', out) != EOF && !fflush(out);
+    char *text = sp_report_string(r, 6);
+    const bool ok = text && fprintf(out, "%s\n", text) > 0 && !fflush(out);
+    free(text);
+    return ok;
 }

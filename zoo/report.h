@@ -18,6 +18,16 @@ void sp_report_count(sp_report *r, const char *key, long value);
 void sp_report_number(sp_report *r, const char *key, double value);         /* null where it is not finite */
 void sp_report_flag(sp_report *r, const char *key, bool value);
 
+/* What bytes these are: how many, and a hash of them. */
+void sp_report_bytes(sp_report *r, const char *key, const void *bytes, size_t size);
+
+/* The object as text of one line, numbers with so many digits (17: exact), to be freed. NULL if it could not be built. */
+char *sp_report_string(const sp_report *r, int digits);
+
+/* Is an object, in exact text, the same? If not, text says what differs: "lr is 0.01, not 0.02", the object's value first. */
+enum { SP_DIFFERENCE_TEXT = 256 };
+bool sp_report_equals(const sp_report *r, const char *json, char text[SP_DIFFERENCE_TEXT]);
+
 /* The object and a newline. False if it could not be built or written. */
 bool sp_report_write(const sp_report *r, FILE *out);
 

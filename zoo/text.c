@@ -271,7 +271,13 @@ sp_vocabulary *sp_vocabulary_parse(const char *json, sp_status *status)
 {
     json_t *all = json ? json_loads(json, JSON_ALLOW_NUL, NULL) : NULL, *list = json_object_get(all, "symbols"), *item;
     const char *level = json_string_value(json_object_get(all, "level"));
+    const json_t *version = json_object_get(all, "version");        /* the first, this one, does not name itself */
     size_t i;
+    if (version && !(json_is_integer(version) && json_integer_value(version) == 1)) {
+        sp_fail(status, SP_ERR_FORMAT, "the vocabulary is of version %lld, not 1", (long long)json_integer_value(version));
+        json_decref(all);
+        return NULL;
+    }
     bool word = level && !strcmp(level, "word"), known = word || (level && !strcmp(level, "char"));
     sp_vocabulary *v = known && json_is_array(list) ? new_vocabulary(word ? SP_LEVEL_WORD : SP_LEVEL_CHAR) : NULL;
     bool ok = v;

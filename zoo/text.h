@@ -31,7 +31,8 @@ sp_level sp_vocabulary_level(const sp_vocabulary *v);
 int sp_vocabulary_id(const sp_vocabulary *v, const char *symbol, size_t length);
 const char *sp_vocabulary_symbol(const sp_vocabulary *v, int id, size_t *length);     /* borrowed */
 
-/* A vocabulary as JSON text, to be freed; and back. NULL without memory or, back, for a text that is no vocabulary. */
+/* A vocabulary as JSON text, to be freed; and back. NULL without memory or, back, for a text that is no vocabulary, or one of a
+   later version. */
 char *sp_vocabulary_write(const sp_vocabulary *v);
 sp_vocabulary *sp_vocabulary_parse(const char *json, sp_status *status);
 
