@@ -31,6 +31,8 @@
 #include "nn/optimizer.h"
 
 #include "zoo/text.h"
+#include "zoo/sentences.h"
+#include "zoo/readers.h"
 #include "zoo/stream.h"
 #include "zoo/sampling.h"
 #include "zoo/lm.h"
