@@ -33,6 +33,7 @@
 #include "zoo/text.h"
 #include "zoo/sentences.h"
 #include "zoo/readers.h"
+#include "zoo/bpe.h"
 #include "zoo/stream.h"
 #include "zoo/sampling.h"
 #include "zoo/lm.h"

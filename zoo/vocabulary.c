@@ -1,9 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "autograd/map.h"
+#include "zoo/json_inside.h"
 #include "zoo/text.h"
 
 /* ---- counts ---------------------------------------------------------------------------------------------------- */
@@ -332,16 +331,8 @@ char *sp_vocabulary_write(const sp_vocabulary *v)
             json_decref(all);
             all = NULL;
         }
-    /* Not json_dumps: where it gets no memory for a key it leaves the key out and goes on (Jansson 2.14). */
-    size_t size = all ? json_dumpb(all, NULL, 0, JSON_COMPACT) : 0;
-    char *text = size ? calloc(1, size + 1) : NULL;
-    if (text && json_dumpb(all, text, size, JSON_COMPACT) != size) {
-        free(text);
-        text = NULL;
-    }
-    json_decref(all);
     json_decref(list);
-    return text;
+    return sp_json_text(all);
 }
 
 sp_vocabulary *sp_vocabulary_parse(const char *json, sp_status *status)
