@@ -34,6 +34,7 @@
 #include "zoo/sentences.h"
 #include "zoo/readers.h"
 #include "zoo/bpe.h"
+#include "zoo/metrics.h"
 #include "zoo/stream.h"
 #include "zoo/sampling.h"
 #include "zoo/lm.h"
