@@ -134,24 +134,49 @@ const char *sp_sentence_word(const sp_sentences *s, int f, long i, long j, size_
     return field->text + field->at[k];
 }
 
-char *sp_sentence_text(const sp_sentences *s, int f, long i, size_t *size)
+/* Writes a sentence, or, where out is NULL, nothing. Its bytes. */
+static size_t write_text(const sp_sentences *s, int f, long i, char *out)
 {
     const long n = sp_sentence_length(s, f, i);
     const bool letters = n && s->field[f].level == SP_LEVEL_CHAR;
     size_t bytes = 0, length;
     for (long j = 0; j < n; j++) {
-        sp_sentence_word(s, f, i, j, &length);
-        bytes += length + (!letters && j);
+        const char *w = sp_sentence_word(s, f, i, j, &length);
+        if (!letters && j) {
+            if (out)
+                out[bytes] = ' ';
+            bytes++;
+        }
+        if (out)
+            memcpy(out + bytes, w, length);
+        bytes += length;
     }
+    return bytes;
+}
+
+char *sp_sentence_text(const sp_sentences *s, int f, long i, size_t *size)
+{
+    const size_t bytes = write_text(s, f, i, NULL);
+    char *text = malloc(bytes + 1);
+    if (!text)
+        return NULL;
+    text[write_text(s, f, i, text)] = '\0';
+    if (size)
+        *size = bytes;
+    return text;
+}
+
+char *sp_sentences_lines(const sp_sentences *s, int f, size_t *size)
+{
+    size_t bytes = 0;
+    for (long i = 0; s && i < s->n; i++)
+        bytes += write_text(s, f, i, NULL) + 1;
     char *text = malloc(bytes + 1), *at = text;
     if (!text)
         return NULL;
-    for (long j = 0; j < n; j++) {
-        const char *w = sp_sentence_word(s, f, i, j, &length);
-        if (!letters && j)
-            *at++ = ' ';
-        memcpy(at, w, length);
-        at += length;
+    for (long i = 0; s && i < s->n; i++) {
+        at += write_text(s, f, i, at);
+        *at++ = '\n';
     }
     *at = '\0';
     if (size)

@@ -59,6 +59,9 @@ const char *sp_sentence_word(const sp_sentences *s, int f, long i, long j, size_
 /* The text of a field of a sentence, to be freed: words with a space between, letters as they are. NULL without memory. */
 char *sp_sentence_text(const sp_sentences *s, int f, long i, size_t *size);
 
+/* All sentences of a field as a text of lines, to be freed: what a language model reads. NULL without memory. */
+char *sp_sentences_lines(const sp_sentences *s, int f, size_t *size);
+
 /* The n sentences index[0], index[1], ... as sentences of their own, to be freed: a part, a split, an order. */
 sp_sentences *sp_sentences_choose(const sp_sentences *s, const long *index, long n, sp_status *status);
 
