@@ -24,7 +24,8 @@ static sp_bpe *learned(const char *text, size_t size, long symbols, long least)
    9 times, so e s, the lower numbers, is first; then es t, 9; l o and o w, 7; lo w, 7. */
 START_TEST(paper)
 {
-    static const struct { const char *word; long times; } words[] = { { "low", 5 }, { "lower", 2 }, { "newest", 6 }, { "widest", 3 } };
+    static const struct { const char *word; long times; } words[] = { { "low", 5 }, { "lower", 2 }, { "newest", 6 },
+                                                                      { "widest", 3 } };
     static const char *const joined[] = { "es", "est", "lo", "low" };
     sp_counts *c = sp_counts_new(NULL);
     for (int i = 0; i < 4; i++)
@@ -146,7 +147,8 @@ START_TEST(as_the_plain)
         }
         sp_ids ids;
         ck_assert(sp_bpe_encode(b, text, (size_t)n, &ids, NULL));
-        ck_each(ids.n == m && !memcmp(ids.id, symbol, (size_t)m * sizeof *symbol), "'%s' is %ld symbols, not %d", text, ids.n, m);
+        ck_each(ids.n == m && !memcmp(ids.id, symbol, (size_t)m * sizeof *symbol), "'%s' is %ld symbols, not %d", text,
+                ids.n, m);
         free(ids.id);
     }
     sp_bpe_free(b);
@@ -162,7 +164,8 @@ static void check_back(const sp_bpe *b, const char *text, size_t size)
     size_t n = 99;
     ck_assert(sp_bpe_encode(b, text, size, &ids, NULL));
     char *back = sp_bpe_decode(b, ids.id, ids.n, &n);
-    ck_assert_msg(back && n == size && !memcmp(back, text, size) && !back[n], "%zu bytes came back as %zu: %.60s", size, n, text);
+    ck_assert_msg(back && n == size && !memcmp(back, text, size) && !back[n], "%zu bytes came back as %zu: %.60s", size,
+                  n, text);
     for (long i = 0; i < ids.n; i++)
         ck_each(ids.id[i] > 0 && ids.id[i] < sp_bpe_size(b), "symbol %d of %d", ids.id[i], sp_bpe_size(b));
     ck_assert(ids.unknown == 0 && (size == 0) == (ids.n == 0));
@@ -170,7 +173,8 @@ static void check_back(const sp_bpe *b, const char *text, size_t size)
     free(ids.id);
 }
 
-static const char *const texts[] = { "", " ", "  ", " a", "a ", "\n", " \n ", "a  b\t c\r\n", "it's 10,000.5 km/h", "\xC3\xB6\xE8\xAA\x9E\xF0\x9F\x98\x80",
+static const char *const texts[] = { "", " ", "  ", " a", "a ", "\n", " \n ", "a  b\t c\r\n", "it's 10,000.5 km/h",
+                                     "\xC3\xB6\xE8\xAA\x9E\xF0\x9F\x98\x80",
                                      "\xC3", " \xFF\xFE \x80", "\xC3\xC3\xB6 \xE8\xAA", "<unk> <s>", "\x01\x7F" };
 
 START_TEST(back_and_forth)
@@ -280,7 +284,8 @@ END_TEST
 START_TEST(fields)
 {
     sp_sentences *s = sp_sentences_new(2, NULL);
-    ck_assert(sp_sentences_put_text(s, 0, "a b", 3, SP_LEVEL_WORD, NULL) && sp_sentences_put_text(s, 1, "c", 1, SP_LEVEL_WORD, NULL)
+    ck_assert(sp_sentences_put_text(s, 0, "a b", 3, SP_LEVEL_WORD, NULL)
+              && sp_sentences_put_text(s, 1, "c", 1, SP_LEVEL_WORD, NULL)
               && sp_sentences_end(s, NULL) && sp_sentences_end(s, NULL));
     sp_counts *c = sp_counts_new(NULL);
     size_t n;
@@ -328,7 +333,8 @@ END_TEST
     "{\"kind\":\"byte pairs\",\"version\":1,\"special\":" special ",\"letters\":" letters ",\"joins\":" joins "}"
 
 static const char *const broken[] = {
-    NULL, "", "{}", "[]", "{\"kind\":\"byte pairs\"}", "{\"kind\":\"byte pairs\",\"version\":1}", "{\"kind\":\"x\",\"version\":1}",
+    NULL, "", "{}", "[]", "{\"kind\":\"byte pairs\"}", "{\"kind\":\"byte pairs\",\"version\":1}",
+    "{\"kind\":\"x\",\"version\":1}",
     BPE("[1]", "[]", "[]"), BPE("[\"<unk>\"]", "[]", "[]"), BPE("[\"a\",\"a\"]", "[]", "[]"), BPE("[\"\"]", "[]", "[]"),
     BPE("[]", "[\"a\"]", "[]"), BPE("[]", "[\"\"]", "[]"), BPE("[]", "[7]", "[]"), BPE("[]", "[\"\xC3\xB6x\"]", "[]"),
     BPE("[]", "[\"\xC3\xB6\",\"\xC3\xB6\"]", "[]"), BPE("[]", "{}", "[]"), BPE("{}", "[]", "[]"), BPE("[]", "[]", "{}"),

@@ -139,8 +139,8 @@ START_TEST(forward_backward)
 }
 END_TEST
 
-/* All texts: their probabilities sum to 1, -p ln p to the entropy, and the probabilities of the likeliest states to what the best
-   tagger reaches. What is longer than DEEP words is of no weight here. */
+/* All texts: their probabilities sum to 1, -p ln p to the entropy, and the probabilities of the likeliest states to what
+   the best tagger reaches. What is longer than DEEP words is of no weight here. */
 enum { DEEP = 8 };
 
 struct sums {
@@ -169,7 +169,7 @@ START_TEST(entropy)
     sp_hmm *h = drawn((uint64_t)_i + 10, _i % 3);
     all_texts(h, word, 0, &sum);
     ck_assert(sp_hmm_entropy(h, &nats, &error, NULL));
-    const double left = 1 - sum.p;                      /* what is longer: each word less likely than 1/2, and of at most ln 16 nats */
+    const double left = 1 - sum.p;                      /* what is longer than DEEP: few nats a word */
     ck_assert_msg(left >= -1e-12 && left < 1e-5, "%g is longer", left);
     ck_assert_msg(fabs(nats - sum.nats / sum.symbols) < error + 40 * left, "%.9f +- %.2g, not %.9f +- %.2g", nats, error,
                   sum.nats / sum.symbols, 40 * left);
@@ -178,8 +178,8 @@ START_TEST(entropy)
 }
 END_TEST
 
-/* Where each word is of one state, and one state follows each: by hand. start 1/4 3/4 -> H = ln 4 - 3/4 ln 3; a ends or goes on with b,
-   1/2 each; b ends. */
+/* Where each word is of one state: by hand. It begins with a, 1/4, or b, 3/4: ln 4 - 3/4 ln 3 nats; behind a it ends or
+   goes on with b, 1/2 each; behind b it ends. */
 START_TEST(entropy_by_hand)
 {
     static const double start[] = { 0.25, 0.75 }, move[] = { 0, 0.5, 0, 0 }, emit[] = { 1, 0, 0, 1 };
@@ -243,7 +243,8 @@ START_TEST(english)
     long count[60][TAGS] = { 0 };
     int several = 0;
     sp_ids x, y;
-    ck_assert(sp_encode_field(words, s, 0, &x, NULL) && sp_encode_field(tags, s, 1, &y, NULL) && sp_vocabulary_size(words) == 60);
+    ck_assert(sp_encode_field(words, s, 0, &x, NULL) && sp_encode_field(tags, s, 1, &y, NULL)
+              && sp_vocabulary_size(words) == 60);
     for (long k = 0; k < x.n; k++)
         count[x.id[k]][y.id[k]]++;
     for (int w = 0; w < 60; w++) {
@@ -262,8 +263,10 @@ START_TEST(english)
     sp_vocabulary_free(tags);
     ck_assert_msg(several == 15, "%d words of several tags", several);
     ck_assert_msg(fabs((double)best.words / N - 9.6) < 0.05, "%.3f words", (double)best.words / N);
-    ck_assert_msg(fabs(best.nats - 2.9598) < 5e-5 && fabs(best.accuracy - 0.9799) < 5e-5, "%.5f nats, %.5f", best.nats, best.accuracy);
-    ck_assert_msg(fabs((double)likeliest / (double)best.words - 0.8820) < 5e-5, "%.5f by word", (double)likeliest / (double)best.words);
+    ck_assert_msg(fabs(best.nats - 2.9598) < 5e-5 && fabs(best.accuracy - 0.9799) < 5e-5, "%.5f nats, %.5f", best.nats,
+                  best.accuracy);
+    ck_assert_msg(fabs((double)likeliest / (double)best.words - 0.8820) < 5e-5, "%.5f by word",
+                  (double)likeliest / (double)best.words);
     ck_assert_msg(fabs(nats - 2.9551) < 5e-5 && error < 5e-4, "%.5f +- %.5f nats", nats, error);
     sp_sentences_free(s);
     sp_hmm_free(h);
@@ -272,7 +275,8 @@ END_TEST
 
 START_TEST(wrong_grammars)
 {
-    const double good[] = { 0.5, 0.5 }, moves[] = { 0.5, 0, 0, 0.5 }, much[] = { 0.5, 0.6 }, never[] = { 0, 1, 1, 0 }, minus[] = { -0.5, 1.5 };
+    const double good[] = { 0.5, 0.5 }, moves[] = { 0.5, 0, 0, 0.5 }, much[] = { 0.5, 0.6 }, never[] = { 0, 1, 1, 0 },
+        minus[] = { -0.5, 1.5 };
     const double words[] = { 1, 0, 0.5, 0.5 }, few[] = { 1, 0, 0.5, 0.25 }, nan[] = { NAN, 1 };
     const struct { const double *start, *move, *emit; const char *message; } cases[] = {
         { much, moves, words, "grammar: the probabilities of start 0 sum to 1.1, expected 1" },
@@ -291,7 +295,8 @@ START_TEST(wrong_grammars)
         ck_assert_str_eq(status.message, cases[i].message);
     }
     sp_status status = { 0 };
-    ck_assert(!sp_hmm_new(65, 2, good, moves, words, names, names, &status) && !sp_hmm_new(2, 2, NULL, moves, words, names, names, NULL));
+    ck_assert(!sp_hmm_new(65, 2, good, moves, words, names, names, &status)
+              && !sp_hmm_new(2, 2, NULL, moves, words, names, names, NULL));
     ck_assert_str_eq(status.message, "grammar: 65 states, 2 words, expected 1 to 64 and 65536, and all tables");
     sp_hmm *h = sp_hmm_new(2, 2, good, moves, words, names, names, NULL);
     status = (sp_status){ 0 };
@@ -304,7 +309,8 @@ START_TEST(wrong_grammars)
     status = (sp_status){ 0 };
     ck_assert(!sp_hmm_best(h, s, &best, &status));
     ck_assert_str_eq(status.message, "grammar: sentence 0 has the word 'zebra', which it does not know");
-    ck_assert(!sp_hmm_sentences(h, -1, 0, NULL) && !sp_hmm_sentences(NULL, 1, 0, NULL) && !sp_hmm_entropy(NULL, NULL, NULL, NULL));
+    ck_assert(!sp_hmm_sentences(h, -1, 0, NULL) && !sp_hmm_sentences(NULL, 1, 0, NULL)
+              && !sp_hmm_entropy(NULL, NULL, NULL, NULL));
     sp_sentences_free(s);
     sp_hmm_free(h);
     sp_hmm_free(NULL);
@@ -317,8 +323,10 @@ static const struct {
     int format, letters;
     const char *text;
 } written[] = {
-    { -1, 0, "1999-05-03" }, { 0, 0, "3 May 1999" }, { 2, 0, "3rd May 1999" }, { 9, 0, "Monday, May 3rd 1999" }, { 8, 2, "3-MAY-99" },
-    { 13, 0, "05/03/1999" }, { 14, 0, "03.05.1999" }, { 16, 0, "19990503" }, { 21, 1, "mon, 03 may 99" }, { 18, 0, "May. 3, '99" },
+    { -1, 0, "1999-05-03" }, { 0, 0, "3 May 1999" }, { 2, 0, "3rd May 1999" }, { 9, 0, "Monday, May 3rd 1999" },
+    { 8, 2, "3-MAY-99" },
+    { 13, 0, "05/03/1999" }, { 14, 0, "03.05.1999" }, { 16, 0, "19990503" }, { 21, 1, "mon, 03 may 99" },
+    { 18, 0, "May. 3, '99" },
 };
 
 START_TEST(date_formats)
@@ -327,18 +335,24 @@ START_TEST(date_formats)
     for (size_t i = 0; i < sizeof written / sizeof *written; i++)
         ck_assert_str_eq(sp_date_write(text, written[i].format, written[i].letters, 1999, 5, 3), written[i].text);
     ck_assert_int_eq(sp_date_formats(), 22);
-    static const struct { int day; const char *text; } ordinals[] = { { 1, "1st" }, { 2, "2nd" }, { 11, "11th" }, { 12, "12th" }, { 13, "13th" },
-                                                                      { 21, "21st" }, { 22, "22nd" }, { 23, "23rd" }, { 30, "30th" } };
+    static const struct { int day; const char *text; } ordinals[] = { { 1, "1st" }, { 2, "2nd" }, { 11, "11th" },
+                                                                      { 12, "12th" }, { 13, "13th" },
+                                                                      { 21, "21st" }, { 22, "22nd" }, { 23, "23rd" },
+                                                                      { 30, "30th" } };
     for (size_t i = 0; i < sizeof ordinals / sizeof *ordinals; i++)
         ck_assert(!strncmp(sp_date_write(text, 2, 0, 2000, 1, ordinals[i].day), ordinals[i].text, strlen(ordinals[i].text)));
     ck_assert(sp_date_write(text, 9, 0, 2000, 2, 29) && !strncmp(text, "Tuesday", 7));
-    ck_assert(!sp_date_write(text, 0, 0, 1999, 2, 29) && !sp_date_write(text, 0, 0, 1949, 1, 1) && !sp_date_write(text, 0, 0, 2050, 1, 1));
-    ck_assert(!sp_date_write(text, 22, 0, 2000, 1, 1) && !sp_date_write(text, -2, 0, 2000, 1, 1) && !sp_date_write(text, 0, 3, 2000, 1, 1));
-    ck_assert(!sp_date_write(text, 0, 0, 2000, 13, 1) && !sp_date_write(text, 0, 0, 2000, 0, 1) && !sp_date_write(text, 0, 0, 2000, 1, 0));
+    ck_assert(!sp_date_write(text, 0, 0, 1999, 2, 29) && !sp_date_write(text, 0, 0, 1949, 1, 1)
+              && !sp_date_write(text, 0, 0, 2050, 1, 1));
+    ck_assert(!sp_date_write(text, 22, 0, 2000, 1, 1) && !sp_date_write(text, -2, 0, 2000, 1, 1)
+              && !sp_date_write(text, 0, 3, 2000, 1, 1));
+    ck_assert(!sp_date_write(text, 0, 0, 2000, 13, 1) && !sp_date_write(text, 0, 0, 2000, 0, 1)
+              && !sp_date_write(text, 0, 0, 2000, 1, 0));
 }
 END_TEST
 
-/* Whatever the text, one date: all days in all ways are told apart by what is written, even if all of it is in small letters. */
+/* Whatever the text, one date: all days in all ways are told apart by what is written, even if all of it is in small
+   letters. */
 struct pair {
     uint64_t text;              /* a hash: 800,000 of them would share one of 64 bits with a probability of 1e-8 */
     int date;
@@ -367,7 +381,8 @@ START_TEST(one_meaning)
     ck_assert(n == MOST && days == 36525);
     qsort(all, MOST, sizeof *all, by_text);
     for (long i = 1; i < n; i++)
-        ck_each(all[i].text != all[i - 1].text || all[i].date == all[i - 1].date, "%d and %d are written alike", all[i - 1].date, all[i].date);
+        ck_each(all[i].text != all[i - 1].text || all[i].date == all[i - 1].date, "%d and %d are written alike",
+                all[i - 1].date, all[i].date);
     free(all);
 }
 END_TEST
@@ -403,14 +418,16 @@ static const struct {
     long sum, bag;
 } valences[] = {
     { "", 0, 0 }, { "the film was good", 1, 1 }, { "not good", -1, 1 }, { "never the film good bad", -2, 0 },
-    { "not never good", 1, 1 }, { "good not", 1, 1 }, { "not quite awful and never dull", 2, -2 }, { "zebra not zebra bad", 1, -1 },
+    { "not never good", 1, 1 }, { "good not", 1, 1 }, { "not quite awful and never dull", 2, -2 },
+    { "zebra not zebra bad", 1, -1 },
 };
 
 START_TEST(valence_rule)
 {
     for (size_t i = 0; i < sizeof valences / sizeof *valences; i++) {
         sp_sentences *s = sp_sentences_new(2, NULL);
-        ck_assert(sp_sentences_put_text(s, 0, valences[i].text, strlen(valences[i].text), SP_LEVEL_WORD, NULL) && sp_sentences_end(s, NULL));
+        ck_assert(sp_sentences_put_text(s, 0, valences[i].text, strlen(valences[i].text), SP_LEVEL_WORD, NULL)
+                  && sp_sentences_end(s, NULL));
         ck_assert_int_eq(sp_valence_sum(s, 0, true), valences[i].sum);
         ck_assert_int_eq(sp_valence_sum(s, 0, false), valences[i].bag);
         sp_sentences_free(s);
@@ -447,8 +464,10 @@ END_TEST
 START_TEST(valence_sizes)
 {
     sp_status status = { 0 };
-    ck_assert(!sp_valence(&(sp_valence_config){ 3, 2, 0 }, 1, 0, &status) && !sp_valence(&(sp_valence_config){ 0, 2, 0 }, 1, 0, NULL)
-              && !sp_valence(&(sp_valence_config){ .noise = 0.5 }, 1, 0, NULL) && !sp_valence(&(sp_valence_config){ .noise = NAN }, 1, 0, NULL));
+    ck_assert(!sp_valence(&(sp_valence_config){ 3, 2, 0 }, 1, 0, &status)
+              && !sp_valence(&(sp_valence_config){ 0, 2, 0 }, 1, 0, NULL)
+              && !sp_valence(&(sp_valence_config){ .noise = 0.5 }, 1, 0, NULL)
+              && !sp_valence(&(sp_valence_config){ .noise = NAN }, 1, 0, NULL));
     ck_assert_str_eq(status.message, "valence: 3 to 2 words, noise 0, expected 1 to 1000000 and below 0.5");
     sp_sentences *s = sp_valence(&(sp_valence_config){ 1, 1, 0 }, 30, 0, NULL);
     for (long i = 0; i < 30; i++)

@@ -122,7 +122,7 @@ static const struct {
 /* Every span there can be is tried as the guess of a single tag sequence: right are those, and only those, that are listed. */
 START_TEST(span_rules)
 {
-    char tags[64], list[64], span[16];
+    char tags[64], list[64], span[40];
     const char *tag[8];
     int n = 0, spans = 0;
     strcpy(tags, sentences[_i].tags);
@@ -190,7 +190,7 @@ START_TEST(spans)
                 const char mark = schemes[_i][below(&random, (long)strlen(schemes[_i]))];
                 snprintf(tag[f][i], 8, mark == 'O' ? "%c" : "%c-%s", mark, below(&random, 3) ? "PER" : "LOC");
                 if (f && below(&random, 3))
-                    strcpy(tag[1][i], tag[0][i]);
+                    memcpy(tag[1][i], tag[0][i], sizeof tag[0][i]);
             }
         for (int i = 0; i < n; i++) {
             ck_assert(sp_spans_add(s, tag[0][i], tag[1][i], NULL));
@@ -271,8 +271,8 @@ END_TEST
 
 /* ---- BLEU and chrF --------------------------------------------------------------------------------------------- */
 
-/* The example of sacreBLEU's README (2.x): "BLEU = 48.53 82.4/50.0/45.5/37.5 (BP = 0.943 ratio = 0.944 hyp_len = 17 ref_len = 18)",
-   "chrF2 = 59.73". */
+/* The example of sacreBLEU's README (2.x): "BLEU = 48.53 82.4/50.0/45.5/37.5 (BP = 0.943 ratio = 0.944 hyp_len = 17 ref_len
+   = 18)", "chrF2 = 59.73". */
 START_TEST(printed_by_sacrebleu)
 {
     static const char *const guess[] = { "The dog bit the man.", "It wasn't surprising.", "The man had just bitten him." };
@@ -294,8 +294,8 @@ START_TEST(printed_by_sacrebleu)
 }
 END_TEST
 
-/* Papineni et al., 2002, examples 1 and 2: of seven "the" two are right; candidate 1 has 17 of 18 words right, 10 of 17 bigrams,
-   candidate 2 has 8 of 14 and 1 of 13. */
+/* Papineni et al., 2002, examples 1 and 2: of seven "the" two are right; candidate 1 has 17 of 18 words right, 10 of 17
+   bigrams, candidate 2 has 8 of 14 and 1 of 13. */
 START_TEST(printed_in_the_paper)
 {
     static const char *const mat[] = { "the cat is on the mat .", "there is a cat on the mat ." };
@@ -305,14 +305,16 @@ START_TEST(printed_in_the_paper)
         "It is the practical guide for the army always to heed the directions of the party" };
     static const struct { const char *guess; const char *const *truth; int truths; long right[2], guessed[2]; } example[] = {
         { "the the the the the the the", mat, 2, { 2, 0 }, { 7, 6 } },
-        { "It is a guide to action which ensures that the military always obeys the commands of the party", guide, 3, { 17, 10 }, { 18, 17 } },
-        { "It is to insure the troops forever hearing the activity guidebook that party direct", guide, 3, { 8, 1 }, { 14, 13 } } };
+        { "It is a guide to action which ensures that the military always obeys the commands of the party", guide, 3,
+          { 17, 10 }, { 18, 17 } },
+        { "It is to insure the troops forever hearing the activity guidebook that party direct", guide, 3, { 8, 1 },
+          { 14, 13 } } };
     for (int i = 0; i < 3; i++) {
         sp_bleu b = { .tokenised = true, .lower = true };
         ck_assert(sp_bleu_add(&b, example[i].guess, example[i].truth, example[i].truths, NULL));
         for (int n = 0; n < 2; n++)
-            ck_assert_msg(b.right[n] == example[i].right[n] && b.guessed[n] == example[i].guessed[n], "example %d: %ld of %ld", i,
-                          b.right[n], b.guessed[n]);
+            ck_assert_msg(b.right[n] == example[i].right[n] && b.guessed[n] == example[i].guessed[n],
+                          "example %d: %ld of %ld", i, b.right[n], b.guessed[n]);
     }
 }
 END_TEST
@@ -431,7 +433,8 @@ START_TEST(translations_edges)
     ck_assert_double_eq_tol(sp_chrf_score(&c), 100, 1e-12);
     ck_assert(sp_chrf_add(&low, "\xC3\xA9T\xC3\x89\xE8\xAA\x9E", truth, 1, NULL));
     ck_assert_double_eq_tol(sp_chrf_score(&low), 100, 1e-12);
-    ck_assert(!sp_bleu_add(&b, "a", truth, 0, &status) && !sp_bleu_add(&b, NULL, truth, 1, NULL) && !sp_chrf_add(&c, "a", NULL, 1, NULL));
+    ck_assert(!sp_bleu_add(&b, "a", truth, 0, &status) && !sp_bleu_add(&b, NULL, truth, 1, NULL)
+              && !sp_chrf_add(&c, "a", NULL, 1, NULL));
     ck_assert_str_eq(status.message, "BLEU: 0 references, or no guess");
     status = (sp_status){ 0 };
     ck_assert(!sp_bleu_add(&b, "a", truth, 2, &status) && !sp_chrf_add(&c, "a", truth, 2, NULL));
@@ -452,7 +455,8 @@ static long distance(const int *a, long n, const int *b, long m)
 {
     if (!n || !m)
         return n + m;
-    return least(distance(a + 1, n - 1, b + 1, m - 1) + (*a != *b), 1 + least(distance(a + 1, n - 1, b, m), distance(a, n, b + 1, m - 1)));
+    return least(distance(a + 1, n - 1, b + 1, m - 1) + (*a != *b),
+                 1 + least(distance(a + 1, n - 1, b, m), distance(a, n, b + 1, m - 1)));
 }
 
 START_TEST(edits)
@@ -468,7 +472,8 @@ START_TEST(edits)
         sp_edits e = { 0 };
         ck_assert(sp_edits_add(&e, guess, n, truth, m, NULL));
         const long cost = e.insertions + e.deletions + e.substitutions, want = distance(guess, n, truth, m);
-        ck_each(cost == want && e.insertions - e.deletions == n - m && e.insertions >= 0 && e.deletions >= 0 && e.substitutions >= 0,
+        ck_each(cost == want && e.insertions - e.deletions == n - m && e.insertions >= 0 && e.deletions >= 0
+                && e.substitutions >= 0,
                 "%ld edits, not %ld", cost, want);
         ck_each(e.length == m && e.sequences == 1 && e.wrong == (want > 0), "%ld of %ld symbols", e.length, m);
     }
@@ -496,8 +501,8 @@ START_TEST(edited_texts)
     sp_edits e = { 0 };
     ck_assert(sp_edits_add_text(&e, edited[_i].guess, edited[_i].truth, edited[_i].level, NULL));
     ck_assert_msg(e.insertions == edited[_i].insertions && e.deletions == edited[_i].deletions
-                  && e.substitutions == edited[_i].substitutions && e.length == edited[_i].length, "%ld %ld %ld of %ld", e.insertions,
-                  e.deletions, e.substitutions, e.length);
+                  && e.substitutions == edited[_i].substitutions && e.length == edited[_i].length, "%ld %ld %ld of %ld",
+                  e.insertions, e.deletions, e.substitutions, e.length);
 }
 END_TEST
 

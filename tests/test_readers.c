@@ -62,7 +62,8 @@ static const struct {
     { "pairs", "Go.\t\n\tVa\n", "Go.||\n|Va|\n", false },
     { "lines", "a b\n\n c\td\r\n", "a b|\nc d|\n", false },
     { "cmudict", ";;; comment\nab(2) AE1 B # a comment\n'em  AH0 M\n", "a b|AE1 B|\n' e m|AH0 M|\n", false },
-    { "cmudict", "(2) T UW1\na() X\n(a) Y\na(b2) Z\n#hash HH\n", "( 2 )|T UW1|\na ( )|X|\n( a )|Y|\na ( b 2 )|Z|\n# h a s h|HH|\n", false },
+    { "cmudict", "(2) T UW1\na() X\n(a) Y\na(b2) Z\n#hash HH\n",
+      "( 2 )|T UW1|\na ( )|X|\n( a )|Y|\na ( b 2 )|Z|\n# h a s h|HH|\n", false },
     { "cmudict", "a(12) X\n\xC3\xB6(2) OE\n", "a|X|\n\xC3\xB6|OE|\n", false },
     { "cmudict", "word\n", "f:1: 1 column between blanks, expected 2", true },
     { "cmudict", "a B\nword # W\n", "f:2: 1 column between blanks, expected 2", true },
@@ -72,7 +73,8 @@ START_TEST(reading)
 {
     char found[512];
     sp_status status = { 0 };
-    sp_sentences *s = sp_sentences_parse("f", files[_i].text, strlen(files[_i].text), sp_format_named(files[_i].format), &status);
+    sp_sentences *s = sp_sentences_parse("f", files[_i].text, strlen(files[_i].text), sp_format_named(files[_i].format),
+                                         &status);
     if (files[_i].wrong) {
         ck_assert_ptr_null(s);
         ck_assert_str_eq(status.message, files[_i].want);
@@ -269,7 +271,8 @@ END_TEST
 START_TEST(numbers)
 {
     static const char text[] = "the\tD\ncat\tN\n\nThe\tD\nx\tX\n";
-    const sp_vocabulary_rule low = { .lower = true, .special = (const char *const[]){ "<s>", NULL } }, tags = { .closed = true };
+    const sp_vocabulary_rule low = { .lower = true, .special = (const char *const[]){ "<s>", NULL } },
+        tags = { .closed = true };
     sp_sentences *s = sp_sentences_parse("f", text, strlen(text), sp_format_named("columns"), NULL);
     sp_sentences *other = sp_sentences_parse("f", "THE\tD\ndog\tQ\n<s>\tD\n", 18, sp_format_named("columns"), NULL);
     sp_vocabulary *words = sp_vocabulary_of_field(s, 0, &low, NULL), *kinds = sp_vocabulary_of_field(s, 1, &tags, NULL);
@@ -309,7 +312,8 @@ END_TEST
 /* Whatever the bytes, a reader gives sentences whose strings are parts of the text, or one line of error. */
 START_TEST(noise)
 {
-    static const char *const likely[] = { "\t", "\n", "\r\n", " ", "1\ta\t_\tX\n", "1-2\t", "1.1", "-DOCSTART-", "#", "\xEF\xBB\xBF", "a",
+    static const char *const likely[] = { "\t", "\n", "\r\n", " ", "1\ta\t_\tX\n", "1-2\t", "1.1", "-DOCSTART-", "#",
+                                          "\xEF\xBB\xBF", "a",
                                           "(2)", "\xC3\xB6", "\xE2\x82", ";;;", "\tO\n", "word T UW\n", "\n\n", "a x b\n" };
     enum { LIKELY = sizeof likely / sizeof *likely, SIZE = 400 };
     sp_random random = { .key = { .seed = (uint64_t)_i, .place = 77 } };

@@ -28,8 +28,8 @@ static void replace(char *text, const char *from, const char *to)
     *out = '\0';
 }
 
-/* Then spaces are put between tokens, by rules each of which goes over the whole text: what to write (at most 4 bytes and a zero)
-   for what stands at s; how many bytes that takes, which no other match of the same rule takes. */
+/* Then spaces are put between tokens, by rules each of which goes over the whole text: what to write (at most 4 bytes and a
+   zero) for what stands at s; how many bytes that takes, which no other match of the same rule takes. */
 typedef size_t spacing(const char *s, char *out);
 
 static bool is_digit(char c)
@@ -217,7 +217,8 @@ double sp_bleu_precision(const sp_bleu *b, int n)
         return 0;
     for (int i = 0; i < n; i++)
         smoothed *= b->right[i] ? 1 : 2;
-    return b->right[n - 1] ? 100 * (double)b->right[n - 1] / (double)b->guessed[n - 1] : 100 / (smoothed * (double)b->guessed[n - 1]);
+    return b->right[n - 1] ? 100 * (double)b->right[n - 1] / (double)b->guessed[n - 1]
+                           : 100 / (smoothed * (double)b->guessed[n - 1]);
 }
 
 double sp_bleu_brevity(const sp_bleu *b)

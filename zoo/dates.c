@@ -8,7 +8,8 @@
 /* %d 3, %D 03, %o 3rd, %m 5, %M 05, %b May (Sep), %B May (September), %y 99, %Y 1999, %w Monday, %W Mon */
 static const char *const formats[] = {
     "%d %B %Y", "%B %d, %Y", "%o %B %Y", "%B %o, %Y", "the %o of %B %Y", "the %o of %B, %Y", "%d %b %Y", "%b %d %Y", "%d-%b-%y",
-    "%w, %B %o %Y", "%W %d %b %Y", "%w %d %B %Y", "%w the %o of %B %Y", "%M/%D/%Y", "%D.%M.%Y", "%d.%m.%y", "%Y%M%D", "%Y/%m/%d",
+    "%w, %B %o %Y", "%W %d %b %Y", "%w %d %B %Y", "%w the %o of %B %Y", "%M/%D/%Y", "%D.%M.%Y", "%d.%m.%y", "%Y%M%D",
+    "%Y/%m/%d",
     "%b. %d, '%y", "%d/%b/%Y", "%Y %B %d", "%W, %D %b %y",
 };
 
@@ -92,7 +93,8 @@ sp_sentences *sp_dates(long n, uint64_t seed, sp_status *status)
             day -= days_of(year, month);
             year += month == 12;
         }
-        sp_date_write(source, (int)sp_random_below(&random, sp_date_formats()), (int)sp_random_below(&random, 3), year, month, (int)day + 1);
+        sp_date_write(source, (int)sp_random_below(&random, sp_date_formats()), (int)sp_random_below(&random, 3), year,
+                      month, (int)day + 1);
         sp_date_write(target, -1, 0, year, month, (int)day + 1);
         ok = sp_sentences_put_text(s, 0, source, strlen(source), SP_LEVEL_CHAR, status)
              && sp_sentences_put_text(s, 1, target, strlen(target), SP_LEVEL_CHAR, status) && sp_sentences_end(s, status);

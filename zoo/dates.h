@@ -18,12 +18,12 @@ enum { SP_DATE_ROOM = 48, SP_DATE_FIRST = 1950, SP_DATE_LAST = 2049 };
 /* How many ways of writing there are. */
 int sp_date_formats(void);
 
-/* A date in one of these ways, of letters 0: as they are, 1: small, 2: capital; ISO 8601, "1999-05-03", as way -1. Returns text,
-   or NULL for a day or a way that is none. */
+/* A date in one of these ways, of letters 0: as they are, 1: small, 2: capital; ISO 8601, "1999-05-03", as way -1. Returns
+   text, or NULL for a day or a way that is none. */
 char *sp_date_write(char text[SP_DATE_ROOM], int format, int letters, int year, int month, int day);
 
-/* n pairs drawn, to be freed: field 0 the letters of what is written, field 1 those of the ISO date. Pair i depends on the seed and
-   i alone. NULL without memory. */
+/* n pairs drawn, to be freed: field 0 the letters of what is written, field 1 those of the ISO date. Pair i depends on the
+   seed and i alone. NULL without memory. */
 sp_sentences *sp_dates(long n, uint64_t seed, sp_status *status);
 
 SP_END

@@ -91,7 +91,8 @@ static bool sound(const sp_hmm *h, sp_status *status)
 sp_hmm *sp_hmm_new(int states, int words, const double *start, const double *move, const double *emit, const char *const *state,
                    const char *const *word, sp_status *status)
 {
-    if (states < 1 || states > SP_MOST_STATES || words < 1 || words > SP_MOST_HMM_WORDS || !start || !move || !emit || !state || !word) {
+    if (states < 1 || states > SP_MOST_STATES || words < 1 || words > SP_MOST_HMM_WORDS || !start || !move || !emit
+        || !state || !word) {
         sp_fail(status, SP_ERR_VALUE, "grammar: %d states, %d words, expected 1 to %d and %d, and all tables", states, words,
                 SP_MOST_STATES, SP_MOST_HMM_WORDS);
         return NULL;
@@ -138,7 +139,8 @@ static bool draw_sentence(const sp_hmm *h, sp_random *random, sp_sentences *to, 
     int s = draw(h->start, h->states, 0, random);
     for (long n = 0; ok && s < h->states && n < SP_LONGEST_HMM_SENTENCE; n++) {
         const char *word = h->word[draw(h->emit + (size_t)s * (size_t)h->words, h->words, 0, random)];
-        ok = sp_sentences_put(to, 0, word, strlen(word), status) && sp_sentences_put(to, 1, h->state[s], strlen(h->state[s]), status);
+        ok = sp_sentences_put(to, 0, word, strlen(word), status)
+             && sp_sentences_put(to, 1, h->state[s], strlen(h->state[s]), status);
         s = draw(h->move + s * h->states, h->states, h->stop[s], random);
     }
     return ok && sp_sentences_end(to, status);
@@ -191,7 +193,8 @@ static bool forward(const sp_hmm *h, const int *word, long n, double *a, double 
     return ends > 0;
 }
 
-/* b[n-1,s] = stop[s], b[i,s] = sum over t of move[s,t] emit[t,w(i+1)] b[i+1,t], up to a factor; the posterior is a b by its sum. */
+/* b[n-1,s] = stop[s], b[i,s] = sum over t of move[s,t] emit[t,w(i+1)] b[i+1,t], up to a factor; the posterior is a b by its
+   sum. */
 static void backward(const sp_hmm *h, const int *word, long n, double *posterior)
 {
     const int S = h->states;

@@ -26,23 +26,25 @@ typedef struct sp_hmm {
     char **state, **word;       /* [S], [W] their names */
 } sp_hmm;
 
-/* A copy of these, to be freed. NULL if probabilities are not from 0 to 1, start or a row of emit do not sum to 1 (within 1e-9),
-   a row of move sums to more, a sentence that has begun may never end, or without memory; status says which. */
+/* A copy of these, to be freed. NULL if probabilities are not from 0 to 1, start or a row of emit do not sum to 1 (within
+   1e-9), a row of move sums to more, a sentence that has begun may never end, or without memory; status says which. */
 sp_hmm *sp_hmm_new(int states, int words, const double *start, const double *move, const double *emit, const char *const *state,
                    const char *const *word, sp_status *status);
 void sp_hmm_free(sp_hmm *h);
 
-/* A little English: 9 tags, 60 words, of which 15 have more than one tag ("light", "run", "that"); 9.6 words a sentence; entropy
-   2.955 nats per symbol. Of 20,000 sentences, seed 1: at best 2.9598 nats per symbol, and 97.99 % of the tags right; who gives
-   each word its most frequent tag has 88.20 % right. (tests/test_demos.c computes these.) NULL without memory. */
+/* A little English: 9 tags, 60 words, of which 15 have more than one tag ("light", "run", "that"); 9.6 words a sentence;
+   entropy 2.955 nats per symbol. Of 20,000 sentences, seed 1: at best 2.9598 nats per symbol, and 97.99 % of the tags
+   right; who gives each word its most frequent tag has 88.20 % right. (tests/test_demos.c computes these.) NULL without
+   memory. */
 sp_hmm *sp_hmm_english(sp_status *status);
 
-/* n sentences drawn, to be freed: field 0 the words, field 1 the states. Sentence i depends on the seed and i alone. One of more
-   than SP_LONGEST_HMM_SENTENCE words is cut there. */
+/* n sentences drawn, to be freed: field 0 the words, field 1 the states. Sentence i depends on the seed and i alone. One of
+   more than SP_LONGEST_HMM_SENTENCE words is cut there. */
 sp_sentences *sp_hmm_sentences(const sp_hmm *h, long n, uint64_t seed, sp_status *status);
 
-/* ln p of a sentence of n words (numbers) and its end; -infinity if it cannot be. posterior, if not NULL, gets the probabilities
-   of the states given all words, [n,S], zeros if the sentence cannot be. NaN without memory, or for numbers that are no words. */
+/* ln p of a sentence of n words (numbers) and its end; -infinity if it cannot be. posterior, if not NULL, gets the
+   probabilities of the states given all words, [n,S], zeros if the sentence cannot be. NaN without memory, or for numbers
+   that are no words. */
 double sp_hmm_log_p(const sp_hmm *h, const int *word, long n, double *posterior, sp_status *status);
 
 typedef struct sp_hmm_optimum {

@@ -66,8 +66,8 @@ void sp_spans_free(sp_spans *s);
 bool sp_spans_add(sp_spans *s, const char *truth, const char *guess, sp_status *status);
 bool sp_spans_end(sp_spans *s, sp_status *status);
 
-/* After the last end: all spans; those of the i-th type that occurs, by name (borrowed), of so many; the share of words whose tags
-   are right. */
+/* After the last end: all spans; those of the i-th type that occurs, by name (borrowed), of so many; the share of words
+   whose tags are right. */
 sp_score sp_spans_total(const sp_spans *s);
 int sp_spans_types(const sp_spans *s);
 sp_score sp_spans_type(const sp_spans *s, int i, const char **name);

@@ -4,13 +4,20 @@
 #include <string.h>
 
 static const sp_format formats[] = {
-    { "conllu", SP_ON_LINE_WORD, '\t', .numbered = true, .comment = "#", .fields = 2, .field = { { 2 }, { 4 } } },
-    { "conll2003", SP_ON_LINE_WORD, ' ', .document = "-DOCSTART-", .fields = 2, .field = { { 1 }, { SP_LAST_COLUMN } } },
-    { "columns", SP_ON_LINE_WORD, '\t', .fields = 2, .field = { { 1 }, { 2 } } },
-    { "labelled", SP_ON_LINE_SENTENCE, '\t', .fields = 2, .field = { { 2, SP_CUT_WORDS }, { 1, SP_CUT_NONE } } },
-    { "pairs", SP_ON_LINE_SENTENCE, '\t', .fields = 2, .field = { { 1, SP_CUT_WORDS }, { 2, SP_CUT_WORDS } } },
-    { "lines", SP_ON_LINE_SENTENCE, 0, .fields = 1, .field = { { 1, SP_CUT_WORDS } } },
-    { "cmudict", SP_ON_LINE_ENTRY, ' ', .comment = ";;;", .fields = 2, .field = { { 1, SP_CUT_LETTERS }, { 2, SP_CUT_WORDS } } },
+    { "conllu", SP_ON_LINE_WORD, '\t', .numbered = true, .comment = "#",
+      .fields = 2, .field = { { 2, SP_CUT_NONE }, { 4, SP_CUT_NONE } } },
+    { "conll2003", SP_ON_LINE_WORD, ' ', .document = "-DOCSTART-",
+      .fields = 2, .field = { { 1, SP_CUT_NONE }, { SP_LAST_COLUMN, SP_CUT_NONE } } },
+    { "columns", SP_ON_LINE_WORD, '\t',
+      .fields = 2, .field = { { 1, SP_CUT_NONE }, { 2, SP_CUT_NONE } } },
+    { "labelled", SP_ON_LINE_SENTENCE, '\t',
+      .fields = 2, .field = { { 2, SP_CUT_WORDS }, { 1, SP_CUT_NONE } } },
+    { "pairs", SP_ON_LINE_SENTENCE, '\t',
+      .fields = 2, .field = { { 1, SP_CUT_WORDS }, { 2, SP_CUT_WORDS } } },
+    { "lines", SP_ON_LINE_SENTENCE, 0,
+      .fields = 1, .field = { { 1, SP_CUT_WORDS } } },
+    { "cmudict", SP_ON_LINE_ENTRY, ' ', .comment = ";;;",
+      .fields = 2, .field = { { 1, SP_CUT_LETTERS }, { 2, SP_CUT_WORDS } } },
 };
 
 const sp_format *sp_format_at(int i)

@@ -50,12 +50,13 @@ typedef struct sp_format {
 const sp_format *sp_format_named(const char *name);
 const sp_format *sp_format_at(int i);
 
-/* The sentences of a file, or of a text (`name` stands for the file in messages), to be freed; NULL with one line in status. */
+/* The sentences of a file, or of a text (`name` stands for the file in messages), to be freed; NULL with one line in
+   status. */
 sp_sentences *sp_sentences_read(const char *path, const sp_format *format, sp_status *status);
 sp_sentences *sp_sentences_parse(const char *name, const char *text, size_t size, const sp_format *format, sp_status *status);
 
-/* Two files whose lines belong together: fields 0 and 1. Here blank lines stay too, as sentences of length 0, so that line i is
-   sentence i - 1. "a.en has 10 lines, a.fr has 9" is an error. */
+/* Two files whose lines belong together: fields 0 and 1. Here blank lines stay too, as sentences of length 0, so that line
+   i is sentence i - 1. "a.en has 10 lines, a.fr has 9" is an error. */
 sp_sentences *sp_sentences_read_parallel(const char *source, const char *target, sp_level level, sp_status *status);
 
 SP_END

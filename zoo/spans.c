@@ -91,7 +91,8 @@ static bool ends(struct tag before, struct tag now)
 
 static bool begins(struct tag before, struct tag now)
 {
-    return is(now.mark, "BS[]") || (is(now.mark, "IE") && is(before.mark, "OES")) || (!is(now.mark, "O.") && before.type != now.type);
+    return is(now.mark, "BS[]") || (is(now.mark, "IE") && is(before.mark, "OES"))
+           || (!is(now.mark, "O.") && before.type != now.type);
 }
 
 /* A span is right if it began right and ends on both sides between the same two words. */
@@ -192,7 +193,8 @@ double sp_spans_accuracy(const sp_spans *s)
 bool sp_spans_write(const sp_spans *s, FILE *out)
 {
     sp_score a = sp_spans_total(s);
-    fprintf(out, "processed %ld tokens with %ld phrases; found: %ld phrases; correct: %ld.\n", s->words, a.truth, a.guessed, a.right);
+    fprintf(out, "processed %ld tokens with %ld phrases; found: %ld phrases; correct: %ld.\n", s->words, a.truth,
+            a.guessed, a.right);
     fprintf(out, "accuracy: %6.2f%%; precision: %6.2f%%; recall: %6.2f%%; FB1: %6.2f\n", 100 * sp_spans_accuracy(s),
             100 * a.precision, 100 * a.recall, 100 * a.f1);
     for (int i = 0; i < sp_spans_types(s); i++) {

@@ -14,7 +14,8 @@ static const struct {
     [GOOD] = { 17, { "good", "fine", "lovely", "bright", "clever", "funny", "warm", "brilliant", "fresh", "moving" } },
     [BAD] = { 17, { "bad", "awful", "dull", "slow", "clumsy", "boring", "cold", "empty", "stale", "silly" } },
     [NEGATOR] = { 16, { "not", "never", "hardly", "neither", "nor", "without" } },
-    [OTHER] = { 50, { "the", "film", "was", "quite", "and", "a", "story", "actors", "music", "with", "very", "scene", "of", "it", "is",
+    [OTHER] = { 50, { "the", "film", "was", "quite", "and", "a", "story", "actors", "music", "with", "very", "scene",
+                      "of", "it", "is",
                       "rather", "picture", "in", "end", "this", "an", "evening", "people", "screen" } },
 };
 
@@ -102,13 +103,16 @@ sp_sentences *sp_valence(const sp_valence_config *config, long n, uint64_t seed,
     if (!c.least && !c.most)
         c = (sp_valence_config){ 4, 20, c.noise };
     if (c.least < 1 || c.most < c.least || c.most > 1000000 || !(c.noise >= 0 && c.noise < 0.5)) {
-        sp_fail(status, SP_ERR_VALUE, "valence: %ld to %ld words, noise %g, expected 1 to 1000000 and below 0.5", c.least, c.most, c.noise);
+        sp_fail(status, SP_ERR_VALUE, "valence: %ld to %ld words, noise %g, expected 1 to 1000000 and below 0.5", c.least,
+                c.most, c.noise);
         return NULL;
     }
     sp_sentences *to = sp_sentences_new(2, status);
     bool ok = to;
-    for (long i = 0; ok && i < n; i++)
-        ok = draw_text(&c, (sp_random){ .key = { .seed = seed, .place = sp_hash(sp_hash_text(0, "sp_valence"), (uint64_t)i) } }, to, status);
+    for (long i = 0; ok && i < n; i++) {
+        const sp_key key = { .seed = seed, .place = sp_hash(sp_hash_text(0, "sp_valence"), (uint64_t)i) };
+        ok = draw_text(&c, (sp_random){ .key = key }, to, status);
+    }
     if (ok)
         return to;
     sp_sentences_free(to);

@@ -20,11 +20,12 @@ typedef struct sp_valence_config {
     double noise;               /* below 0.5 */
 } sp_valence_config;
 
-/* n texts drawn, to be freed: field 0 the words, field 1 the label. Text i depends on the seed and i alone. NULL without memory,
-   or for sizes that cannot be. */
+/* n texts drawn, to be freed: field 0 the words, field 1 the label. Text i depends on the seed and i alone. NULL without
+   memory, or for sizes that cannot be. */
 sp_sentences *sp_valence(const sp_valence_config *config, long n, uint64_t seed, sp_status *status);
 
-/* The sum of text i by the rule above; with negators false, as if there were none. Words that are not of the task count nothing. */
+/* The sum of text i by the rule above; with negators false, as if there were none. Words that are not of the task count
+   nothing. */
 long sp_valence_sum(const sp_sentences *s, long i, bool negators);
 
 SP_END

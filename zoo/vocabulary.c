@@ -1,109 +1,9 @@
+#include "zoo/vocabulary_inside.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "autograd/map.h"
 #include "zoo/json_inside.h"
-#include "zoo/text.h"
-
-/* ---- counts ---------------------------------------------------------------------------------------------------- */
-
-struct symbol {
-    char *text;
-    size_t length;
-    long count;
-};
-
-/* Symbols by number and by name. */
-struct sp_counts {
-    sp_map *ids;
-    struct symbol *symbol;      /* [size] */
-    int size, room;
-};
-
-static void counts_clear(sp_counts *c)
-{
-    for (int i = 0; i < c->size; i++)
-        free(c->symbol[i].text);
-    free(c->symbol);
-    sp_map_free(c->ids);
-}
-
-static bool append(sp_counts *c, const char *text, size_t length)
-{
-    if (c->size == c->room) {
-        int room = c->room ? 2 * c->room : 256;
-        struct symbol *more = realloc(c->symbol, (size_t)room * sizeof *more);
-        if (!more)
-            return false;
-        c->symbol = more;
-        c->room = room;
-    }
-    char *copy = malloc(length + 1);
-    if (!copy || !sp_map_put(c->ids, text, length, c->size)) {
-        free(copy);
-        return false;
-    }
-    memcpy(copy, text, length);
-    copy[length] = '\0';
-    c->symbol[c->size++] = (struct symbol){ .text = copy, .length = length };
-    return true;
-}
-
-sp_counts *sp_counts_new(sp_status *status)
-{
-    sp_counts *c = calloc(1, sizeof *c);
-    if (c && (c->ids = sp_map_new()))
-        return c;
-    free(c);
-    sp_fail(status, SP_ERR_MEMORY, "counts: out of memory");
-    return NULL;
-}
-
-void sp_counts_free(sp_counts *c)
-{
-    if (c)
-        counts_clear(c);
-    free(c);
-}
-
-bool sp_counts_add(sp_counts *c, const char *symbol, size_t length, long times, sp_status *status)
-{
-    if (!c || !symbol || !length || times < 0)
-        return sp_fail(status, SP_ERR_VALUE, "counts: a symbol of %zu bytes met %ld times", symbol ? length : 0, times);
-    int id = sp_map_get(c->ids, symbol, length);
-    if (id < 0) {
-        id = c->size;
-        if (!append(c, symbol, length))
-            return sp_fail(status, SP_ERR_MEMORY, "counts: out of memory for %d symbols", id + 1);
-    }
-    c->symbol[id].count += times;
-    return true;
-}
-
-bool sp_counts_add_text(sp_counts *c, const char *text, size_t size, sp_level level, sp_status *status)
-{
-    size_t at = 0, length;
-    bool ok = true;
-    for (const char *s; ok && (s = sp_text_next(text, size, level, &at, &length)); )
-        ok = sp_counts_add(c, s, length, 1, status);
-    return ok;
-}
-
-long sp_counts_size(const sp_counts *c)
-{
-    return c ? c->size : 0;
-}
-
-const char *sp_counts_symbol(const sp_counts *c, long i, size_t *length, long *times)
-{
-    if (i < 0 || i >= sp_counts_size(c))
-        return NULL;
-    *length = c->symbol[i].length;
-    *times = c->symbol[i].count;
-    return c->symbol[i].text;
-}
-
-/* ---- vocabularies ---------------------------------------------------------------------------------------------- */
 
 struct sp_vocabulary {
     sp_level level;
@@ -118,13 +18,13 @@ enum { LONGEST_LOWER = 1024 };
 void sp_vocabulary_free(sp_vocabulary *v)
 {
     if (v)
-        counts_clear(&v->all);
+        sp_counts_clear(&v->all);
     free(v);
 }
 
 static bool append_new(sp_vocabulary *v, const char *text, size_t length)
 {
-    return length && sp_map_get(v->all.ids, text, length) < 0 && append(&v->all, text, length);
+    return length && sp_map_get(v->all.ids, text, length) < 0 && sp_counts_append(&v->all, text, length);
 }
 
 /* A vocabulary without symbols, but <unk>. */
@@ -137,7 +37,7 @@ static sp_vocabulary *new_vocabulary(const sp_vocabulary_rule *rule)
     v->lower = rule->lower;
     v->closed = rule->closed;
     v->all.ids = sp_map_new();
-    if (v->all.ids && (rule->closed || append(&v->all, "<unk>", 5))) {
+    if (v->all.ids && (rule->closed || sp_counts_append(&v->all, "<unk>", 5))) {
         v->reserved = v->all.size;
         return v;
     }
@@ -185,7 +85,7 @@ static bool take(sp_vocabulary *v, const sp_counts *c, const sp_vocabulary_rule 
         qsort(order, (size_t)c->size, sizeof *order, by_count);
     for (int i = 0; ok && i < c->size && order[i]->count >= rule->least && (!rule->most || taken < rule->most); i++)
         if (sp_map_get(v->all.ids, order[i]->text, order[i]->length) < 0) {
-            ok = append(&v->all, order[i]->text, order[i]->length);
+            ok = sp_counts_append(&v->all, order[i]->text, order[i]->length);
             taken++;
         }
     free(order);
@@ -208,7 +108,7 @@ sp_vocabulary *sp_vocabulary_new(const sp_counts *c, const sp_vocabulary_rule *r
             ok = sp_fail(status, SP_ERR_VALUE, "vocabulary: the special symbol '%s' is there already, or empty", *s);
             break;
         }
-        ok = append(&v->all, *s, strlen(*s));
+        ok = sp_counts_append(&v->all, *s, strlen(*s));
         v->reserved = v->all.size;
     }
     ok = ok && take(v, low ? low : c, rule);
@@ -361,24 +261,4 @@ sp_vocabulary *sp_vocabulary_parse(const char *json, sp_status *status)
     sp_vocabulary_free(v);
     sp_fail(status, SP_ERR_FORMAT, "the vocabulary cannot be read");
     return NULL;
-}
-
-/* ---- encoding -------------------------------------------------------------------------------------------------- */
-
-bool sp_encode(const sp_vocabulary *v, const char *text, size_t size, sp_ids *ids, sp_status *status)
-{
-    size_t at = 0, length;
-    long n = 0;
-    while (sp_text_next(text, size, v->level, &at, &length))
-        n++;
-    *ids = (sp_ids){ .id = malloc((size_t)(n + 1) * sizeof *ids->id) };
-    if (!ids->id)
-        return sp_fail(status, SP_ERR_MEMORY, "text: out of memory for %ld symbols", n);
-    at = 0;
-    for (const char *s; (s = sp_text_next(text, size, v->level, &at, &length)); ) {
-        int id = sp_vocabulary_id_in_text(v, s, length);
-        ids->unknown += id == (v->closed ? -1 : SP_UNKNOWN);
-        ids->id[ids->n++] = id;
-    }
-    return true;
 }
