@@ -78,6 +78,7 @@ struct sp_buffer {
 enum { SP_ROW_GONE = -1 };      /* of a value of a step that scan did not keep */
 
 struct sp_node;
+struct replacement;
 
 struct sp_tensor {
     sp_tape *tape;
@@ -92,7 +93,7 @@ struct sp_scope {
     struct sp_scope *parent;
     const char *name;
     long id;                    /* numbered from 1; 0 is the tape itself */
-    struct { uint64_t place, draws; uint32_t time; bool timed; } outer;      /* to be restored by pop */
+    struct { uint64_t place, draws; uint32_t time; bool timed; const struct replacement *replaced; } outer;  /* for pop */
 };
 
 /* A recorded operation. */

@@ -2,6 +2,13 @@
 
 #include <math.h>
 
+#include "config.h"
+
+#include "autograd/clones_inside.h"
+
+#define GOLDEN 0x9E3779B9u              /* the golden ratio and sqrt(3) - 1, in 32 bits */
+#define ROOT 0xBB67AE85u
+
 /* A round: two 32x32 -> 64 products; high halves are mixed with the key and the other words, low halves pass. */
 static void philox_round(uint32_t c[4], const uint32_t k[2])
 {
@@ -20,8 +27,8 @@ void sp_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]
         out[i] = counter[i];
     for (int r = 0; r < 10; r++) {
         philox_round(out, k);
-        k[0] += 0x9E3779B9u;            /* the golden ratio and sqrt(3) - 1, in 32 bits */
-        k[1] += 0xBB67AE85u;
+        k[0] += GOLDEN;
+        k[1] += ROOT;
     }
 }
 
@@ -41,12 +48,57 @@ uint64_t sp_hash_text(uint64_t hash, const char *text)
     return sp_hash(hash, h);
 }
 
+static uint64_t key_of(const sp_key *key)
+{
+    return sp_hash(sp_hash(key->seed, key->place), key->step);
+}
+
 void sp_random_words(const sp_key *key, uint64_t row, uint32_t block, uint32_t out[4])
 {
-    uint64_t k = sp_hash(sp_hash(key->seed, key->place), key->step);
+    uint64_t k = key_of(key);
     uint32_t words[2] = { (uint32_t)k, (uint32_t)(k >> 32) };
     uint32_t counter[4] = { block, (uint32_t)row, (uint32_t)(row >> 32), key->time };
     sp_philox(counter, words, out);
+}
+
+/* Philox for as many blocks of a row as fill vectors, side by side. */
+enum { LANES = 16 };
+
+static inline void philox_lanes(const uint32_t counter[4], uint64_t key, uint32_t word[LANES][4])
+{
+    uint32_t c[4][LANES], k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (uint32_t l = 0; l < LANES; l++) {
+        c[0][l] = counter[0] + l;
+        c[1][l] = counter[1];
+        c[2][l] = counter[2];
+        c[3][l] = counter[3];
+    }
+    for (int r = 0; r < 10; r++, k0 += GOLDEN, k1 += ROOT)
+        for (int l = 0; l < LANES; l++) {
+            const uint64_t p0 = (uint64_t)0xD2511F53u * c[0][l], p1 = (uint64_t)0xCD9E8D57u * c[2][l];
+            c[0][l] = (uint32_t)(p1 >> 32) ^ c[1][l] ^ k0;
+            c[2][l] = (uint32_t)(p0 >> 32) ^ c[3][l] ^ k1;
+            c[1][l] = (uint32_t)p1;
+            c[3][l] = (uint32_t)p0;
+        }
+    for (int l = 0; l < LANES; l++)
+        for (int i = 0; i < 4; i++)
+            word[l][i] = c[i][l];
+}
+
+SP_CLONES void sp_random_mask(const sp_key *key, long rows, long columns, double p, sp_real yes, sp_real no, sp_real *out)
+{
+    const uint64_t k = key_of(key);
+    const uint32_t limit = (uint32_t)ceil(p * 0x1p24);          /* unit < p: 24 bits of a word < p 2^24 */
+    for (long i = 0; i < rows; i++, out += columns)
+        for (long j = 0; j < columns; j += 4 * LANES) {
+            const uint32_t counter[4] = { (uint32_t)(j / 4), (uint32_t)i, (uint32_t)((uint64_t)i >> 32), key->time };
+            const long most = columns - j < 4 * LANES ? columns - j : 4 * LANES;
+            uint32_t word[LANES][4];
+            philox_lanes(counter, k, word);
+            for (long e = 0; e < most; e++)
+                out[j + e] = (word[e / 4][e % 4] >> 8) < limit ? yes : no;
+        }
 }
 
 void sp_random_uniform(sp_key key, long n, sp_real *out, double low, double high)

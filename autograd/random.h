@@ -30,6 +30,10 @@ static inline double sp_word_unit(uint32_t word)
     return (double)(word >> 8) * 0x1p-24;
 }
 
+/* A mask: element (i, j) of out [rows,columns] becomes `yes` with probability p, else `no`: where the unit of word j % 4 at
+   (i, j / 4) is below p. */
+void sp_random_mask(const sp_key *key, long rows, long columns, double p, sp_real yes, sp_real no, sp_real *out);
+
 /* n numbers into out: uniform in [low, high), or normal (Box-Muller). */
 void sp_random_uniform(sp_key key, long n, sp_real *out, double low, double high);
 void sp_random_normal(sp_key key, long n, sp_real *out, double mean, double deviation);

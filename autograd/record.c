@@ -96,10 +96,9 @@ static bool infer_shapes(sp_tape *t, const sp_op *op, struct sp_node *n)
     return false;
 }
 
-/* The key of the next random operation of this place. */
-static sp_key next_key(sp_tape *t)
+sp_key sp_tape_key(sp_tape *t)
 {
-    return (sp_key){ t->seed, sp_hash(t->place, t->draws++), t->step, t->time };
+    return !t ? (sp_key){ 0 } : (sp_key){ t->seed, sp_hash(t->place, t->draws++), t->step, t->time };
 }
 
 static sp_tensor *new_output(sp_tape *t, const sp_op *op, struct sp_node *n, bool wants_grad)
@@ -194,7 +193,7 @@ static sp_tensor *note_down(sp_tape *t, struct sp_node *n, bool wants_grad)
         c->saved = sp_view_of(room, c->saved.shape);
     }
     if (n->op->flags & SP_OP_RANDOM)
-        c->key = next_key(t);
+        c->key = sp_tape_key(t);
     n->output = out;
     out->node = n;
     n->previous = trace->last;
@@ -229,7 +228,7 @@ static sp_tensor *record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *con
     if (!y)
         return &t->poison;
     if (op->flags & SP_OP_RANDOM)
-        n->call.key = next_key(t);
+        n->call.key = sp_tape_key(t);
     n->output = y;
     if (op->forward)
         sp_run_forward(n);

@@ -64,6 +64,7 @@ static void forget_scopes(sp_tape *t)
     t->place = t->draws = 0;
     t->time = 0;
     t->timed = false;
+    t->replaced = NULL;
 }
 
 void sp_tape_reset(sp_tape *t)
@@ -85,8 +86,8 @@ sp_mark sp_tape_mark(sp_tape *t)
     if (!b)
         return (sp_mark){ 0 };
     *b = (struct bookmark){ .older = t->bookmark, .serial = ++t->serials, .arena = sp_arena_here(&t->arena), .last = t->last,
-                            .nodes = t->nodes, .depth = t->depth, .scope = t->scope, .draws = t->draws, .time = t->time,
-                            .timed = t->timed, .swept = t->swept };
+                            .nodes = t->nodes, .depth = t->depth, .scope = t->scope, .replaced = t->replaced,
+                            .draws = t->draws, .time = t->time, .timed = t->timed, .swept = t->swept };
     t->bookmark = b;
     return (sp_mark){ .serial = b->serial };
 }
@@ -119,6 +120,7 @@ void sp_tape_rewind(sp_tape *t, sp_mark mark)
     t->draws = b->draws;
     t->time = b->time;
     t->timed = b->timed;
+    t->replaced = b->replaced;
     t->last = b->last;
     t->nodes = b->nodes;
     sp_arena_rewind(&t->arena, b->arena);
@@ -279,6 +281,7 @@ void sp_scope_push(sp_tape *t, const char *name)
     s->outer.draws = t->draws + 1;
     s->outer.time = t->time;
     s->outer.timed = t->timed;
+    s->outer.replaced = t->replaced;
     t->scope = s;
     t->depth++;
     t->place = sp_hash(sp_hash_text(t->place, name), t->draws);
@@ -295,6 +298,7 @@ void sp_scope_pop(sp_tape *t)
     t->draws = s->outer.draws;
     t->time = s->outer.time;
     t->timed = s->outer.timed;
+    t->replaced = s->outer.replaced;
     t->scope = s->parent;
     t->depth--;
 }

@@ -90,6 +90,10 @@ void sp_scope_pop(sp_tape *t);
    what it draws there however it is run. A scope is for one loop over time: push another for the next. */
 void sp_scope_time(sp_tape *t, long time);
 
+/* A key for random numbers that are drawn here, another at each call: by the seed, the step, the scope, its time and how many
+   were asked for in it before, the random operations among them. */
+sp_key sp_tape_key(sp_tape *t);
+
 /* ---- tensors from outside -------------------------------------------------------------------------------------- */
 
 /* A constant with a copy of data, row-major. */
@@ -103,6 +107,11 @@ sp_tensor *sp_full(sp_tape *t, sp_real value, sp_shape shape);
 
 /* A parameter as a tensor: its values are the store's, its gradient is its part of this tape's gradient block. */
 sp_tensor *sp_param_on(sp_tape *t, const sp_param *p);
+
+/* From here to the end of the present scope sp_param_on gives x [p's shape] in place of p, so that a layer or cell that knows
+   nothing of it uses x: a weight with dropout, or normalised. Gradients go to x, and on to what it was made of. The latest
+   counts, where there are several for p. */
+void sp_param_replace(sp_tape *t, const sp_param *p, sp_tensor *x);
 
 /* ---- reading tensors ------------------------------------------------------------------------------------------- */
 

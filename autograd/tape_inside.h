@@ -11,6 +11,13 @@ struct leaf {
     struct sp_buffer buffer;
 };
 
+/* A tensor in place of a parameter, from the newest to older ones; in the arena. */
+struct replacement {
+    const struct replacement *older;
+    const sp_param *param;
+    sp_tensor *x;
+};
+
 /* Where the tape was at a mark. It lies in the arena, so a rewind to before it takes it away. */
 struct bookmark {
     struct bookmark *older;
@@ -18,6 +25,7 @@ struct bookmark {
     sp_arena_mark arena;
     struct sp_node *last;
     struct sp_scope *scope;
+    const struct replacement *replaced;
     long nodes, depth;
     uint64_t draws;
     uint32_t time;
@@ -34,6 +42,7 @@ struct sp_tape {
     struct sp_scope *scope;
     long scopes, depth;
     uint64_t place, draws;      /* of the present scope: its hash, and the random operations in it so far */
+    const struct replacement *replaced;         /* of the present scope and those around it */
     uint64_t seed;
     uint32_t step, time;
     bool timed;                 /* the present scope has set its time */

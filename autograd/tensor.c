@@ -68,7 +68,27 @@ sp_tensor *sp_param_on(sp_tape *t, const sp_param *p)
         return sp_tape_fail(t, SP_ERR_VALUE, "parameter: NULL (was its layer made?)");
     if (p->store != t->store)
         return sp_tape_fail(t, SP_ERR_VALUE, "parameter '%s' belongs to another store than the tape", p->name);
+    for (const struct replacement *r = t->replaced; r; r = r->older)
+        if (r->param == p)
+            return r->x;
     return &t->leaf[p->index].tensor;
+}
+
+void sp_param_replace(sp_tape *t, const sp_param *p, sp_tensor *x)
+{
+    char have[SP_SHAPE_TEXT], want[SP_SHAPE_TEXT];
+    if (!sp_sound(sp_param_on(t, p)) || !sp_ok(t) || !sp_usable(t, x, "replace", "tensor", 1))
+        return;
+    if (!sp_shape_equal(x->view.shape, p->shape)) {
+        sp_tape_fail(t, SP_ERR_SHAPE, "replace: %s for parameter '%s', which is %s", sp_shape_format(have, x->view.shape),
+                     p->name, sp_shape_format(want, p->shape));
+        return;
+    }
+    struct replacement *r = sp_tape_take(t, sizeof *r);
+    if (!r)
+        return;
+    *r = (struct replacement){ .older = t->replaced, .param = p, .x = x };
+    t->replaced = r;
 }
 
 /* ---- reading tensors ------------------------------------------------------------------------------------------- */

@@ -318,7 +318,7 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { "vocab", SP_OPTION_WHOLE, &s->vocabulary, 1, 1e6, .help = "most symbols; rarer ones are <unk>" },
         { "cell", SP_OPTION_CHOICE, &s->model.cell, .argument = cells, .help = "kind of recurrent cell" },
         { "hidden", SP_OPTION_WHOLE, &s->model.hidden, 1, 65536, .help = "size of each layer" },
-        { "layers", SP_OPTION_WHOLE, &s->layers, 1, SP_MAX_LAYERS, .help = "cells on top of each other" },
+        { "layers", SP_OPTION_WHOLE, &s->layers, 1, 1000, .help = "cells on top of each other" },
         { "embed", SP_OPTION_WHOLE, &s->model.embed, 1, 65536, .help = "size of a symbol's vector" },
         { "tied", SP_OPTION_FLAG, &s->model.tied, .help = "output weights are the embedding's; needs --embed as wide as the output" },
         { "dropout", SP_OPTION_NUMBER, &s->model.dropout, 0, 0.99, .help = "probability, on all but recurrent connections" },

@@ -60,7 +60,8 @@ sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer
 
 sp_param *sp_recurrent_param(sp_store *s, sp_shape shape, const char *scope, const char *name, int layer, double bound)
 {
-    sp_param *p = sp_store_add(s, shape, "%s.%s_l%d", scope, name, layer);
+    const char *end = layer < 0 ? "_reverse" : "";
+    sp_param *p = sp_store_add(s, shape, "%s.%s_l%d%s", scope, name, layer < 0 ? sp_reverse_layer(layer) : layer, end);
     sp_init_uniform(p, -bound, bound);
     return p;
 }

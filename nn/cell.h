@@ -34,7 +34,8 @@ typedef struct sp_cell {
 
 /* They declare "<scope>.weight_ih_l<layer>" [gates*hidden,in], "<scope>.weight_hh_l<layer>" [gates*hidden,hidden] and two
    biases of the same naming: PyTorch's names, shapes and gate orders. All are uniform in +-1/sqrt(hidden) at first. Where a
-   cell has other parameters or other values, its file says so, with its equations.
+   cell has other parameters or other values, its file says so, with its equations. A cell for the second direction of a
+   layer is one of sp_reverse_layer(layer).
    The cell lives as long as the store. If that fails the store has the error, and the cell's step is NULL. */
 #define SP_CELL_MAKER(name) sp_cell name(sp_store *s, const char *scope, int layer, long in, long hidden)
 
@@ -58,6 +59,12 @@ SP_CELL_MAKER(sp_qrnn_make);            /* "qrnn": forget and output gate of x a
 SP_CELL_MAKER(sp_mingru_make);          /* "mingru": update gate of x alone (Feng et al. 2024) */
 SP_CELL_MAKER(sp_minlstm_make);         /* "minlstm": input and forget gate of x alone, that sum to 1 (Feng et al. 2024) */
 SP_CELL_MAKER(sp_mlstm_make);           /* "mlstm": exponential gates, a memory of hidden^2 numbers (xLSTM; Beck et al. 2024) */
+
+/* The layer, for its second direction: names then end in "_reverse", as PyTorch's do. */
+static inline int sp_reverse_layer(int layer)
+{
+    return -1 - layer;
+}
 
 /* The same by the name in quotes. Another name is an error of the store. */
 sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer, long in, long hidden);

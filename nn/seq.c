@@ -139,6 +139,54 @@ sp_tensor *sp_seq_unpack(sp_tape *t, sp_seq seq)
     return ids ? sp_embedding(t, seq.rows, ids, seq.layout->rows) : seq.rows;
 }
 
+bool sp_seq_check(sp_tape *t, const char *who, sp_seq seq)
+{
+    char text[SP_SHAPE_TEXT];
+    if (!sp_sound(seq.rows) || !seq.layout)
+        sp_tape_fail(t, SP_ERR_VALUE, "%s: no input", who);
+    else if (sp_shape_get(seq.rows).rank != 2 || sp_dim(seq.rows, 0) != seq.layout->rows)
+        sp_tape_fail(t, SP_ERR_SHAPE, "%s: the rows are %s, but the layout has %ld", who,
+                     sp_shape_format(text, sp_shape_get(seq.rows)), seq.layout->rows);
+    return sp_ok(t) && sp_usable(t, seq.rows, who, "input", 1);
+}
+
+sp_seq sp_seq_reverse(sp_tape *t, sp_seq seq)
+{
+    const sp_layout *l = seq.layout;
+    int *ids = sp_seq_check(t, "reverse", seq) ? sp_tape_take(t, (size_t)l->rows * sizeof *ids) : NULL;
+    if (!ids)
+        return sp_seq_like(seq, sp_tape_fail(t, SP_ERR_STATE, "reverse: failed"));
+    for (long step = 0; step < l->steps; step++)
+        for (long r = 0; r < l->offset[step + 1] - l->offset[step]; r++)
+            ids[l->offset[step] + r] = (int)(l->offset[l->length[r] - 1 - step] + r);
+    return sp_seq_like(seq, sp_embedding(t, seq.rows, ids, l->rows));
+}
+
+const int *sp_seq_numbers(sp_tape *t, sp_seq seq)
+{
+    const sp_layout *l = seq.layout;
+    int *ids = sp_seq_check(t, "sequence", seq) ? sp_tape_take(t, (size_t)l->rows * sizeof *ids) : NULL;
+    for (long step = 0; ids && step < l->steps; step++)
+        for (long r = 0; r < l->offset[step + 1] - l->offset[step]; r++)
+            ids[l->offset[step] + r] = l->order ? l->order[r] : (int)r;
+    return ids;
+}
+
+bool sp_seq_ragged(sp_tape *t, const char *who, sp_seq seq, sp_ragged *r)
+{
+    const sp_layout *l = seq.layout;
+    if (!sp_seq_check(t, who, seq))
+        return false;
+    if (l->rows > INT32_MAX)
+        return sp_tape_fail(t, SP_ERR_SHAPE, "%s: %ld rows are more than %d", who, l->rows, INT32_MAX), false;
+    long *length = sp_tape_take(t, (size_t)l->batch * sizeof *length);
+    int *row = length ? row_numbers(t, l, true) : NULL;
+    for (long i = 0; i < l->batch && row; i++)
+        length[l->order ? l->order[i] : i] = l->length[i];
+    *r = (sp_ragged){ .n = l->batch, .length = length, .row = row };
+    return row;
+}
+
 /* ---- states ---------------------------------------------------------------------------------------------------- */
 
 sp_tensor *sp_state_sorted(sp_tape *t, const sp_layout *l, sp_tensor *state)

@@ -31,6 +31,13 @@ sp_tensor *sp_seq_tensor(sp_tape *t, sp_seq seq);
 sp_seq sp_seq_pack(sp_tape *t, sp_tensor *x, const long *length, long n);
 sp_tensor *sp_seq_unpack(sp_tape *t, sp_seq seq);
 
+/* Each sequence backwards, from its own last step to its first. */
+sp_seq sp_seq_reverse(sp_tape *t, sp_seq seq);
+
+/* Which of the caller's sequences each row is of, [rows], from 0: for sp_segment_sum and its kin, with layout->batch
+   segments. NULL after an error of the tape. */
+const int *sp_seq_numbers(sp_tape *t, sp_seq seq);
+
 /* Other rows with the layout of seq: for what is computed from its rows, [rows,...]. */
 sp_seq sp_seq_like(sp_seq seq, sp_tensor *rows);
 

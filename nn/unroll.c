@@ -16,13 +16,8 @@ bool sp_cell_begin(sp_tape *t, const char *who, const sp_cell *cell, sp_seq xs, 
         sp_tape_fail(t, SP_ERR_VALUE, "%s: the cell %s", who, cell ? "has no step (was it made?)" : "is NULL");
     else if (cell->states < 1 || cell->states > SP_MAX_STATES)
         sp_tape_fail(t, SP_ERR_VALUE, "%s: the cell has %d states, not 1 to %d", who, cell->states, SP_MAX_STATES);
-    else if (!sp_sound(xs.rows) || !xs.layout)
-        sp_tape_fail(t, SP_ERR_VALUE, "%s: no input", who);
-    else if (sp_shape_get(xs.rows).rank != 2 || sp_dim(xs.rows, 0) != xs.layout->rows)
-        sp_tape_fail(t, SP_ERR_SHAPE, "%s: the rows are %s, but the layout has %ld", who,
-                     sp_shape_format(have, sp_shape_get(xs.rows)), xs.layout->rows);
-    if (sp_ok(t))
-        sp_usable(t, xs.rows, who, "input", 1);
+    else
+        sp_seq_check(t, who, xs);
     for (int i = 0; sp_ok(t) && i < cell->states; i++) {
         if (state[i] && !sp_usable(t, state[i], who, "state", i))
             break;

@@ -20,14 +20,7 @@ static void forward(const sp_call *c)
 {
     const double p = rate(c);
     const sp_real kept = (sp_real)(1 / (1 - p));
-    const long rows = c->saved.shape.dim[0], columns = c->saved.shape.dim[1];
-    uint32_t word[4] = { 0 };
-    for (long i = 0; i < rows; i++)
-        for (long j = 0; j < columns; j++) {
-            if (j % 4 == 0)
-                sp_random_words(&c->key, (uint64_t)i, (uint32_t)(j / 4), word);
-            c->saved.data[i * columns + j] = sp_word_unit(word[j % 4]) < p ? 0 : kept;
-        }
+    sp_random_mask(&c->key, c->saved.shape.dim[0], c->saved.shape.dim[1], p, 0, kept, c->saved.data);
     SP_EACH3(c->y.shape, y, c->y, x, c->x[0], m, c->saved, *y = *x * *m);
 }
 

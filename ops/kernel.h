@@ -32,6 +32,14 @@ sp_view sp_broadcast_back(const sp_view *y, const sp_view *x, int axis);
 /* v without an axis: the elements at its index 0. */
 sp_view sp_without_axis(const sp_view *v, int axis);
 
+/* The inputs of a loss: input 0 and the target, input `target`, have one shape, that of y. */
+bool sp_infer_target(sp_call *c, int target, sp_status *s);
+
+/* For the constructor of a loss: looks at a target of which no gradient is wanted and whose values are known, so not at a
+   traced one. The tape has the error if a number is not as it should be, with its place, row-major. */
+enum sp_target { SP_TARGET_FINITE, SP_TARGET_POSITIVE, SP_TARGET_UNIT };
+void sp_check_target(sp_tape *t, const char *who, const sp_tensor *target, enum sp_target kind);
+
 /* Sees x as another shape of as many elements. False if no strides can do that. */
 bool sp_view_reshape(const sp_view *x, sp_shape shape, sp_view *y);
 
@@ -39,6 +47,27 @@ bool sp_view_reshape(const sp_view *x, sp_shape shape, sp_view *y);
    form given x's leading axes again. */
 sp_tensor *sp_as_rows(sp_tape *t, sp_tensor *x);
 sp_tensor *sp_like_rows(sp_tape *t, sp_tensor *y, const sp_tensor *x);
+
+/* Checks sequences against the rows that they lie in, fails with the numbers (who in front), and copies their lists to the
+   tape. *steps is the sum of their lengths, *longest the largest. */
+bool sp_ragged_take(sp_tape *t, const char *who, const sp_tensor *rows, const sp_ragged *r, long shortest, sp_ragged *copy,
+                    long *steps, long *longest);
+
+/* ---- rows in segments ------------------------------------------------------------------------------------------ */
+
+/* Which of n segments each of the rows of x [rows,...] is of, and the rows segment by segment, each in its own order. */
+struct sp_segments {
+    long n, rows;
+    const int *of;              /* [rows] 0..n-1 */
+    const int *row;             /* [rows] */
+    const int *begin;           /* [n+1] in row */
+};
+
+/* For constructors; `of` is copied. False: the tape has the error, `who` in front. */
+bool sp_segments_make(sp_tape *t, const char *who, const sp_tensor *x, const int *of, long n, struct sp_segments *s);
+
+/* Fails with the numbers if x[0] is not [rows,w]. For infer, with attr a struct sp_segments. */
+bool sp_check_segments(const sp_call *c, sp_status *status);
 
 /* ---- costs ----------------------------------------------------------------------------------------------------- */
 
@@ -175,6 +204,9 @@ enum { SP_TILE = 64 };
 
 /* y = f(x) for a function over arrays (autograd/vmath.h); y contiguous, of x's shape. */
 void sp_apply(const sp_view *y, const sp_view *x, void (*f)(long n, const sp_real *x, sp_real *y));
+
+/* y = ln(1 + e^-|x|), which is 0 far from 0: what softplus(x) is above max(x, 0), and softplus(-x) above max(-x, 0). */
+void sp_softplus_rest(long n, const sp_real *x, sp_real *y);
 
 /* The sum of n numbers, by halves: a fixed tree, whose rounding error grows with log n. */
 sp_real sp_sum_run(long n, const sp_real *x, long step);

@@ -1,6 +1,5 @@
-/* y = ln(1 / (1 + e^-x)) = min(x, 0) - ln(1 + u),  u = e^-|x|.   dx += dy / (1 + e^x)
-   u is at most 1, so nothing overflows; and with w = 1 + u as rounded, ln(1 + u) is ln(w) u / (w - 1), which keeps the
-   digits of a small u that w has lost. So y is right where 1 - sigmoid x is far below rounding, as sigmoid x is. */
+/* y = ln(1 / (1 + e^-x)) = min(x, 0) - ln(1 + e^-|x|).   dx += dy / (1 + e^x)
+   So y is right where 1 - sigmoid x is far below rounding, as sigmoid x is. */
 #include "autograd/vmath.h"
 #include "ops/kernel.h"
 
@@ -8,19 +7,12 @@ enum { TILE = 64 };
 
 static void log_sigmoid(long n, const sp_real *x, sp_real *y)
 {
-    sp_real u[TILE], log_w[TILE];
+    sp_real rest[TILE];
     for (long at = 0; at < n; at += TILE) {
         const long most = n - at < TILE ? n - at : TILE;
+        sp_softplus_rest(most, x + at, rest);
         for (long i = 0; i < most; i++)
-            u[i] = x[at + i] > 0 ? -x[at + i] : x[at + i];
-        sp_vexp(most, u, u);
-        for (long i = 0; i < most; i++)
-            log_w[i] = 1 + u[i];
-        sp_vlog(most, log_w, log_w);
-        for (long i = 0; i < most; i++) {
-            const sp_real v = (1 + u[i]) - 1;
-            y[at + i] = (x[at + i] > 0 ? 0 : x[at + i]) - (v > 0 ? log_w[i] * (u[i] / v) : u[i]);
-        }
+            y[at + i] = (x[at + i] > 0 ? 0 : x[at + i]) - rest[i];
     }
 }
 

@@ -109,6 +109,27 @@ void sp_apply(const sp_view *y, const sp_view *x, void (*f)(long n, const sp_rea
     }
 }
 
+/* u = e^-|x| is at most 1, so nothing overflows; and with w = 1 + u as rounded, ln(1 + u) is ln(w) u / (w - 1), which keeps
+   the digits of a small u that w has lost. */
+void sp_softplus_rest(long n, const sp_real *x, sp_real *y)
+{
+    sp_real log_w[SP_TILE];
+    for (long at = 0; at < n; at += SP_TILE) {
+        const long most = n - at < SP_TILE ? n - at : SP_TILE;
+        sp_real *u = y + at;
+        for (long i = 0; i < most; i++)
+            u[i] = x[at + i] > 0 ? -x[at + i] : x[at + i];
+        sp_vexp(most, u, u);
+        for (long i = 0; i < most; i++)
+            log_w[i] = 1 + u[i];
+        sp_vlog(most, log_w, log_w);
+        for (long i = 0; i < most; i++) {
+            const sp_real v = (1 + u[i]) - 1;
+            u[i] = v > 0 ? log_w[i] * (u[i] / v) : u[i];
+        }
+    }
+}
+
 enum { LANES = 16, LEAF = 512 };
 
 SP_CLONES static sp_real sum_leaf(long n, const sp_real *x, long step)

@@ -13,18 +13,36 @@ SP_BEGIN
 
 enum {
     SP_ALL = 1000,              /* as an axis: over all elements */
-    SP_IGNORE = -100            /* a class id that counts for nothing (the value PyTorch uses) */
+    SP_IGNORE = -100,           /* a class id that counts for nothing (the value PyTorch uses) */
+    SP_OMIT_NONE = -1,          /* for sp_cross_entropy_among */
+    SP_OMIT_ROW = -2
 };
+
+/* Sequences of different lengths in the rows of a tensor. The steps of sequence 0 are the first length[0] rows of the list
+   `row`, those of sequence 1 the next length[1], ...; without a list they are the tensor's rows as they lie. */
+typedef struct sp_ragged {
+    long n;                     /* sequences */
+    const long *length;         /* [n] steps of each */
+    const int *row;             /* [sum of lengths] or NULL */
+} sp_ragged;
 
 #define SP_OP(name, prototype) prototype;
 #include "ops/table.h"
 #undef SP_OP
+
+/* sp_cross_entropy where the target is spread: 1 - smoothing + smoothing / n for the id, smoothing / n for the other classes.
+   0 <= smoothing <= 1. Szegedy et al., "Rethinking the Inception architecture", 2016; PyTorch's label_smoothing. */
+sp_tensor *sp_cross_entropy_smooth(sp_tape *t, sp_tensor *logits, const int *ids, int ignore, const sp_real *weight,
+                                   double smoothing);
 
 /* Cuts x along an axis into n equal parts; part[0..n-1] are views. */
 void sp_split(sp_tape *t, sp_tensor *x, int axis, int n, sp_tensor **part);
 
 /* If x was made by sp_embedding: its table, and the id of each row. */
 bool sp_embedding_source(const sp_tensor *x, sp_tensor **table, const int **ids);
+
+/* The fewest steps in which sp_ctc can say n labels: one each, and a blank between a label and the same again. */
+long sp_ctc_steps(const int *labels, long n);
 
 /* All operations, NULL at the end. */
 extern const sp_op *const sp_op_table[];

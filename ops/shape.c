@@ -1,4 +1,6 @@
 /* Shape rules: see ops/kernel.h. */
+#include <math.h>
+
 #include "ops/kernel.h"
 
 bool sp_infer_same(sp_call *c, sp_status *s)
@@ -39,6 +41,45 @@ bool sp_check_axis(sp_shape shape, int axis, sp_status *s)
     char text[SP_SHAPE_TEXT];
     return (axis >= 0 && axis < shape.rank)
            || sp_fail(s, SP_ERR_SHAPE, "%s has no axis %d", sp_shape_format(text, shape), axis);
+}
+
+bool sp_infer_target(sp_call *c, int target, sp_status *s)
+{
+    char x_text[SP_SHAPE_TEXT], y_text[SP_SHAPE_TEXT];
+    const sp_shape x = c->x[0].shape, y = c->x[target].shape;
+    c->y.shape = x;
+    return sp_shape_equal(x, y)
+           || sp_fail(s, SP_ERR_SHAPE, "%s and the target %s differ", sp_shape_format(x_text, x), sp_shape_format(y_text, y));
+}
+
+void sp_check_target(sp_tape *t, const char *who, const sp_tensor *target, enum sp_target kind)
+{
+    static const struct { double low, high; const char *text; } allowed[] = {
+        [SP_TARGET_FINITE] = { -HUGE_VAL, HUGE_VAL, "finite" },
+        [SP_TARGET_POSITIVE] = { 0, HUGE_VAL, "finite and 0 or more" },
+        [SP_TARGET_UNIT] = { 0, 1, "in 0..1" },
+    };
+    if (!sp_ok(t) || !sp_sound(target) || target->tape != t || target->buffer->wants_grad || target->buffer->row)
+        return;                                         /* or the operation finds what is wrong */
+    const sp_real low = (sp_real)allowed[kind].low, high = (sp_real)allowed[kind].high;
+    struct sp_walk w;
+    long before = 0;
+    sp_walk_begin(&w, target->view.shape, 1, (const sp_view *[]){ &target->view });
+    for (; sp_walk_next(&w); before += w.n) {
+        bool right = true;
+        for (long i = 0; i < w.n; i++) {
+            const sp_real x = w.p[0][i * w.step[0]];
+            right &= (x >= low) & (x <= high) & (x - x == 0);
+        }
+        for (long i = 0; i < w.n && !right; i++) {
+            const sp_real x = w.p[0][i * w.step[0]];
+            if (!(x >= low && x <= high && isfinite((double)x))) {
+                sp_tape_fail(t, SP_ERR_VALUE, "%s: the target %g at %ld is not %s", who, (double)x, before + i,
+                             allowed[kind].text);
+                return;
+            }
+        }
+    }
 }
 
 bool sp_infer_reduced(sp_call *c, int axis, sp_status *s)

@@ -23,6 +23,8 @@ SP_OP(sqrt,          sp_tensor *sp_sqrt(sp_tape *t, sp_tensor *x))
 SP_OP(abs,           sp_tensor *sp_abs(sp_tape *t, sp_tensor *x))                                   /* gradient 0 at 0 */
 SP_OP(dropout,       sp_tensor *sp_dropout(sp_tape *t, sp_tensor *x, double p))                     /* each element 0 with probability p, else x / (1 - p); x itself when not training. 0 <= p < 1 */
 
+SP_OP(zoneout,       sp_tensor *sp_zoneout(sp_tape *t, sp_tensor *old, sp_tensor *fresh, double p)) /* each element old with probability p, else fresh; not training their mean, p old + (1 - p) fresh. 0 <= p < 1 */
+
 /* ---- products ---- */
 SP_OP(matmul,        sp_tensor *sp_matmul(sp_tape *t, sp_tensor *a, sp_tensor *b))                  /* [...,m,k] x [...,k,n] -> [...,m,n]; leading axes equal, or absent on one side */
 SP_OP(affine,        sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *b))    /* x W + b: [...,k] x [k,n] + [n] -> [...,n] */
@@ -31,12 +33,29 @@ SP_OP(affine,        sp_tensor *sp_affine(sp_tape *t, sp_tensor *x, sp_tensor *w
 SP_OP(softmax,       sp_tensor *sp_softmax(sp_tape *t, sp_tensor *x))                               /* e^x_i / sum_j e^x_j */
 SP_OP(log_softmax,   sp_tensor *sp_log_softmax(sp_tape *t, sp_tensor *x))                           /* x_i - log sum_j e^x_j */
 SP_OP(layer_norm,    sp_tensor *sp_layer_norm(sp_tape *t, sp_tensor *x, sp_tensor *gain, sp_tensor *bias, double epsilon))  /* gain (x - mean) / sqrt(variance + epsilon) + bias; gain, bias [n] */
+
+
+/* ---- losses, before the mean that nn/loss.h takes: for each element, or for each row of the last axis ---- */
 SP_OP(cross_entropy, sp_tensor *sp_cross_entropy(sp_tape *t, sp_tensor *logits, const int *ids, int ignore, const sp_real *weight))  /* [...,n] -> [...]: weight (log sum_j e^x_j - x_id) for each row; 0 where id == ignore. ids: one per row, 0..n-1 or ignore; weight: one per row, or NULL for 1 */
+SP_OP(cross_entropy_among, sp_tensor *sp_cross_entropy_among(sp_tape *t, sp_tensor *own, sp_tensor *others, const int *omit))  /* [rows], [rows,n] -> [rows]: log(e^own + sum_j e^others_j) - own, the sum without j = omit[row]; SP_OMIT_NONE: with all; SP_OMIT_ROW: the result is 0 */
+SP_OP(kl_div,        sp_tensor *sp_kl_div(sp_tape *t, sp_tensor *log_q, sp_tensor *target))          /* [...,n] -> [...]: sum_j p_j (log p_j - log q_j) for each row, p = target; 0 log 0 is 0 */
+SP_OP(bce_logits,    sp_tensor *sp_bce_logits(sp_tape *t, sp_tensor *x, sp_tensor *target, double positive_weight))  /* -(weight z log s(x) + (1 - z) log(1 - s(x))), z = target, s = sigmoid; weight 1: plain */
+SP_OP(huber,         sp_tensor *sp_huber(sp_tape *t, sp_tensor *x, sp_tensor *target, double delta))  /* d^2/2 where |d| <= delta, else delta (|d| - delta/2); d = x - target */
+SP_OP(gaussian_nll,  sp_tensor *sp_gaussian_nll(sp_tape *t, sp_tensor *mean, sp_tensor *log_variance, sp_tensor *target, double least))  /* (s + (mean - target)^2 e^-s) / 2, s = max(log_variance, log least), which broadcasts */
+
+/* ---- over whole sequences (sp_ragged, above): see nn/crf.h and nn/ctc.h ---- */
+SP_OP(linear_chain,  sp_tensor *sp_linear_chain(sp_tape *t, sp_tensor *scores, sp_tensor *start, sp_tensor *transitions, sp_tensor *end, const int *tags, const bool *forbidden, const sp_ragged *sequences))  /* scores [rows,k], start [k], transitions [k,k] from,to, end [k] -> [n]: ln of the sum of e^score over all paths, less the score of the path `tags`, [sum of lengths]. forbidden: [k+1,k+1] from,to, index k is outside the sequence, or NULL. Each length is 1 or more */
+SP_OP(ctc,           sp_tensor *sp_ctc(sp_tape *t, sp_tensor *logits, const int *targets, const long *lengths, int blank, bool zero_infinity, const sp_ragged *sequences))  /* logits [rows,c] -> [n]: -ln p(labelling), p the sum over all alignments of products of softmax(logits). targets: [sum of lengths], lengths [n]. zero_infinity: what cannot be said is 0, else it is an error */
 
 /* ---- reductions over one axis, which disappears, or SP_ALL ---- */
 SP_OP(sum,           sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis))
 SP_OP(mean,          sp_tensor *sp_mean(sp_tape *t, sp_tensor *x, int axis))                        /* NaN over no elements */
 SP_OP(max,           sp_tensor *sp_max(sp_tape *t, sp_tensor *x, int axis))                         /* the gradient goes to the first of equals; an error over no elements */
+
+/* ---- over segments of rows: row i of x [rows,w] is of segment of[i], 0..n-1 ---- */
+SP_OP(segment_sum,   sp_tensor *sp_segment_sum(sp_tape *t, sp_tensor *x, const int *of, long n))    /* y[s] = sum of the rows of s, [n,w]; 0 of none */
+SP_OP(segment_max,   sp_tensor *sp_segment_max(sp_tape *t, sp_tensor *x, const int *of, long n))    /* y[s] = largest of each column among them, [n,w]; the gradient goes to the first of equals; an error over no rows */
+SP_OP(segment_softmax, sp_tensor *sp_segment_softmax(sp_tape *t, sp_tensor *x, const int *of, long n))  /* each column over the rows of its segment, [rows,w] */
 
 /* ---- memory: the first four are views and cost nothing ---- */
 SP_OP(slice,         sp_tensor *sp_slice(sp_tape *t, sp_tensor *x, int axis, long from, long to))   /* indices from <= i < to of an axis */

@@ -2,7 +2,7 @@
 # The rules of the house. Each breach is printed as file:line: reason.
 
 # Files of ops/ that are no operation.
-helpers='ops.c loop.c shape.c cost.c'
+helpers='ops.c loop.c shape.c cost.c segments.c ragged.c chain.c'
 
 cd "${SPINDLE_SRC:-$(dirname "$0")/..}" || exit
 temporary=$(mktemp -d) || exit

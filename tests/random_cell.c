@@ -202,6 +202,17 @@ static struct value build_dropout(struct drawing *d)
     return as_rows(d, sp_dropout(d->t, v.x, 0.5), 2 * v.most);
 }
 
+static struct value build_zoneout(struct drawing *d)
+{
+    struct value v = any(d), old = of_width(d, any(d), width_of(v));
+    sp_tensor *a = old.x, *b = v.x;
+    if (one_in(d, 4)) {
+        a = folded(d, old).x;
+        b = folded(d, v).x;
+    }
+    return as_rows(d, sp_zoneout(d->t, a, b, 0.4), fmax(v.most, old.most));
+}
+
 /* By a weight on the right, also of rows in parts, or on the left; or of rows with rows, as attention has it. */
 static struct value build_matmul(struct drawing *d)
 {
@@ -348,6 +359,7 @@ static const struct row {
     BUILT(scale),
     BUILT(where),
     BUILT(dropout),
+    BUILT(zoneout),
     BUILT(matmul),
     BUILT(affine),
     BUILT(softmax),

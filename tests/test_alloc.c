@@ -16,7 +16,13 @@
 #include "autograd/op.h"
 #include "autograd/parallel.h"
 #include "config.h"
+#include "nn/adaptive_softmax.h"
+#include "nn/crf.h"
+#include "nn/ctc.h"
+#include "nn/loss.h"
 #include "nn/optimizer.h"
+#include "nn/pool.h"
+#include "nn/sampled_softmax.h"
 #include "nn/scan.h"
 #include "nn/stack.h"
 #include "ops/ops.h"
@@ -245,11 +251,38 @@ static bool tell(double log_p, FILE *out, sp_status *status)
     return ok || sp_fail(status, SP_ERR_MEMORY, "no report");
 }
 
+/* A stack of all that there is over sequences of different lengths, pooled; steps of training, and what 18 of them took. */
+static bool stack_up(int steps, long *taken, sp_status *status)
+{
+    static const long lengths[][3] = { { 4, 1, 2 }, { 2, 4, 1 }, { 1, 2, 4 } };
+    sp_store *s = sp_store_new(1);
+    sp_stack stack = sp_stack_make(s, "stack", &(sp_stack_config){ .cell = "lstm", .in = 4, .hidden = 3, .layers = 2, .dropout = 0.5,
+        .bidirectional = true, .skip = SP_SKIP_HIGHWAY, .variational = true, .zoneout = 0.1, .weight_drop = 0.5 });
+    sp_pool_attention pool = sp_pool_attention_make(s, "pool", 6, 3);
+    sp_tape *t = sp_tape_new(s);
+    for (int step = 0; step < steps; step++) {
+        if (step == 2)
+            memory.calls = memory.frees = 0;
+        sp_tape_reset(t);
+        sp_seq xs = sp_seq_pack(t, sp_full(t, (sp_real)0.1, SP_SHAPE(7, 4)), lengths[step % 3], 3);
+        sp_seq ys = sp_stack_on_seq(t, &stack, sp_seq_reverse(t, xs), NULL);
+        sp_tensor *y[] = { sp_pool_attention_on(t, &pool, ys, NULL), sp_pool_last(t, ys), sp_pool_mean(t, ys), sp_pool_max(t, ys) };
+        sp_backward(t, sp_mean(t, sp_concat(t, 4, y, 1), SP_ALL));
+        sp_zero_grad(t);
+    }
+    *taken = memory.calls + memory.frees;
+    const bool ok = sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t));
+    sp_tape_free(t);
+    sp_store_free(s);
+    return ok;
+}
+
 static bool live(const char *path, FILE *out, double *log_p, sp_status *status)
 {
     sp_ids ids = { 0 };
+    long taken;
     sp_lm *m = new_model(&ids, status);
-    bool ok = m && learn(m, &ids, status) && sp_lm_save(m, path, status) && use(path, &ids, log_p, status)
+    bool ok = m && stack_up(1, &taken, status) && learn(m, &ids, status) && sp_lm_save(m, path, status) && use(path, &ids, log_p, status)
               && tell(*log_p, out, status);
     sp_lm_free(m);
     free(ids.id);
@@ -331,6 +364,77 @@ START_TEST(ragged_steady_state)
 }
 END_TEST
 
+/* Losses over whole sequences, and their decoders, on what the tape has. */
+static void structured_step(sp_tape *t, const sp_crf *crf)
+{
+    const int labels[] = { 1, 2, 1, 1, 2, 2, 1, 2 };
+    const long length[] = { 3, 5 }, said[] = { 1, 3 };
+    int tags[3 * 8], count[2];
+    long lengths[2];
+    double score[6];
+    sp_real marginal[8 * 3];
+    sp_ctc_path path[4];
+    sp_seq x = sp_seq_pack(t, sp_full(t, (sp_real)0.1, SP_SHAPE(8, 3)), length, 2);
+    sp_tensor *a = sp_crf_nll_mean(t, crf, x, labels), *b = sp_ctc_mean(t, (sp_ctc_options){ 0 }, x, labels, said);
+    sp_crf_nbest(t, crf, x, 3, tags, score, count);
+    sp_crf_marginals(t, crf, x, marginal);
+    sp_ctc_greedy(t, x, 0, tags, lengths);
+    sp_ctc_search(t, (sp_ctc_beam){ 0 }, x, 2, path);
+    sp_backward(t, sp_add(t, a, b));
+}
+
+/* Some steps; *later is what those behind the second took. */
+static bool structured_life(long *later)
+{
+    sp_store *s = sp_store_new(1);
+    const sp_crf crf = sp_crf_make(s, "crf", 3);
+    sp_tape *t = sp_tape_new(s);
+    for (int step = 0; step < 5; step++) {
+        const long before = memory.calls + memory.frees;
+        sp_tape_reset(t);
+        structured_step(t, &crf);
+        *later = step < 2 ? 0 : *later + memory.calls + memory.frees - before;
+    }
+    const bool ok = sp_ok(t) && sp_store_ok(s);
+    sp_tape_free(t);
+    sp_store_free(s);
+    return ok;
+}
+
+START_TEST(structured)
+{
+    long later, n = 0, wrong = 0, leaked = 0, all;
+    begin();
+    bool ok = structured_life(&later);
+    all = memory.calls;
+    const long taken = later;
+    ck_assert(ok && all > 5);
+    ck_assert_int_eq(taken, 0);
+    for (ok = false; !ok; ) {
+        memory.calls = 0;
+        memory.for_good = true;
+        memory.refuse = ++n;
+        const long before = memory.live;
+        ok = structured_life(&later);
+        memory.refuse = 0;
+        wrong += ok && memory.calls >= n;
+        leaked += memory.live - before;
+    }
+    ck_assert_int_eq(n, all + 1);
+    ck_assert(!wrong && !leaked);
+}
+END_TEST
+
+START_TEST(stack_steady_state)
+{
+    long taken = -1;
+    sp_status status = { 0 };
+    begin();
+    ck_assert_msg(stack_up(20, &taken, &status), "%s", status.message);
+    ck_assert_int_eq(taken, 0);
+}
+END_TEST
+
 /* The cell itself, as if it were run over xs [1,B,in]. */
 static sp_tensor *step_on(sp_tape *t, const sp_cell *cell, sp_tensor *xs, sp_tensor **state)
 {
@@ -353,7 +457,7 @@ enum { WAYS = sizeof ways / sizeof *ways };
 static sp_tensor *go_on(sp_tape *t, int way, const sp_stack *stack, long batch, sp_state *carry,
                         sp_real (*own)[MANY * HIDDEN * HIDDEN])
 {
-    const sp_cell *cell = &stack->cell[0];
+    const sp_cell *cell = &stack->layer[0].cell;
     sp_tensor *state[SP_MAX_STATES], *x = sp_full(t, (sp_real)0.1, SP_SHAPE(1, batch, HIDDEN));
     if (!ways[way].run)
         return sp_stack_on(t, stack, x, carry);
@@ -373,7 +477,7 @@ static void generate(const char *kind, int way, long batch)
     begin();
     memset(own, 0, sizeof own);
     sp_store *store = sp_store_new(1);
-    sp_stack stack = sp_stack_make(store, kind, "cell", HIDDEN, HIDDEN, 1, 0);
+    sp_stack stack = sp_stack_make(store, "cell", &(sp_stack_config){ .cell = kind, .in = HIDDEN, .hidden = HIDDEN, .layers = 1 });
     sp_state *carry = sp_state_new(&stack, batch);
     sp_tape *t = sp_tape_new(store);
     size_t bytes = 0;
@@ -491,15 +595,109 @@ START_TEST(every_failure)
 }
 END_TEST
 
+/* ---- large vocabularies ---------------------------------------------------------------------------------------- */
+
+enum { WORDS = 200, WIDTH = 8 };
+
+static sp_tensor *vocabulary_loss(sp_tape *t, const sp_linear *out, const sp_adaptive_softmax *a, const sp_sampler *q)
+{
+    static const int ids[] = { 3, 199, SP_IGNORE, 60 };
+    sp_tensor *x = sp_full(t, (sp_real)0.5, SP_SHAPE(4, WIDTH));
+    int best[4];
+    sp_adaptive_best(t, a, x, best);
+    sp_tensor *loss = sp_add(t, sp_adaptive_cross_entropy_mean(t, a, x, ids, SP_IGNORE),
+                             sp_sampled_cross_entropy_mean(t, out, q, x, ids, SP_IGNORE, 50));
+    return sp_add(t, loss, sp_cross_entropy_balanced_mean(t, sp_slice(t, x, 0, 0, 1), ids, SP_IGNORE,
+                                                          (const sp_real[WIDTH]){ 1, 1, 1, 2 }));
+}
+
+static bool use_vocabulary(double *loss, sp_status *status)
+{
+    double count[WORDS];
+    for (int i = 0; i < WORDS; i++)
+        count[i] = i % 7;
+    sp_store *s = sp_store_new(1);
+    if (!s)
+        return sp_fail(status, SP_ERR_MEMORY, "no store");
+    sp_linear out = sp_linear_make(s, "out", WIDTH, WORDS), tied = sp_linear_tied_make(s, "tied", out.weight);
+    sp_adaptive_softmax a = sp_adaptive_softmax_make(s, "a", WIDTH, WORDS, 2, (const long[]){ 10, 50 }, 2, true);
+    sp_sampler q = sp_sampler_make(s, count, WORDS, 0.75);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *y = vocabulary_loss(t, &tied, &a, &q);
+    *loss = (double)sp_item(y);
+    sp_backward(t, y);
+    const bool ok = sp_ok(t) || sp_fail(status, sp_tape_status(t)->code, "%s", sp_error(t));
+    sp_tape_free(t);
+    sp_store_free(s);
+    return ok;
+}
+
+/* _i as above. */
+START_TEST(vocabulary_failures)
+{
+    double right = 0, loss = 0;
+    sp_status status = { 0 };
+    begin();
+    bool ok = use_vocabulary(&right, &status);
+    const long all = memory.calls, leak = memory.live;
+    ck_assert_msg(ok && all > 20 && !leak, "%ld allocations, %ld leak: %s", all, leak, status.message);
+    long n = 0, errors = 0, calls = 1;
+    for (ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        memory.calls = memory.live = 0;
+        memory.for_good = _i;
+        memory.refuse = ++n;
+        ok = use_vocabulary(&loss, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live;
+        errors += !ok;
+        ck_assert_msg(!ok || loss == right, "allocation %ld: went on with a wrong result", n);
+        ck_assert_msg(ok || (status.code == SP_ERR_MEMORY && *status.message), "allocation %ld: %s", n, status.message);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+    }
+    ck_assert_int_eq(n, all + 1);
+    ck_assert_int_ge(errors, all / 2);                  /* products do without packed weights */
+}
+END_TEST
+
+/* Once the second step has run, a step takes no memory, however many classes are drawn. */
+START_TEST(vocabulary_steady_state)
+{
+    begin();
+    sp_store *s = sp_store_new(1);
+    sp_linear out = sp_linear_make(s, "out", WIDTH, WORDS);
+    sp_adaptive_softmax a = sp_adaptive_softmax_make(s, "a", WIDTH, WORDS, 2, (const long[]){ 10, 50 }, 2, true);
+    sp_sampler q = sp_sampler_log_uniform(WORDS);
+    sp_tape *t = sp_tape_new(s);
+    for (int step = 0; step < 20; step++) {
+        if (step == 4)
+            memory.calls = memory.frees = 0;
+        sp_tape_reset(t);
+        sp_backward(t, vocabulary_loss(t, &out, &a, &q));
+    }
+    const long taken = memory.calls + memory.frees;
+    const bool ok = sp_ok(t);
+    sp_tape_free(t);
+    sp_store_free(s);
+    ck_assert(ok);
+    ck_assert_int_eq(taken, 0);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("alloc");
     TCase *c = tcase_create("alloc");
     tcase_add_test(c, steady_state);
+    tcase_add_test(c, stack_steady_state);
+    tcase_add_loop_test(c, vocabulary_failures, 0, 2);
+    tcase_add_test(c, vocabulary_steady_state);
     int kinds = 0;
     while (sp_cell_kind(kinds))
         kinds++;
     tcase_add_loop_test(c, ragged_steady_state, 0, kinds);
+    tcase_add_test(c, structured);
     tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
     tcase_set_timeout(c, 60);

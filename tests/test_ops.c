@@ -287,6 +287,17 @@ DO(layer_norm, sp_layer_norm(t, x[0], x[1], x[2], 0.5))
 DO(cross_entropy, sp_cross_entropy(t, x[0], ((const int[]){ 2, 0, 1 }), 0, REALS(1, 9, 0.5)))
 DO(one_loss, sp_cross_entropy(t, x[0], ((const int[]){ 1 }), SP_IGNORE, NULL))
 DO(no_ids, sp_cross_entropy(t, x[0], NULL, SP_IGNORE, NULL))
+DO(cross_entropy_smooth, sp_cross_entropy_smooth(t, x[0], ((const int[]){ 2 }), SP_IGNORE, NULL, 0.3))
+DO(cross_entropy_among, sp_cross_entropy_among(t, x[0], x[1], ((const int[]){ SP_OMIT_NONE, 0 })))
+DO(kl_div, sp_kl_div(t, x[0], x[1]))
+DO(bce_logits, sp_bce_logits(t, x[0], x[1], 2))
+DO(huber, sp_huber(t, x[0], x[1], 2))
+DO(gaussian_nll, sp_gaussian_nll(t, x[0], x[1], x[2], 1e-3))
+DO(linear_chain, sp_linear_chain(t, x[0], x[1], x[2], x[1], ((const int[]){ 1, 0, 1 }), NULL,
+                                 &((sp_ragged){ 2, (const long[]){ 2, 1 }, NULL })))
+DO(ctc, sp_ctc(t, x[0], ((const int[]){ 0 }), ((const long[]){ 1, 0 }), 1, false, &((sp_ragged){ 2, (const long[]){ 2, 1 }, NULL })))
+DO(odd_rows, sp_ctc(t, x[0], NULL, ((const long[]){ 0 }), 0, false, &((sp_ragged){ 1, (const long[]){ 2 }, (const int[]){ 0, 3 } })))
+DO(no_lengths, sp_ctc(t, x[0], NULL, NULL, 0, false, &((sp_ragged){ .n = 2 })))
 DO(sum, sp_sum(t, x[0], 0))
 DO(sum_all, sp_sum(t, x[0], SP_ALL))
 DO(sum_axis3, sp_sum(t, x[0], 3))
@@ -362,6 +373,15 @@ static const struct value_case {
     { do_cross_entropy, { { S2(3, 3), { 1, 2, 3, NAN, 0, 0 } } },
       { S1(3), { 0.40760596444438013, 0, 0.5493061443340549 } } },
     { do_one_loss, { { S1(3), { 1e4, -1e4, 0 } } }, { { 0 }, { 2e4 } } },
+    { do_cross_entropy_smooth, { { S2(1, 3), { 1, 2, 3 } } }, { S1(1), { 0.7076059644443804 } } },
+    { do_cross_entropy_among, { { S1(2), { 1, 3 } }, { S2(2, 1), { 1, 1e4 } } }, { S1(2), { 0.6931471805599453, 0 } } },
+    { do_kl_div, { { S2(2, 2), { -1, -2, 0, 0 } }, { S2(2, 2), { 0.5, 0.5, 0, 1 } } }, { S1(2), { 0.8068528194400547, 0 } } },
+    { do_bce_logits, { { S1(3), { 0, -1e4, 1e4 } }, { S1(3), { 0.5, 1, 0 } } }, { S1(3), { 1.0397207708399179, 2e4, 1e4 } } },
+    { do_huber, { { S1(4), { 1, -1, 9, -9 } }, { S1(4), { 1, 1, 1, 1 } } }, { S1(4), { 0, 2, 14, 18 } } },
+    { do_gaussian_nll, { { S2(2, 1), { 1, 2 } }, { S1(1), { 0 } }, { S2(2, 1), { 3, 2 } } }, { S2(2, 1), { 2, 0 } } },
+    { do_linear_chain, { { S2(3, 2), { 1, 2, 3, -1, 0.5, 1 } }, { S1(2), { 0.25, -0.5 } }, { S2(2, 2), { 1, 2, -1, 0.5 } } },
+      { S1(2), { 1.9356739614553993, 1.3132616875182228 } } },
+    { do_ctc, { { S2(3, 2), { 1, 2, 3, -1, 0.5, 1 } } }, { S1(2), { 0.0132361861885784, 0.4740769841801068 } } },
     { do_sum, { { S2(2, 2), { 1, 2, 3, 4 } } }, { S1(2), { 4, 6 } } },
     { do_sum_all, { { S2(2, 2), { 1, 2, 3, 4 } } }, { { 0 }, { 10 } } },
     { do_mean, { { S2(2, 2), { 1, 2, 3, 4 } } }, { S1(2), { 1.5, 3.5 } } },
@@ -516,6 +536,13 @@ static const struct shape_case {
     { do_cross_entropy, { S2(3, 2) }, { 0 }, "cross_entropy: id 2 in row 0 is not in 0..1" },
     { do_cross_entropy, { S2(3, 0) }, { 0 }, "cross_entropy: [3,0] has no classes" },
     { do_no_ids, { S2(3, 2) }, { 0 }, "cross_entropy: no ids" },
+    { do_linear_chain, { S2(3, 2), S1(2), S2(2, 3) }, { 0 },
+      "linear_chain: scores [3,2], start [2], transitions [2,3], end [2]: needs [rows,k], [k], [k,k] and [k]" },
+    { do_linear_chain, { S2(4, 2), S1(2), S2(2, 2) }, { 0 }, "linear_chain: 4 rows for 3 steps" },
+    { do_linear_chain, { S2(3, 1), S1(1), S2(1, 1) }, { 0 }, "linear_chain: tag 1 at step 0 of sequence 0 is not in 0..0" },
+    { do_ctc, { S2(3, 1) }, { 0 }, "ctc: the blank 1 is not in 0..0" },
+    { do_odd_rows, { S2(3, 2) }, { 0 }, "ctc: row 3 at place 1 is not in 0..2" },
+    { do_no_lengths, { S2(3, 2) }, { 0 }, "ctc: 2 sequences, and no lengths" },
     { do_sum, { { 0 } }, { 0 }, "sum: [] has no axis 0" },
     { do_sum_axis3, { S2(2, 3) }, { 0 }, "sum: [2,3] has no axis 3" },
     { do_mean, { { 0 } }, { 0 }, "mean: [] has no axis -1" },

@@ -30,7 +30,7 @@ static struct {
 static void begin(void)
 {
     model.store = sp_store_new(3);
-    model.stack = sp_stack_make(model.store, "lstm", "rnn", IN, H, 2, 0);
+    model.stack = sp_stack_make(model.store, "rnn", &(sp_stack_config){ .cell = "lstm", .in = IN, .hidden = H, .layers = 2 });
     model.out = sp_linear_make(model.store, "out", H, 1);
     model.shards = SHARDS;
     model.broken = -1;

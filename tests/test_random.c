@@ -156,6 +156,27 @@ START_TEST(every_part_counts)
 }
 END_TEST
 
+/* Masks are the words one by one, whatever their size. */
+START_TEST(masks)
+{
+    static const long columns[] = { 0, 1, 3, 4, 63, 64, 65, 130 };
+    static const double rates[] = { 0, 0.5, 0.3, 1 - 0x1p-24, 0.99999999 };
+    const sp_key key = { .seed = 3, .place = 4, .step = 5, .time = 6 };
+    sp_real mask[3 * 130];
+    uint32_t word[4];
+    for (size_t n = 0; n < sizeof columns / sizeof *columns; n++)
+        for (size_t r = 0; r < sizeof rates / sizeof *rates; r++) {
+            sp_random_mask(&key, 3, columns[n], rates[r], 2, -1, mask);
+            for (long i = 0; i < 3 * columns[n]; i++) {
+                const long row = i / columns[n], column = i % columns[n];
+                sp_random_words(&key, (uint64_t)row, (uint32_t)(column / 4), word);
+                ck_each(mask[i] == (sp_word_unit(word[column % 4]) < rates[r] ? 2 : -1), "row %ld, column %ld, p %g", row,
+                        column, rates[r]);
+            }
+        }
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *s = suite_create("random");
@@ -167,6 +188,7 @@ Suite *suite(void)
     tcase_add_test(c, below);
     tcase_add_test(c, order_does_not_matter);
     tcase_add_test(c, every_part_counts);
+    tcase_add_test(c, masks);
     suite_add_tcase(s, c);
     return s;
 }

@@ -4,6 +4,7 @@
 
 #include "nn/linear.h"
 #include "nn/scan.h"
+#include "nn/zoneout_cell.h"
 #include "ops/ops.h"
 #include "tests/random_cell.h"
 #include "tests/suite.h"
@@ -178,10 +179,17 @@ static sp_cell listed(int i)
         { .name = "shifting", .step = shifting, .out = H, .states = 1, .width = { IN } },
         { .name = "cutting", .step = cutting, .states = 2, .width = { H, H } },
     };
+    static const char *const zoned[] = { "rnn", "lstm", "gru-before", "sru", "lstm-projected" };
+    static const double rates[] = { 0.4, 0.7, 0.1, 0.2 };
     if (sp_cell_kind(i))
         return sp_cell_make(s, sp_cell_kind(i), "cell", 0, IN, H);
     for (int k = 0; sp_cell_kind(k); k++)
         i--;
+    if (i < 5) {
+        sp_cell inner = sp_cell_make(s, zoned[i], "cell", 0, IN, H);
+        return sp_zoneout_make(s, &inner, rates);
+    }
+    i -= 5;
     sp_cell cell = i < (int)(sizeof own / sizeof *own) ? own[i] : (sp_cell){ 0 };
     mine = (struct mine){ sp_linear_make(s, "a", IN, 4 * H), sp_linear_make(s, "b", H, 4 * H), sp_linear_make(s, "c", IN, H),
                           sp_linear_make(s, "d", H, H), sp_store_add(s, SP_SHAPE(H), "gain") };

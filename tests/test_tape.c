@@ -623,6 +623,59 @@ START_TEST(dropout_keeps_the_mean)
 }
 END_TEST
 
+/* ---- parameters replaced --------------------------------------------------------------------------------------- */
+
+/* In a scope a tensor stands for a parameter, and gradients flow through it; the scope's end, a rewind and a reset end that. */
+START_TEST(replaced_parameters)
+{
+    sp_tensor *own = sp_param_on(t, weight), *twice = sp_scale(t, own, 2), *thrice = sp_scale(t, own, 3);
+    sp_scope_push(t, "a");
+    const sp_mark mark = sp_tape_mark(t);
+    sp_param_replace(t, weight, twice);
+    ck_assert(sp_param_on(t, weight) == twice && sp_param_on(t, bias) != twice);
+    sp_scope_push(t, "b");
+    sp_param_replace(t, weight, thrice);
+    sp_tensor *y = sp_sum(t, sp_param_on(t, weight), SP_ALL);
+    sp_scope_pop(t);
+    ck_assert_ptr_eq(sp_param_on(t, weight), twice);
+    sp_scope_push(t, "c");
+    sp_tape_rewind(t, mark);
+    ck_assert_ptr_eq(sp_param_on(t, weight), own);
+    y = sp_sum(t, thrice, SP_ALL);
+    sp_param_replace(t, weight, thrice);
+    ck_assert_ptr_eq(sp_param_on(t, weight), thrice);
+    sp_scope_pop(t);
+    ck_assert_ptr_eq(sp_param_on(t, weight), own);
+    ck_assert(sp_backward(t, y) && sp_gradients(t)[weight->offset] == 3);
+    sp_param_replace(t, weight, thrice);        /* outside of all scopes */
+    ck_assert_ptr_eq(sp_param_on(t, weight), thrice);
+    sp_tape_reset(t);
+    ck_assert_ptr_eq(sp_param_on(t, weight), own);
+    sp_param_replace(t, weight, sp_full(t, 1, SP_SHAPE(2, 3)));
+    ck_assert_str_eq(sp_error(t), "replace: [2,3] for parameter 'weight', which is [3,2]");
+    ck_assert_ptr_eq(sp_param_on(t, weight), own);
+}
+END_TEST
+
+static void replace_none(void)      { sp_param_replace(t, NULL, sp_full(t, 1, SP_SCALAR)); }
+static void replace_by_none(void)   { sp_param_replace(t, weight, NULL); }
+
+static const struct {
+    void (*call)(void);
+    const char *error;
+} bad_replacements[] = {
+    { replace_none, "parameter: NULL (was its layer made?)" },
+    { replace_by_none, "replace: tensor 1 is NULL" },
+};
+
+START_TEST(bad_replacement)
+{
+    bad_replacements[_i].call();
+    ck_assert_str_eq(sp_error(t), bad_replacements[_i].error);
+    sp_param_replace(NULL, weight, NULL);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *s = suite_create("tape");
@@ -645,6 +698,8 @@ Suite *suite(void)
     tcase_add_test(c, dropout_is_keyed);
     tcase_add_test(c, scopes_end);
     tcase_add_test(c, dropout_keeps_the_mean);
+    tcase_add_test(c, replaced_parameters);
+    tcase_add_loop_test(c, bad_replacement, 0, sizeof bad_replacements / sizeof *bad_replacements);
     suite_add_tcase(s, c);
     return s;
 }

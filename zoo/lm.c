@@ -31,14 +31,15 @@ sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t
     long symbols = sp_vocabulary_size(vocabulary);
     *m = (sp_lm){ .config = *config, .vocabulary = vocabulary, .store = s };
     m->embed = sp_embed_make(s, "embed", symbols, config->embed);
-    m->stack = sp_stack_make(s, config->cell, "rnn", config->embed, config->hidden, config->layers, config->dropout);
+    m->stack = sp_stack_make(s, "rnn", &(sp_stack_config){ .cell = config->cell, .in = config->embed, .hidden = config->hidden,
+                                                           .layers = config->layers, .dropout = config->dropout });
     const long out = sp_stack_out(&m->stack);
     if (config->tied) {
         if (config->embed != out)
             sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the cells' output %ld",
                           config->embed, out);
         sp_init_uniform(sp_store_find(s, "embed.weight"), -0.1, 0.1);
-        m->out = (sp_linear){ m->embed.weight, sp_store_add(s, SP_SHAPE(symbols), "out.bias") };
+        m->out = sp_linear_tied_make(s, "out", m->embed.weight);
     } else {
         m->out = sp_linear_make(s, "out", out, symbols);
     }

@@ -16,8 +16,10 @@
 #include "autograd/blas.h"
 #include "autograd/parallel.h"
 #include "autograd/timing.h"
+#include "nn/adaptive_softmax.h"
 #include "nn/loss.h"
 #include "nn/optimizer.h"
+#include "nn/sampled_softmax.h"
 #include "nn/scan.h"
 #include "nn/stack.h"
 #include "ops/ops.h"
@@ -172,9 +174,10 @@ static void bench_layers(const struct row *r)
 {
     struct layers k = { .row = r, .store = sp_store_new(1) };
     bool plain = !strcmp(r->cell, "plain");
-    k.stack = sp_stack_make(k.store, plain ? "lstm" : r->cell, "rnn", r->I, r->H, (int)r->L, 0);
+    k.stack = sp_stack_make(k.store, "rnn", &(sp_stack_config){ .cell = plain ? "lstm" : r->cell, .in = r->I, .hidden = r->H,
+                                                                .layers = (int)r->L });
     for (int l = 0; plain && l < r->L; l++)
-        k.stack.cell[l].step = plain_step;
+        k.stack.layer[l].cell.step = plain_step;
     k.tape = sp_tape_new(k.store);
     k.x = calloc((size_t)(r->T * r->B * r->I), sizeof *k.x);
     sp_random_uniform((sp_key){ .seed = 1 }, r->T * r->B * r->I, k.x, -1, 1);
@@ -315,6 +318,82 @@ static void bench_model(const struct row *r)
     sp_lm_free(k.lm);
 }
 
+/* ---- large vocabularies ---------------------------------------------------------------------------------------- */
+
+/* The output layer alone, forward and backward: B rows of H to I classes, that are drawn as words are. */
+struct vocabulary {
+    const struct row *row;
+    sp_store *store;
+    sp_linear full;
+    sp_adaptive_softmax adaptive;
+    sp_sampler sampler;
+    sp_tape *tape;
+    sp_real *x;
+    int *ids;
+};
+
+enum { SAMPLES = 2000 };
+
+static void train_vocabulary(void *context)
+{
+    struct vocabulary *k = context;
+    const struct row *r = k->row;
+    sp_tape *t = k->tape;
+    sp_store_values(k->store);
+    sp_tape_reset(t);                                   /* gradients add up: clearing them is the optimizer's */
+    sp_tensor *x = sp_variable(t, k->x, SP_SHAPE(r->B, r->H)), *loss;
+    if (!strcmp(r->cell, "adaptive"))
+        loss = sp_adaptive_cross_entropy_mean(t, &k->adaptive, x, k->ids, SP_IGNORE);
+    else if (!strcmp(r->cell, "sampled"))
+        loss = sp_sampled_cross_entropy_mean(t, &k->full, &k->sampler, x, k->ids, SP_IGNORE, SAMPLES);
+    else
+        loss = sp_cross_entropy_mean(t, sp_linear_on(t, &k->full, x), k->ids, SP_IGNORE);
+    sp_backward(t, loss);
+}
+
+/* The three products of each layer, on the rows and classes that it is for. */
+static double vocabulary_gflop(const struct vocabulary *k)
+{
+    const struct row *r = k->row;
+    double classes = 0, sum = 0;
+    if (!strcmp(r->cell, "sampled"))
+        for (long j = 0; j < r->I; j++)                 /* the distinct ones, on average */
+            classes += 1 - pow(1 - sp_sampler_probability(&k->sampler, j), SAMPLES);
+    if (strcmp(r->cell, "adaptive"))
+        return 6e-9 * (double)r->B * (double)r->H * (classes > 0 ? classes : (double)r->I);
+    const sp_adaptive_softmax *a = &k->adaptive;
+    for (long i = 0; i < r->B; i++) {
+        sum += (double)(r->H * (a->cutoff[0] + a->clusters));
+        for (int c = 0; c < a->clusters; c++)
+            if (k->ids[i] >= a->cutoff[c] && k->ids[i] < a->cutoff[c + 1])
+                sum += (double)(a->tail[c].down.weight->shape.dim[0] * (r->H + a->cutoff[c + 1] - a->cutoff[c]));
+    }
+    return 6e-9 * sum;
+}
+
+static void bench_vocabulary(const struct row *r)
+{
+    struct vocabulary k = { .row = r, .store = sp_store_new(1), .sampler = sp_sampler_log_uniform(r->I) };
+    sp_random random = { .key = { .seed = 2 } };
+    if (!strcmp(r->cell, "adaptive"))
+        k.adaptive = sp_adaptive_softmax_make(k.store, "out", r->H, r->I, 2, (const long[]){ r->I / 25, r->I / 5 }, 4, false);
+    else
+        k.full = sp_linear_make(k.store, "out", r->H, r->I);
+    k.tape = sp_tape_new(k.store);
+    k.x = calloc((size_t)(r->B * r->H), sizeof *k.x);
+    k.ids = calloc((size_t)r->B, sizeof *k.ids);
+    sp_random_uniform((sp_key){ .seed = 1 }, r->B * r->H, k.x, -1, 1);
+    for (long i = 0; i < r->B; i++)
+        k.ids[i] = (int)sp_sampler_draw(&k.sampler, &random);
+    write_row(r, train_vocabulary, &k, vocabulary_gflop(&k));
+    if (!sp_ok(k.tape))
+        fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
+    free(k.x);
+    free(k.ids);
+    sp_tape_free(k.tape);
+    sp_store_free(k.store);
+}
+
 /* ---------------------------------------------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
@@ -343,6 +422,9 @@ int main(int argc, char **argv)
         { { "lm_decode", "", 1, 1, 128, 128, 2, 1 }, bench_model },
         { { "lm_decode", "", 1, 1, 256, 256, 2, 1 }, bench_model },
         { { "lm_decode", "", 1, 1, 512, 512, 2, 1 }, bench_model },
+        { { "vocabulary_full", "full", 1, 700, 50000, 256, 1, 1 }, bench_vocabulary },
+        { { "vocabulary_adaptive", "adaptive", 1, 700, 50000, 256, 1, 1 }, bench_vocabulary },
+        { { "vocabulary_sampled", "sampled", 1, 700, 50000, 256, 1, 1 }, bench_vocabulary },
         { { "tiny_train", "lstm", 20, 1, 64, 64, 1, 1 }, bench_layers },
     };
     const size_t n = sizeof rows / sizeof *rows;

@@ -6,6 +6,7 @@ PyTorch's matrix products must not be handicapped: where its BLAS is an old BLIS
 (BLIS_ARCH_TYPE) that Spindle chooses for itself; the field "peer_gflops" shows what its 1024^3 product reaches.
 """
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -103,6 +104,26 @@ def model(row):
     return decode if row["bench"] == "lm_decode" else train
 
 
+def vocabulary(row):
+    B, I, H = (row[k] for k in "BIH")
+    if row["bench"] == "vocabulary_adaptive":
+        net = torch.nn.AdaptiveLogSoftmaxWithLoss(H, I, [I // 25, I // 5], 4)
+    else:
+        net = torch.nn.Linear(H, I)
+    x = torch.randn(B, H, requires_grad=True)
+    ids = ((torch.rand(B) * math.log(I + 1)).exp().long() - 1).clamp(0, I - 1)      # words as they are drawn in bench.c
+
+    def work():
+        x.grad = None
+        for p in net.parameters():                              # clearing gradients is not counted
+            p.grad = None
+        if row["bench"] == "vocabulary_adaptive":
+            net(x, ids).loss.backward()
+        else:
+            torch.nn.functional.cross_entropy(net(x), ids).backward()
+    return work
+
+
 peers = {
     "lstm_train": lambda r: layers(r, torch.nn.LSTM),
     "custom_train": lambda r: layers(r, torch.nn.LSTM),         # against its own fused one
@@ -113,6 +134,8 @@ peers = {
     "ragged_padded": ragged,
     "lm_train": model,
     "lm_decode": model,
+    "vocabulary_full": vocabulary,
+    "vocabulary_adaptive": vocabulary,
 }
 
 if len(sys.argv) > 3:                                           # one row in a process of its own, for its memory
