@@ -255,6 +255,26 @@ START_TEST(letters)
 }
 END_TEST
 
+/* A letter too rare to be a symbol is its bytes even where these have been joined to it since: "x" and the first byte are joined
+   before. */
+START_TEST(rare_letters)
+{
+    sp_counts *c = sp_counts_new(NULL);
+    ck_assert(sp_counts_add(c, "x\xC3\xA9", 3, 10, NULL) && sp_counts_add(c, "x\xC3\xB6", 3, 10, NULL)
+              && sp_counts_add(c, "\xC3\xA9", 2, 3, NULL));
+    sp_bpe *b = sp_bpe_new(c, &(sp_bpe_rule){ .size = 261, .least = 100 }, NULL);
+    sp_ids ids;
+    size_t n;
+    ck_assert(sp_bpe_size(b) == 261 && sp_bpe_encode(b, "x\xC3\xA9", 3, &ids, NULL));
+    ck_assert(ids.n == 2 && ids.id[0] == 1 + ' ' && !memcmp(sp_bpe_symbol(b, ids.id[1], &n), "x\xC3\xA9", 3) && n == 3);
+    free(ids.id);
+    ck_assert(sp_bpe_encode(b, "\xC3\xA9", 2, &ids, NULL) && ids.n == 2 && ids.id[1] == 260);
+    free(ids.id);
+    sp_bpe_free(b);
+    sp_counts_free(c);
+}
+END_TEST
+
 /* The order in which words were counted does not matter; a word that is too long is cut. */
 START_TEST(order)
 {
@@ -386,6 +406,7 @@ Suite *suite(void)
     tcase_add_test(c, back_and_forth);
     tcase_add_test(c, pieces);
     tcase_add_test(c, letters);
+    tcase_add_test(c, rare_letters);
     tcase_add_test(c, order);
     tcase_add_test(c, fields);
     tcase_add_test(c, json);
