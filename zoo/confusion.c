@@ -52,16 +52,16 @@ double sp_confusion_accuracy(const sp_confusion *c)
     return all ? (double)right / (double)all : 0;
 }
 
-sp_score sp_confusion_class(const sp_confusion *c, int class)
+sp_score sp_confusion_class(const sp_confusion *c, int k)
 {
     long truth = 0, guessed = 0;
-    if (class < 0 || class >= c->classes)
+    if (k < 0 || k >= c->classes)
         return (sp_score){ 0 };
     for (int i = 0; i < c->classes; i++) {
-        truth += at(c, class, i);
-        guessed += at(c, i, class);
+        truth += at(c, k, i);
+        guessed += at(c, i, k);
     }
-    return sp_score_of(truth, guessed, at(c, class, class));
+    return sp_score_of(truth, guessed, at(c, k, k));
 }
 
 static bool occurs(sp_score s)

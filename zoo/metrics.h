@@ -40,7 +40,7 @@ bool sp_confusion_add(sp_confusion *c, int truth, int guess, sp_status *status);
 
 /* The share of right answers (0 without answers); a class's score; the mean f1 of the classes that occur. */
 double sp_confusion_accuracy(const sp_confusion *c);
-sp_score sp_confusion_class(const sp_confusion *c, int class);
+sp_score sp_confusion_class(const sp_confusion *c, int k);
 double sp_confusion_macro_f1(const sp_confusion *c);
 
 /* A table: for each class that occurs its counts, precision, recall and f1 in percent, and where there are 12 classes or
