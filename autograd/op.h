@@ -87,6 +87,7 @@ struct sp_tensor {
     struct sp_node *node;       /* what computed it; NULL for a leaf */
     long id;                    /* numbered from 1 since the last reset; 0 for a parameter */
     const char *label;          /* what a leaf is called in pictures; NULL: the parameter's name, or "input" */
+    const void *order;          /* the sp_layout in whose order its rows are (sp_seq_sorted in nn/seq.h); NULL: the caller's */
 };
 
 struct sp_scope {

@@ -232,10 +232,10 @@ static sp_tensor *record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *con
     n->output = y;
     if (op->forward)
         sp_run_forward(n);
-    if (!t->paused) {
-        y->node = n;
+    if (!t->paused || t->trace)
+        y->node = n;            /* a trace looks for what a constant of the step is made of */
+    if (!t->paused)
         sp_tape_append(t, n);
-    }
     return y;
 }
 

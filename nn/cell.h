@@ -6,7 +6,7 @@
 
    and goes wherever the library's own cells go. Under scan the step is called once for all time steps: what it counts,
    prints or draws by itself happens once (sp_dropout draws anew at each). Where lengths differ, rows of a step are in an
-   order of their own; what has a row for each sequence comes in as a state. */
+   order of their own; what has a row for each sequence comes in as a state, or in that order: sp_seq_sorted. */
 #ifndef SP_NN_CELL_H
 #define SP_NN_CELL_H
 
@@ -16,7 +16,7 @@
 
 SP_BEGIN
 
-enum { SP_MAX_STATES = 4 };
+enum { SP_MAX_STATES = 16 };         /* a decoder has those of all its layers */
 
 typedef struct sp_cell {
     const char *name;           /* the scope its operations stand in */

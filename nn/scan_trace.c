@@ -141,19 +141,31 @@ bool sp_row_constant(const struct sp_node *n, int input)
 {
     const sp_shape x = n->call.x[input].shape, y = n->call.y.shape;
     return !n->input[input]->buffer->row && !(sp_op_has(n->op, SP_OP_SHARED, input) && x.rank <= 2) && x.rank
-           && x.rank == y.rank && x.dim[0] == y.dim[0] && (x.dim[0] > 1 || !(n->op->flags & SP_OP_ELEMENTS));
+           && x.rank >= y.rank && x.dim[0] == y.dim[0] && (x.dim[0] > 1 || !(n->op->flags & SP_OP_ELEMENTS));
 }
 
-/* True for what was there before the step, and for what the step makes of that without x and the states. Parameters, whose
-   id is 0, are no such thing. */
-static bool from_outside(const struct tracing *k, const sp_tensor *x)
+/* Are rows that a step finds outside, or makes of what is there without x and the states, in another order than its own? What
+   was sorted knows its order; the rest is in the caller's, which is the step's where all lengths are equal. Parameters, whose
+   id is 0, have no such rows. */
+static bool in_other_order(const struct tracing *k, const sp_layout *l, const sp_tensor *x)
 {
+    if (x->order)
+        return !sp_layout_same_order(l, x->order);
     if (x->id < k->x->id)
-        return x->id > 0;
+        return x->id > 0 && !sp_layout_even(l);
     for (int i = 0; x->node && !x->buffer->row && i < x->node->call.inputs; i++)
-        if (from_outside(k, x->node->input[i]))
+        if (in_other_order(k, l, x->node->input[i]))
             return true;
     return false;
+}
+
+static void fail_order(sp_tape *t, const sp_layout *l, const struct sp_node *n, int input)
+{
+    char text[SP_SHAPE_TEXT];
+    const char *why = sp_layout_even(l) ? "it was sorted for others; see sp_seq_sorted"
+                                        : "their lengths differ; pass it as a state, or see sp_seq_sorted";
+    sp_tape_fail(t, SP_ERR_STATE, "scan: %s: %s from outside the step has a row for each sequence, but %s", n->op->name,
+                 sp_shape_format(text, n->call.x[input].shape), why);
 }
 
 static bool make_operation(sp_tape *t, const struct tracing *k, const struct scan *s, struct sp_node *n, struct operation *o)
@@ -166,10 +178,8 @@ static bool make_operation(sp_tape *t, const struct tracing *k, const struct sca
         o->x[i].prefix = sp_row_constant(n, i);
         if (o->x[i].prefix)
             o->x[i].times = c->x[i].shape.dim[0] / s->layout->batch;
-        if (o->x[i].prefix && !sp_layout_even(s->layout) && from_outside(k, n->input[i])) {
-            char text[SP_SHAPE_TEXT];               /* its rows are in the caller's order, those of the step are not */
-            sp_tape_fail(t, SP_ERR_STATE, "scan: %s: %s from outside the step has a row for each sequence, but their lengths "
-                         "differ; pass it as a state", n->op->name, sp_shape_format(text, c->x[i].shape));
+        if (o->x[i].prefix && in_other_order(k, s->layout, n->input[i])) {
+            fail_order(t, s->layout, n, i);
             return false;
         }
         o->by_step |= o->x[i].prefix;

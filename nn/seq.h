@@ -41,5 +41,22 @@ const int *sp_seq_numbers(sp_tape *t, sp_seq seq);
 /* Other rows with the layout of seq: for what is computed from its rows, [rows,...]. */
 sp_seq sp_seq_like(sp_seq seq, sp_tensor *rows);
 
+/* With padding: [batch,steps,w] in the caller's order, 0 behind the end of a sequence; and back, the padding left out, for a
+   tensor that is computed from such a one. The mask [batch,steps] is 1 where a sequence has a step and 0 behind its end. */
+sp_tensor *sp_seq_padded(sp_tape *t, sp_seq seq);
+sp_seq sp_seq_of_padded(sp_tape *t, const sp_layout *layout, sp_tensor *x);
+sp_tensor *sp_seq_mask(sp_tape *t, const sp_layout *layout);
+
+/* The same for lengths, each 1 to steps, of which there are n: [n,steps]. */
+sp_tensor *sp_length_mask(sp_tape *t, const long *length, long n, long steps);
+
+/* x [batch,...], a row for each sequence in the caller's order, in the order of the rows of a step: for a step function that
+   reads it from outside (a memory to attend to, a speaker's vector). The result goes with sequences that have this order
+   alone, which sp_scan_seq checks and sp_unroll_seq cannot; what is computed from it outside the step has to be sorted anew.
+   Later steps have fewer rows. Under scan an operation sees those of its step; sp_seq_rows takes as many as another tensor
+   of the step has, which is what unrolling needs and costs nothing under scan. */
+sp_tensor *sp_seq_sorted(sp_tape *t, const sp_layout *layout, sp_tensor *x);
+sp_tensor *sp_seq_rows(sp_tape *t, sp_tensor *sorted, const sp_tensor *like);
+
 SP_END
 #endif

@@ -13,6 +13,8 @@ bool sp_layout_even(const sp_layout *l);
 
 /* The sequences of seq in the caller's order, as the lists of rows that operations take; false as sp_seq_check. */
 bool sp_seq_ragged(sp_tape *t, const char *who, sp_seq seq, sp_ragged *r);
+/* True if the sequences stand in the same order in both. */
+bool sp_layout_same_order(const sp_layout *a, const sp_layout *b);
 
 /* A state [batch,w] in the caller's order as the rows of step 0. */
 sp_tensor *sp_state_sorted(sp_tape *t, const sp_layout *l, sp_tensor *state);

@@ -167,6 +167,22 @@ sp_seq sp_stack_on_seq(sp_tape *t, const sp_stack *stack, sp_seq xs, sp_tensor *
     return xs;
 }
 
+sp_tensor *sp_stack_step(sp_tape *t, const sp_stack *stack, sp_tensor *x, sp_tensor **state)
+{
+    if (!stack || !stack->layer || stack->layers < 1 || !state)
+        return sp_tape_fail(t, SP_ERR_VALUE, "stack: no %s", state ? "layers (was it made?)" : "states");
+    for (int l = 0; l < stack->layers; l++) {
+        const sp_stack_layer *layer = &stack->layer[l];
+        if (!layer->cell.step || is_bidirectional(layer) || stack->variational || layer->drop[0])
+            return sp_tape_fail(t, SP_ERR_STATE, "stack: layer %d %s", l, !layer->cell.step
+                                ? "has no step (was its cell made?)" : "is bidirectional, or draws once for a whole sequence");
+        sp_tensor *in = l ? sp_dropout(t, x, stack->dropout) : x;
+        x = skip(t, stack, layer, x, layer->cell.step(t, layer->cell.self, in, state));
+        state += layer->cell.states;
+    }
+    return x;
+}
+
 /* ---- states that are carried ----------------------------------------------------------------------------------- */
 
 struct sp_state {

@@ -71,6 +71,11 @@ int sp_stack_states(const sp_stack *stack);
    of an encoder start a decoder. */
 sp_seq sp_stack_on_seq(sp_tape *t, const sp_stack *stack, sp_seq xs, sp_tensor **state);
 
+/* One step of all layers, x [B,in] -> [B,out], for a cell that is made of a stack (nn/decoder.h). state[sp_stack_states], none
+   NULL, moves on. Not of a bidirectional stack, and without what is drawn once for a whole sequence: variational dropout and
+   weight drop. */
+sp_tensor *sp_stack_step(sp_tape *t, const sp_stack *stack, sp_tensor *x, sp_tensor **state);
+
 /* The states of all cells of a stack for a batch, outside any tape: they outlive its reset (truncated backpropagation
    through time). Zeros at first. NULL without memory. */
 typedef struct sp_state sp_state;

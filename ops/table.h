@@ -47,6 +47,9 @@ SP_OP(gaussian_nll,  sp_tensor *sp_gaussian_nll(sp_tape *t, sp_tensor *mean, sp_
 SP_OP(linear_chain,  sp_tensor *sp_linear_chain(sp_tape *t, sp_tensor *scores, sp_tensor *start, sp_tensor *transitions, sp_tensor *end, const int *tags, const bool *forbidden, const sp_ragged *sequences))  /* scores [rows,k], start [k], transitions [k,k] from,to, end [k] -> [n]: ln of the sum of e^score over all paths, less the score of the path `tags`, [sum of lengths]. forbidden: [k+1,k+1] from,to, index k is outside the sequence, or NULL. Each length is 1 or more */
 SP_OP(ctc,           sp_tensor *sp_ctc(sp_tape *t, sp_tensor *logits, const int *targets, const long *lengths, int blank, bool zero_infinity, const sp_ragged *sequences))  /* logits [rows,c] -> [n]: -ln p(labelling), p the sum over all alignments of products of softmax(logits). targets: [sum of lengths], lengths [n]. zero_infinity: what cannot be said is 0, else it is an error */
 
+/* ---- attention: one query of each row reads its memory in one pass ---- */
+SP_OP(attend,        sp_tensor *sp_attend(sp_tape *t, sp_tensor *query, sp_tensor *keys, sp_tensor *values, sp_tensor *mask, sp_tensor *score, sp_tensor *coverage, sp_tensor *weight))  /* query [B,u], keys [B,S,u], values [B,S,w], mask [B,S] -> [context a] [B,w+S]: a = softmax of e where mask != 0, else 0; context = sum_s a_s values_s. e_s = query . keys_s or, with score [u], score . tanh(query + keys_s + coverage_s weight), coverage [B,S], weight [u]; the last three may be NULL. Or query [B,T,u] -> [B,T,w+S], without coverage */
+
 /* ---- reductions over one axis, which disappears, or SP_ALL ---- */
 SP_OP(sum,           sp_tensor *sp_sum(sp_tape *t, sp_tensor *x, int axis))
 SP_OP(mean,          sp_tensor *sp_mean(sp_tape *t, sp_tensor *x, int axis))                        /* NaN over no elements */

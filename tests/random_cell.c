@@ -337,6 +337,31 @@ static struct value build_gru_gates(struct drawing *d)
     return (struct value){ sp_gru_gates(d->t, a.x, b.x, h.x), h.most + 1 };
 }
 
+/* [B,places,width]: the same in every step, or made of a value. */
+static struct value memory(struct drawing *d, long places, long width)
+{
+    struct value v = one_in(d, 2) ? row_constant(d, places * width) : within(d, project(d, any(d), places * width), 1);
+    return (struct value){ sp_reshape(d->t, v.x, SP_SHAPE(-1, places, width)), v.most };
+}
+
+/* Keys that are the values or others; rows of the mask may be all zeros. */
+static struct value build_attend(struct drawing *d)
+{
+    struct value query = within(d, any(d), 1);
+    const long units = width_of(query), places = number(d, 1, 3), kind = number(d, 0, 2);
+    struct value keys = memory(d, places, units), values = one_in(d, 2) ? keys : memory(d, places, number(d, 1, 4));
+    sp_tensor *mask = one_in(d, 2) ? row_constant(d, places).x
+                                   : sp_dropout(d->t, sp_sigmoid(d->t, of_width(d, any(d), places).x), 0.5);
+    sp_tensor *score = NULL, *coverage = NULL, *by = NULL;
+    if (kind > 0)
+        score = weight(d, SP_SHAPE(units));
+    if (kind > 1) {
+        coverage = of_width(d, any(d), places).x;
+        by = weight(d, SP_SHAPE(units));
+    }
+    return (struct value){ sp_attend(d->t, query.x, keys.x, values.x, mask, score, coverage, by), fmax(1, values.most) };
+}
+
 #define BUILT(operation) { #operation, .build = build_##operation }
 
 static const struct row {
@@ -375,6 +400,7 @@ static const struct row {
     BUILT(concat),
     BUILT(lstm_gates),
     BUILT(gru_gates),
+    BUILT(attend),
 };
 
 static const struct row *row_of(const sp_op *op)

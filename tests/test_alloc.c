@@ -19,7 +19,9 @@
 #include "nn/adaptive_softmax.h"
 #include "nn/crf.h"
 #include "nn/ctc.h"
+#include "nn/decoder.h"
 #include "nn/loss.h"
+#include "nn/multihead.h"
 #include "nn/optimizer.h"
 #include "nn/pool.h"
 #include "nn/sampled_softmax.h"
@@ -431,6 +433,72 @@ START_TEST(structured)
 }
 END_TEST
 
+struct reader {
+    sp_decoder decoder;
+    sp_multihead heads;
+};
+
+static sp_store *new_reader(struct reader *r)
+{
+    sp_store *store = sp_store_new(1);
+    sp_attention attention = sp_attention_make(store, "coverage", "attention", HIDDEN, HIDDEN, HIDDEN);
+    r->decoder = sp_decoder_make(store, "decoder", &attention, &(sp_stack_config){
+        .cell = "lstm", .in = HIDDEN, .hidden = HIDDEN, .layers = 2, .dropout = 0.1 });
+    r->heads = sp_multihead_make(store, "heads", HIDDEN, 4, 0.1);
+    return store;
+}
+
+/* A decoder reads what several heads made of what they read. */
+static void read_once(sp_tape *t, const struct reader *r, const long *length)
+{
+    sp_tape_reset(t);
+    sp_seq xs = sp_seq_pack(t, sp_full(t, (sp_real)0.1, SP_SHAPE(21, HIDDEN)), length, 4), seen;
+    seen = sp_multihead_on_seq(t, &r->heads, xs, xs, true, NULL);
+    sp_memory memory_of = sp_memory_of(t, &r->decoder.attention, seen);
+    sp_decoded y = sp_decoder_on(t, &r->decoder, &memory_of, xs, NULL);
+    sp_tensor *ys = sp_seq_unpack(t, y.out);
+    sp_backward(t, sp_add(t, sp_sum(t, sp_mul(t, ys, ys), SP_ALL), sp_sum(t, y.penalty.rows, SP_ALL)));
+}
+
+/* No allocation once the first steps have run; an allocation that fails, here in turn each, is an error of the tape. */
+START_TEST(attending)
+{
+    static const long lengths[][4] = { { 9, 2, 5, 5 }, { 5, 9, 2, 5 }, { 2, 5, 5, 9 } };
+    struct reader r;
+    begin();
+    sp_store *store = new_reader(&r);
+    sp_tape *t = sp_tape_new(store);
+    for (int step = 0; step < 10; step++) {
+        if (step == 2)
+            memory.calls = memory.frees = 0;
+        read_once(t, &r, lengths[step % 3]);
+    }
+    const long taken = memory.calls + memory.frees;
+    const bool ok = sp_ok(t);
+    bool told = true;
+    long n = 0, errors = 0;
+    sp_tape_free(t);
+    const long before = memory.live;
+    for (bool through = false; !through && n < 1000; ) {
+        memory.calls = 0;
+        memory.refuse = ++n;
+        t = sp_tape_new(store);
+        read_once(t, &r, lengths[0]);
+        memory.refuse = 0;
+        through = memory.calls < n;
+        errors += !sp_ok(t);            /* an arena that gets no large chunk makes do with a small one */
+        told = told && (through ? sp_ok(t) : sp_ok(t) || !t || *sp_error(t));
+        sp_tape_free(t);
+    }
+    const long leaked = memory.live - before;
+    sp_store_free(store);
+    ck_assert(ok && told);
+    ck_assert_int_eq(taken, 0);
+    ck_assert_int_eq(leaked, 0);
+    ck_assert_int_ge(errors, 2);
+}
+END_TEST
+
 START_TEST(stack_steady_state)
 {
     long taken = -1;
@@ -812,6 +880,7 @@ Suite *suite(void)
         kinds++;
     tcase_add_loop_test(c, ragged_steady_state, 0, kinds);
     tcase_add_test(c, structured);
+    tcase_add_test(c, attending);
     tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
     tcase_add_loop_test(c, every_failure_of_data, 0, 4);

@@ -321,6 +321,11 @@ DO(embedding, sp_embedding(t, x[0], ((const int[]){ 1, 0 }), 2))
 DO(embed_none, sp_embedding(t, x[0], NULL, 0))
 DO(lstm_gates, sp_lstm_gates(t, x[0], x[1], x[2]))
 DO(gru_gates, sp_gru_gates(t, x[0], x[1], x[2]))
+DO(attend, sp_attend(t, x[0], x[1], x[1], x[2], NULL, NULL, NULL))
+DO(attend_unmasked, sp_attend(t, x[0], x[1], x[2], sp_full(t, 1, SP_SHAPE(2, 3)), NULL, NULL, NULL))
+DO(attend_score, sp_attend(t, x[0], x[1], x[1], sp_full(t, 1, SP_SHAPE(2, 3)), x[2], NULL, NULL))
+DO(attend_covering, sp_attend(t, x[0], x[1], x[1], sp_full(t, 1, SP_SHAPE(2, 3)), sp_full(t, 1, SP_SHAPE(4)), x[2], sp_full(t, 1, SP_SHAPE(4))))
+DO(attend_no_score, sp_attend(t, x[0], x[1], x[1], x[2], NULL, x[2], NULL))
 
 /* Shapes in tables. */
 #define S1(a) { 1, { a } }
@@ -399,6 +404,9 @@ static const struct value_case {
       { S2(1, 2), { 0.6688422910638563, 1.5567699411459397 } } },
     { do_gru_gates, { { S2(1, 3), { 1, -1, 0.5 } }, { S2(1, 3), { -0.5, 2, 0.25 } }, { S2(1, 1), { -2 } } },
       { S2(1, 1), { -1.3073581239464263 } } },
+    { do_attend, { { S2(1, 2), { 0.5, 1 } }, { S3(1, 3, 2), { 2, 1, 4, -2, 0, 1 } }, { S2(1, 3), { 1, 0, 1 } } },
+      { S2(1, 5), { 1.4621171572600098, 1, 0.7310585786300049, 0, 0.2689414213699951 } } },
+    { do_attend, { { S2(1, 2), { 0.5, 1 } }, { S3(1, 2, 2), { 2, 1, 4, -2 } }, { S2(1, 2), { 0, 0 } } }, { S2(1, 4), { 0 } } },
 };
 
 enum { VALUE_CASES = sizeof value_cases / sizeof *value_cases };
@@ -441,7 +449,7 @@ START_TEST(values)
 }
 END_TEST
 
-/* A NaN is never hidden, but for the mask of where and what that does not choose; nothing crashes. */
+/* A NaN is never hidden, but for the masks of where and attend and what those do not choose; nothing crashes. */
 START_TEST(odd_values)
 {
     const double odd[] = { NAN, INFINITY, -INFINITY };
@@ -453,7 +461,7 @@ START_TEST(odd_values)
             sp_tape *t = sp_tape_new(NULL);
             sp_tensor *x[3], *y = build_case(t, &c, x), *loss = sp_sum(t, y, SP_ALL);
             ck_tape_ok(t);
-            bool chosen = c.build != do_where || i == 1;
+            bool chosen = (c.build != do_where || i == 1) && (c.build != do_attend || (i != 2 && c.in[2].value[0] != 0));
             ck_assert_msg(k || !chosen || isnan(sp_item(loss)), "case %d: a NaN in input %d is hidden", _i, i);
             ck_assert(sp_backward(t, loss));
             sp_tape_free(t);
@@ -479,6 +487,8 @@ START_TEST(null_inputs)
 END_TEST
 
 /* ---- shapes ---------------------------------------------------------------------------------------------------- */
+
+#define NEEDED "[B,u], [B,S,u], [B,S,w], [B,S], or [B,T,u] and [B,1,S]"
 
 /* What comes of zeros of these shapes: a shape, or an error. */
 static const struct shape_case {
@@ -514,6 +524,10 @@ static const struct shape_case {
     { do_embed_none, { S2(4, 3) }, S2(0, 3), NULL },
     { do_lstm_gates, { S2(0, 8), S2(0, 8), S2(0, 2) }, S2(0, 4), NULL },
     { do_gru_gates, { S2(0, 6), S2(0, 6), S2(0, 2) }, S2(0, 2), NULL },
+    { do_attend, { S2(0, 4), S3(0, 3, 4), S2(0, 3) }, S2(0, 7), NULL },
+    { do_attend, { S2(2, 4), S3(2, 0, 4), S2(2, 0) }, S2(2, 4), NULL },
+    { do_attend, { S2(2, 0), S3(2, 3, 0), S2(2, 3) }, S2(2, 3), NULL },
+    { do_attend, { S3(2, 0, 4), S3(2, 3, 4), S2(2, 3) }, S3(2, 0, 7), NULL },
 
     { do_add, { S2(2, 3), S1(4) }, { 0 }, "add: [2,3] and [4] do not broadcast: 3 != 4" },
     { do_sub, { S1(3), S2(2, 2) }, { 0 }, "sub: [3] and [2,2] do not broadcast: 3 != 2" },
@@ -567,7 +581,24 @@ static const struct shape_case {
       "lstm_gates: gates [2,8] and [2,8] with state [2,3]: needs [B,4H], [B,4H] and [B,H]" },
     { do_gru_gates, { S2(2, 6), S2(2, 9), S2(2, 2) }, { 0 },
       "gru_gates: gates [2,6] and [2,9] with state [2,2]: needs [B,3H], [B,3H] and [B,H]" },
+    { do_attend, { S2(2, 4), S3(2, 3, 5), S2(2, 3) }, { 0 },
+      "attend: query [2,4], keys [2,3,5], values [2,3,5], mask [2,3]: needs " NEEDED },
+    { do_attend, { S2(3, 4), S3(2, 3, 4), S2(2, 3) }, { 0 },
+      "attend: query [3,4], keys [2,3,4], values [2,3,4], mask [2,3]: needs " NEEDED },
+    { do_attend, { S2(2, 4), S3(2, 3, 4), S2(2, 4) }, { 0 },
+      "attend: query [2,4], keys [2,3,4], values [2,3,4], mask [2,4]: needs " NEEDED },
+    { do_attend, { S1(4), S3(2, 3, 4), S2(2, 3) }, { 0 },
+      "attend: query [4], keys [2,3,4], values [2,3,4], mask [2,3]: needs " NEEDED },
+    { do_attend_unmasked, { S2(2, 4), S3(2, 3, 4), S3(2, 2, 4) }, { 0 },
+      "attend: query [2,4], keys [2,3,4], values [2,2,4], mask [2,3]: needs " NEEDED },
+    { do_attend_score, { S2(2, 4), S3(2, 3, 4), S1(3) }, { 0 }, "attend: score [3] for keys [2,3,4]: needs [4]" },
+    { do_attend_covering, { S2(2, 4), S3(2, 3, 4), S2(2, 2) }, { 0 },
+      "attend: coverage [2,2], query [2,4], mask [2,3]: needs [B,S], [B,u], [B,S]" },
+    { do_attend_no_score, { S2(2, 4), S3(2, 3, 4), S2(2, 3) }, { 0 },
+      "attend: coverage needs a score and a weight, and a weight needs coverage" },
 };
+
+#undef NEEDED
 
 START_TEST(shapes)
 {

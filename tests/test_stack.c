@@ -283,6 +283,23 @@ START_TEST(goes_on)
 }
 END_TEST
 
+/* A step of all layers is a sequence of one step. */
+START_TEST(one_step)
+{
+    sp_stack stack = sp_stack_make(s, "rnn", &(sp_stack_config){
+        .cell = _i % 2 ? "lstm" : "gru", .in = IN, .hidden = H, .layers = 3, .skip = (sp_skip)(_i / 2) });
+    sp_tensor *whole[16] = { NULL }, *state[16];
+    t = sp_tape_new(s);
+    sp_tensor *x = noise(2, SP_SHAPE(B, IN)), *xs = sp_reshape(t, x, SP_SHAPE(1, B, IN));
+    for (int i = 0; i < sp_stack_states(&stack); i++)
+        whole[i] = state[i] = noise((uint64_t)(3 + i), SP_SHAPE(B, H));
+    sp_tensor *y = sp_stack_step(t, &stack, x, state);
+    same(y, sp_stack_on_seq(t, &stack, sp_seq_of(t, xs), whole).rows);
+    for (int i = 0; i < sp_stack_states(&stack); i++)
+        same(state[i], whole[i]);
+}
+END_TEST
+
 START_TEST(deep)
 {
     enum { LAYERS = 60 };
@@ -511,6 +528,13 @@ static void unequal(void)
 {
     sp_bidirectional_on(t, &(sp_bidirectional){ wide, two.layer[0].cell, SP_MERGE_SUM }, ragged(IN), NULL);
 }
+static void step_both(void)
+{
+    sp_tensor *state[4] = { NULL };
+    sp_stack_step(t, &both, sp_full(t, 1, SP_SHAPE(B, IN)), state);
+}
+static void step_nothing(void)      { sp_stack_step(t, NULL, sp_full(t, 1, SP_SHAPE(B, IN)), (sp_tensor *[1]){ NULL }); }
+static void step_no_states(void)    { sp_stack_step(t, &two, sp_full(t, 1, SP_SHAPE(B, IN)), NULL); }
 static void drop_rate(void)         { sp_weight_drop(t, sp_store_find(s, "two.weight_hh_l0"), 1); }
 static void drop_none(void)         { sp_weight_drop(t, NULL, 0.5); }
 static void ungated(void)
@@ -531,6 +555,9 @@ static const struct {
     { wrong_state, "l0.reverse: scan: state 0 of cell 'lstm' is [4,7], not [4,6]" },
     { one_cell, "bidirectional: a cell is missing (was it made?)" },
     { unequal, "bidirectional: a sum of widths 9 and 6" },
+    { step_both, "stack: layer 0 is bidirectional, or draws once for a whole sequence" },
+    { step_nothing, "stack: no layers (was it made?)" },
+    { step_no_states, "stack: no states" },
     { drop_rate, "weight drop: the rate of 'two.weight_hh_l0' is 1, not in 0 <= p < 1" },
     { drop_none, "parameter: NULL (was its layer made?)" },
     { ungated, "l0: parameter: NULL (was its layer made?)" },
@@ -587,6 +614,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, gradients, 0, CONFIGS);
     tcase_add_loop_test(c, skips, 0, 2);
     tcase_add_test(c, goes_on);
+    tcase_add_loop_test(c, one_step, 0, 6);
     tcase_add_test(c, deep);
     tcase_add_test(c, by_hand);
     tcase_add_loop_test(c, dropout_between, 0, 2);
