@@ -46,6 +46,13 @@
 #include "nn/optimizer.h"
 
 #include "zoo/text.h"
+#include "zoo/sentences.h"
+#include "zoo/readers.h"
+#include "zoo/bpe.h"
+#include "zoo/metrics.h"
+#include "zoo/hmm.h"
+#include "zoo/dates.h"
+#include "zoo/valence.h"
 #include "zoo/stream.h"
 #include "zoo/sampling.h"
 #include "zoo/lm.h"

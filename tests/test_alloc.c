@@ -30,10 +30,16 @@
 #include "nn/stack.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
+#include "zoo/bpe.h"
+#include "zoo/dates.h"
+#include "zoo/hmm.h"
 #include "zoo/lm.h"
+#include "zoo/metrics.h"
 #include "zoo/ngram.h"
+#include "zoo/readers.h"
 #include "zoo/report.h"
 #include "zoo/trainer.h"
+#include "zoo/valence.h"
 
 #ifndef HAVE_LINKER_WRAP
 
@@ -956,6 +962,114 @@ START_TEST(vocabulary_steady_state)
 }
 END_TEST
 
+/* ---- the life of data ------------------------------------------------------------------------------------------ */
+
+static bool numbered(const sp_sentences *s, sp_status *status)
+{
+    const sp_vocabulary_rule rule = { .lower = true, .special = (const char *const[]){ "<s>", NULL } };
+    sp_vocabulary *v = sp_vocabulary_of_field(s, 0, &rule, status), *letters = sp_vocabulary_of_letters(s, 0, NULL, status);
+    sp_ids ids = { 0 };
+    sp_letters spelled = { 0 };
+    const bool ok = v && letters && sp_encode_field(v, s, 0, &ids, status) && sp_encode_letters(letters, s, 0, &spelled, status);
+    free(ids.id);
+    free(spelled.id);
+    free(spelled.at);
+    sp_vocabulary_free(v);
+    sp_vocabulary_free(letters);
+    return ok;
+}
+
+static bool paired(const sp_sentences *s, sp_status *status)
+{
+    sp_counts *c = sp_counts_new(status);
+    sp_bpe *b = c && sp_bpe_count_field(c, s, 0, status) && sp_bpe_count(c, "\xC3\xB6\xC3\xB6", 4, status)
+                ? sp_bpe_new(c, &(sp_bpe_rule){ .size = 300 }, status) : NULL;
+    char *json = b ? sp_bpe_write(b) : NULL;
+    sp_bpe *back = json ? sp_bpe_parse(json, status) : NULL;
+    sp_ids ids = { 0 };
+    bool ok = back && sp_bpe_encode(back, text, sizeof text - 1, &ids, status);
+    char *again = ok ? sp_bpe_decode(back, ids.id, ids.n, NULL) : NULL;
+    ok = (again && !strcmp(again, text)) || (b && sp_fail(status, SP_ERR_MEMORY, "byte pairs: out of memory"));
+    free(again);
+    free(ids.id);
+    free(json);
+    sp_bpe_free(b);
+    sp_bpe_free(back);
+    sp_counts_free(c);
+    return ok;
+}
+
+static bool measured(const sp_sentences *s, sp_status *status)
+{
+    static const char *const truth[] = { "a b c d e.", "f" };
+    sp_spans *spans = sp_spans_new(status);
+    sp_confusion *c = sp_confusion_new(3, status);
+    sp_bleu bleu = { .lower = true };
+    sp_chrf chrf = { 0 };
+    sp_edits edits = { 0 };
+    bool ok = spans && c && sp_bleu_add(&bleu, "A b c, d", truth, 2, status) && sp_chrf_add(&chrf, "a b", truth, 2, status)
+              && sp_edits_add_text(&edits, "a b", "b c", SP_LEVEL_WORD, status);
+    for (long j = 0; ok && j < sp_sentence_length(s, 1, 0); j++)
+        ok = sp_spans_add(spans, sp_sentence_word(s, 1, 0, j, NULL), "B-X", status);
+    sp_spans_free(spans);
+    sp_confusion_free(c);
+    return ok;
+}
+
+static bool drawn(sp_status *status)
+{
+    double nats, error;
+    sp_hmm_optimum best;
+    sp_hmm *h = sp_hmm_english(status);
+    sp_sentences *s = h ? sp_hmm_sentences(h, 70, 1, status) : NULL;
+    bool ok = s && sp_hmm_best(h, s, &best, status) && sp_hmm_entropy(h, &nats, &error, status);
+    sp_sentences *d = ok ? sp_dates(2, 1, status) : NULL, *v = d ? sp_valence(NULL, 2, 1, status) : NULL;
+    ok = v;
+    sp_sentences_free(s);
+    sp_sentences_free(d);
+    sp_sentences_free(v);
+    sp_hmm_free(h);
+    return ok;
+}
+
+static bool live_data(int part, sp_status *status)
+{
+    static const char lines[] = "The\tB-D\ndog\tI-D\n\nthe\tO\nsea\tB-W\n";
+    if (part == 0)
+        return drawn(status);
+    sp_sentences *s = sp_sentences_parse("f", lines, sizeof lines - 1, sp_format_named("columns"), status);
+    sp_sentences *t = s ? sp_sentences_within(s, 1, 2, status) : NULL;
+    const bool ok = t && (part == 1 ? numbered(t, status) : part == 2 ? paired(t, status) : measured(t, status));
+    sp_sentences_free(s);
+    sp_sentences_free(t);
+    return ok;
+}
+
+START_TEST(every_failure_of_data)
+{
+    sp_status status = { 0 };
+    ck_assert_msg(live_data(_i, &status), "%s", status.message);        /* whoever takes memory once takes it now */
+    begin();
+    long n = 0, calls = 1;
+    for (bool ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.refuse = ++n;
+        ok = live_data(_i, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live - before;
+        ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed",
+                      status.message);
+        ck_assert_msg(ok || status.code == SP_ERR_MEMORY || status.code == SP_ERR_FORMAT, "allocation %ld: %s", n, status.message);
+        ck_assert_msg(!ok || calls < n, "allocation %ld: no error though it failed", n);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+    }
+    ck_assert_int_gt(n, 20);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("alloc");
@@ -975,6 +1089,7 @@ Suite *suite(void)
     tcase_add_test(c, attending);
     tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
+    tcase_add_loop_test(c, every_failure_of_data, 0, 4);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);
     return all;
