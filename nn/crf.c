@@ -121,11 +121,10 @@ static bool marginals(sp_tape *t, const sp_crf *c, sp_seq scores, sp_real *proba
     struct sp_crf_input in;
     if (!sp_crf_read(t, c, scores, &in))
         return false;
-    const long size = sp_chain_size(c->labels, in.longest), wide = sp_chain_wide(c->labels);
-    sp_real *memory = sp_tape_take(t, (size_t)(size + in.longest * wide) * sizeof *memory);
+    sp_real *memory = sp_tape_take(t, (size_t)sp_chain_size(c->labels, in.longest, in.longest) * sizeof *memory);
     if (!memory)
         return false;
-    struct sp_chain chain = sp_chain_in(memory, c->labels, in.longest);
+    struct sp_chain chain = sp_chain_in(memory, c->labels, in.longest, in.longest);
     sp_view start = sp_param_on(t, c->start_transitions)->view, end = sp_param_on(t, c->end_transitions)->view;
     sp_view between = sp_param_on(t, c->transitions)->view;
     sp_chain_fill(&chain, &start, &between, &end, forbidden_of(c));
@@ -133,9 +132,9 @@ static bool marginals(sp_tape *t, const sp_crf *c, sp_seq scores, sp_real *proba
     for (long i = 0; i < in.sequences.n; i++) {
         const long n = in.sequences.length[i];
         const struct sp_steps out = { probability, c->labels, NULL };
-        if (!isfinite(sp_chain_forward(&chain, n, &in.scores, memory + size)) && sp_crf_blocked(t, c, i, n))
+        if (!isfinite(sp_chain_forward(&chain, n, &in.scores, chain.alpha)) && sp_crf_blocked(t, c, i, n))
             return false;
-        sp_chain_backward(&chain, n, &in.scores, memory + size, 1, &out, NULL, NULL, false);
+        sp_chain_backward(&chain, n, &in.scores, chain.alpha, 1, &out, NULL, NULL, false);
         probability += n * c->labels;
         in.scores.row += n;
     }

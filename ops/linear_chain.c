@@ -14,7 +14,7 @@
    What is forbidden is A = -infinity: no path, no gradient. Source: Lafferty, McCallum, Pereira, ICML 2001; the recursions
    are those of Rabiner, Proc. IEEE 77, 1989.
 
-   The sums are those of ops/chain.c, which says how. Saves a struct sp_chain and alpha, [sum of lengths, wide]. */
+   The sums are those of ops/chain.c, which says how. Saves the memory of a struct sp_chain. */
 #include <string.h>
 
 #include "ops/chain_inside.h"
@@ -63,14 +63,14 @@ static bool infer(sp_call *c, sp_status *s)
         if (!check_tags(a, i, tags, k, s))
             return false;
     c->y.shape = SP_SHAPE(a->sequences.n);
-    c->saved.shape = SP_SHAPE(sp_chain_size(k, a->longest) + a->steps * sp_chain_wide(k));
+    c->saved.shape = SP_SHAPE(sp_chain_size(k, a->longest, a->steps));
     return true;
 }
 
 /* start[y_0] + sum_t scores[t,y_t] + transitions[y_t-1,y_t] + end[y_T-1], rounded once */
 static double path_score(const struct sp_chain *c, long n, const struct sp_steps *scores, const int *tags)
 {
-    double sum = (double)c->start[tags[0]] + (double)c->end[tags[n - 1]];
+    double sum = c->start[tags[0]] + c->end[tags[n - 1]];
     for (long t = 0; t < n; t++) {
         sum += (double)sp_step(scores, t)[tags[t]];
         if (t)
@@ -84,23 +84,23 @@ struct walk {
     long number, n;
     const int *tags;
     struct sp_steps scores, dscores;
-    sp_real *alpha;             /* [n,wide] */
+    double *alpha;              /* [n,wide] */
 };
 
-static bool next(const sp_call *c, struct walk *w)
+static bool next(const sp_call *c, const struct sp_chain *chain, struct walk *w)
 {
     const struct attr *a = c->attr;
-    const long done = w->n, number = w->tags ? w->number + 1 : 0, labels = c->x[0].shape.dim[1];
+    const long done = w->n, number = w->tags ? w->number + 1 : 0;
     if (number >= a->sequences.n)
         return false;
     if (!number) {
         *w = (struct walk){ .tags = a->tags, .scores = { c->x[0].data, c->x[0].stride[0], a->sequences.row },
-                            .alpha = c->saved.data + sp_chain_size(labels, a->longest) };
+                            .alpha = chain->alpha };
         if (c->dx && c->dx[0].data)
             w->dscores = (struct sp_steps){ c->dx[0].data, c->dx[0].stride[0], a->sequences.row };
     } else {
         w->tags += done;
-        w->alpha += done * sp_chain_wide(labels);
+        w->alpha += done * chain->wide;
         for (int i = 0; i < 2; i++) {
             struct sp_steps *s = i ? &w->dscores : &w->scores;
             if (s->row)
@@ -117,9 +117,9 @@ static bool next(const sp_call *c, struct walk *w)
 static void forward(const sp_call *c)
 {
     const struct attr *a = c->attr;
-    struct sp_chain chain = sp_chain_in(c->saved.data, c->x[0].shape.dim[1], a->longest);
+    struct sp_chain chain = sp_chain_in(c->saved.data, c->x[0].shape.dim[1], a->longest, a->steps);
     sp_chain_fill(&chain, &c->x[1], &c->x[2], &c->x[3], a->forbidden);
-    for (struct walk w = { 0 }; next(c, &w);) {
+    for (struct walk w = { 0 }; next(c, &chain, &w);) {
         const double log_z = sp_chain_forward(&chain, w.n, &w.scores, w.alpha);
         c->y.data[w.number] = (sp_real)(log_z - path_score(&chain, w.n, &w.scores, w.tags));
     }
@@ -152,13 +152,13 @@ static void backward(const sp_call *c)
 {
     const struct attr *a = c->attr;
     const long k = c->x[0].shape.dim[1];
-    struct sp_chain chain = sp_chain_in(c->saved.data, k, a->longest);
+    struct sp_chain chain = sp_chain_in(c->saved.data, k, a->longest, a->steps);
     const bool pairs = c->dx[2].data;
     sp_real *first = chain.v, *last = chain.u;          /* their row 0 belongs to no pair */
     memset(first, 0, (size_t)(a->longest ? k : 0) * sizeof *first);
     memset(last, 0, (size_t)(a->longest ? k : 0) * sizeof *last);
     sp_chain_expect(&chain);
-    for (struct walk w = { 0 }; next(c, &w);) {
+    for (struct walk w = { 0 }; next(c, &chain, &w);) {
         const sp_real dy = c->dy.data[w.number * c->dy.stride[0]];
         if (dy == 0)
             continue;

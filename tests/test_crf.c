@@ -432,6 +432,59 @@ START_TEST(long_sequences)
 }
 END_TEST
 
+/* Two labels that never follow each other: two paths through all steps, of which one falls behind by `gap` a step and catches
+   up again. They end equal, so the loss is ln 2 and the probabilities are 1/2, however far behind it was. */
+START_TEST(late_comers)
+{
+    static const double gaps[] = { 0.0613, 10.1, 100.3, 1000.7 };
+    static sp_real scores[LONG * 2], got[LONG * 2], marginal[LONG * 2];
+    static const int tags[LONG];
+    struct model m = make(2, 0);
+    const double tolerance = WIDE(1e-10, 1e-4);
+    ck_assert(sp_crf_forbid(&m.crf, 0, 1) && sp_crf_forbid(&m.crf, 1, 0));
+    for (int i = 0; i < LONG; i++) {
+        scores[2 * i] = (sp_real)(i < LONG / 2 ? gaps[_i] : 0);
+        scores[2 * i + 1] = (sp_real)(i < LONG / 2 ? 0 : gaps[_i]);
+    }
+    sp_tensor *x = sp_variable(m.t, scores, SP_SHAPE(LONG, 1, 2)), *nll = sp_crf_nll(m.t, &m.crf, sp_seq_of(m.t, x), tags);
+    ck_assert(sp_backward(m.t, sp_sum(m.t, nll, 0)));
+    ck_assert_double_eq_tol((double)sp_item(nll), log(2), tolerance);
+    ck_assert(sp_crf_marginals(m.t, &m.crf, sp_seq_of(m.t, x), marginal) && sp_read_grad(x, got));
+    for (int i = 0; i < 2 * LONG; i++)
+        ck_each(fabs((double)marginal[i] - 0.5) < tolerance && fabs((double)got[i] - (i % 2 ? 0.5 : -0.5)) < tolerance,
+                "gap %g, %d: %.9g, gradient %.9g", gaps[_i], i, (double)marginal[i], (double)got[i]);
+    const double pairs[] = { 0.5 * (LONG - 1) - (LONG - 1), 0, 0, 0.5 * (LONG - 1) };
+    for (int i = 0; i < 4; i++)
+        ck_assert_double_eq_tol((double)sp_gradients(m.t)[m.crf.transitions->offset + i], pairs[i], tolerance * LONG);
+    ck_tape_ok(m.t);
+    destroy(m);
+}
+END_TEST
+
+/* One label has one path: nothing is lost on the way. And scores whose sums are no numbers of the build. */
+START_TEST(one_path)
+{
+    static sp_real scores[LONG];
+    static const int tags[LONG];
+    struct model m = make(1, 1);
+    noise(9, LONG, 5, scores);
+    ck_assert_double_eq_tol((double)sp_item(sp_crf_nll(m.t, &m.crf, sp_seq_of(m.t, sp_feed(m.t, scores, SP_SHAPE(LONG, 1, 1))), tags)),
+                            0, 1e-10);
+    destroy(m);
+    m = make(2, 0);
+    const sp_real large = (sp_real)0x1p127, far[] = { large, -large, large, 0, large, 0 };
+    sp_param_values(m.crf.start_transitions)[0] = large;
+    sp_param_values(m.crf.transitions)[0] = large;
+    sp_tensor *x = sp_variable(m.t, far, SP_SHAPE(3, 1, 2)), *nll = sp_crf_nll(m.t, &m.crf, sp_seq_of(m.t, x), tags);
+    ck_assert(sp_backward(m.t, sp_sum(m.t, nll, 0)));
+    ck_assert(sp_item(nll) == 0);
+    for (int i = 0; i < 4; i++)
+        ck_assert(sp_gradients(m.t)[m.crf.transitions->offset + i] == 0);
+    ck_tape_ok(m.t);
+    destroy(m);
+}
+END_TEST
+
 /* Transitions of -10000 are how some say forbidden: then the only path counts, however improbable it is. */
 START_TEST(transitions_beyond_all_numbers)
 {
@@ -688,6 +741,8 @@ Suite *suite(void)
     tcase_add_test(c, ties);
     tcase_add_test(c, gradients_by_differences);
     tcase_add_test(c, long_sequences);
+    tcase_add_loop_test(c, late_comers, 0, 4);
+    tcase_add_test(c, one_path);
     tcase_add_test(c, transitions_beyond_all_numbers);
     tcase_add_test(c, nan_scores);
     tcase_add_test(c, infinite_scores);
