@@ -32,7 +32,7 @@ sp_tensor *sp_ctc_loss(sp_tape *t, sp_ctc_options options, sp_seq logits, const 
     return loss;
 }
 
-sp_tensor *sp_ctc_mean(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths)
+sp_tensor *sp_ctc_loss_mean(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths)
 {
     sp_tensor *loss = sp_ctc_loss(t, options, logits, labels, lengths);
     const long batch = sp_dim(loss, 0);

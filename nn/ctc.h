@@ -3,7 +3,7 @@
 
        sp_seq logits = sp_seq_like(h, sp_linear_on(t, &head, h.rows));     h out of a recurrent layer; head: width -> labels + 1
        sp_ctc_options ctc = { .blank = 0, .zero_infinity = true, .infeasible = &skipped };
-       sp_tensor *loss = sp_ctc_mean(t, ctc, logits, targets, lengths);    to train
+       sp_tensor *loss = sp_ctc_loss_mean(t, ctc, logits, targets, lengths);    to train
        sp_ctc_greedy(t, logits, 0, labels, lengths);                       to recognise; sp_ctc_search is better
 
    Graves, Fernandez, Gomez, Schmidhuber, ICML 2006. Inputs are logits, the softmax is inside (ops/ctc.c); log-probabilities
@@ -35,7 +35,7 @@ typedef struct sp_ctc_options {
 sp_tensor *sp_ctc_loss(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths);
 
 /* The mean over sequences of loss / max(labels, 1): PyTorch's 'mean'. 0 for an empty batch. */
-sp_tensor *sp_ctc_mean(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths);
+sp_tensor *sp_ctc_loss_mean(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths);
 
 /* ---- decoding: reads values, records nothing, takes a NaN for -infinity --------------------------------------------- */
 

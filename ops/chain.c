@@ -72,7 +72,7 @@ void sp_chain_fill(struct sp_chain *c, const sp_view *start, const sp_view *tran
             sp_real a = transitions->data[i * transitions->stride[0] + j * transitions->stride[1]];
             a = forbidden && forbidden[i * (k + 1) + j] ? none : a;
             c->transitions[i * wide + j] = a;
-            largest = a > largest || a != a ? a : largest;
+            largest = a > largest ? a : largest;
         }
         c->largest[j] = largest == none ? 0 : largest;
         for (long i = 0; i < k; i++)
@@ -230,8 +230,7 @@ void sp_chain_expected(const struct sp_chain *c, const sp_view *y)
     for (long i = 0; i < c->labels; i++)
         for (long j = 0; j < c->labels; j++) {
             const long at = i * c->wide + j;
-            const sp_real e = c->into[at];
-            y->data[i * y->stride[0] + j * y->stride[1]] += c->paired[at] + (e == 0 ? 0 : e * c->expected[at]);
+            y->data[i * y->stride[0] + j * y->stride[1]] += c->paired[at] + c->into[at] * c->expected[at];
         }
 }
 

@@ -3,7 +3,7 @@
 #ifndef SP_OPS_CHAIN_INSIDE_H
 #define SP_OPS_CHAIN_INSIDE_H
 
-#include "autograd/base.h"
+#include "ops/ops.h"
 
 /* What the transitions are made into, and room to work in. Rows of K labels are `wide` numbers apart, K rounded up, so that
    loops over them run in whole registers; the numbers behind the K-th are without meaning. */
@@ -32,6 +32,10 @@ static inline sp_real *sp_step(const struct sp_steps *s, long t)
 {
     return s->data + (s->row ? s->row[t] : t) * s->stride;
 }
+
+/* Each of the sequences' tags, one behind the other, is a label, and no path of them is forbidden; else fails with the numbers.
+   Lengths are 1 or more. */
+bool sp_chain_check_tags(const int *tags, const sp_ragged *r, long labels, const bool *forbidden, sp_status *s);
 
 /* A row of so many labels in memory. */
 long sp_chain_wide(long labels);

@@ -27,25 +27,34 @@ struct attr {
     long steps, longest;
 };
 
-/* The tags of one sequence are labels, and their path is not forbidden. */
-static bool check_tags(const struct attr *a, long sequence, const int *tags, long labels, sp_status *s)
+/* The n tags of one sequence are labels, and their path is not forbidden. */
+static bool check_tags(const int *tags, long n, long sequence, long labels, const bool *forbidden, sp_status *s)
 {
-    const long n = a->sequences.length[sequence];
     for (long t = 0; t < n; t++)
         if (tags[t] < 0 || tags[t] >= labels)
             return sp_fail(s, SP_ERR_VALUE, "tag %d at step %ld of sequence %ld is not in 0..%ld", tags[t], t, sequence,
                            labels - 1);
-    if (!a->forbidden)
+    if (!forbidden)
         return true;
-    if (a->forbidden[labels * (labels + 1) + tags[0]])
+    if (forbidden[labels * (labels + 1) + tags[0]])
         return sp_fail(s, SP_ERR_VALUE, "sequence %ld begins with tag %d, which is forbidden", sequence, tags[0]);
     for (long t = 1; t < n; t++)
-        if (a->forbidden[tags[t - 1] * (labels + 1) + tags[t]])
+        if (forbidden[tags[t - 1] * (labels + 1) + tags[t]])
             return sp_fail(s, SP_ERR_VALUE, "sequence %ld goes from tag %d to %d at step %ld, which is forbidden", sequence,
                            tags[t - 1], tags[t], t);
-    return !a->forbidden[tags[n - 1] * (labels + 1) + labels]
+    return !forbidden[tags[n - 1] * (labels + 1) + labels]
            || sp_fail(s, SP_ERR_VALUE, "sequence %ld ends with tag %d at step %ld, which is forbidden", sequence, tags[n - 1],
                       n - 1);
+}
+
+bool sp_chain_check_tags(const int *tags, const sp_ragged *r, long labels, const bool *forbidden, sp_status *s)
+{
+    if (r->n && !tags)
+        return sp_fail(s, SP_ERR_VALUE, "no tags");
+    for (long i = 0; i < r->n; tags += r->length[i++])
+        if (!check_tags(tags, r->length[i], i, labels, forbidden, s))
+            return false;
+    return true;
 }
 
 static bool infer(sp_call *c, sp_status *s)
@@ -58,10 +67,8 @@ static bool infer(sp_call *c, sp_status *s)
         return sp_fail(s, SP_ERR_SHAPE, "scores %s, start %s, transitions %s, end %s: needs [rows,k], [k], [k,k] and [k]",
                        sp_shape_format(text[0], c->x[0].shape), sp_shape_format(text[1], c->x[1].shape),
                        sp_shape_format(text[2], c->x[2].shape), sp_shape_format(text[3], c->x[3].shape));
-    const int *tags = a->tags;
-    for (long i = 0; i < a->sequences.n; tags += a->sequences.length[i++])
-        if (!check_tags(a, i, tags, k, s))
-            return false;
+    if (!sp_chain_check_tags(a->tags, &a->sequences, k, a->forbidden, s))
+        return false;
     c->y.shape = SP_SHAPE(a->sequences.n);
     c->saved.shape = SP_SHAPE(sp_chain_size(k, a->longest, a->steps));
     return true;
@@ -216,7 +223,7 @@ sp_tensor *sp_linear_chain(sp_tape *t, sp_tensor *scores, sp_tensor *start, sp_t
     if (!sp_ragged_take(t, "linear_chain", in[0], sequences, 1, &a.sequences, &a.steps, &a.longest))
         return sp_tape_fail(t, SP_ERR_VALUE, "linear_chain: no input");
     if (a.steps && !tags)
-        return sp_tape_fail(t, SP_ERR_VALUE, "linear_chain: no tags");
+        return sp_tape_fail(t, SP_ERR_VALUE, "linear_chain: no tags");          /* before they are copied */
     a.tags = sp_tape_copy(t, tags, (size_t)a.steps * sizeof *tags);
     if (forbidden)
         a.forbidden = sp_tape_copy(t, forbidden, (k + 1) * (k + 1) * sizeof *forbidden);

@@ -531,7 +531,7 @@ START_TEST(nothing)
     int labels[1];
     sp_seq none = sp_seq_of(t, sp_full(t, 0, SP_SHAPE(4, 0, 3)));
     ck_assert(sp_shape_equal(sp_shape_get(sp_ctc_loss(t, (sp_ctc_options){ 0 }, none, NULL, NULL)), SP_SHAPE(0)));
-    ck_assert(sp_item(sp_ctc_mean(t, (sp_ctc_options){ 0 }, none, NULL, NULL)) == 0);
+    ck_assert(sp_item(sp_ctc_loss_mean(t, (sp_ctc_options){ 0 }, none, NULL, NULL)) == 0);
     ck_assert(sp_ctc_greedy(t, none, 0, labels, lengths) && sp_ctc_search(t, (sp_ctc_beam){ 0 }, none, 1, path));
     sp_seq still = sp_seq_of(t, sp_full(t, 0, SP_SHAPE(0, 2, 3)));      /* no steps say no labels for certain */
     sp_tensor *y = sp_ctc_loss(t, (sp_ctc_options){ 0 }, still, NULL, (const long[]){ 0, 0 });
@@ -573,7 +573,7 @@ START_TEST(bad_input)
     FAILS("no targets", LOSS(0, NULL, 1, 1));
     FAILS("no lengths of targets", sp_ctc_loss(t, (sp_ctc_options){ 0 }, seq, labels, NULL));
     FAILS("ctc: no input", sp_ctc_loss(t, (sp_ctc_options){ 0 }, (sp_seq){ 0 }, labels, lengths));
-    FAILS("ctc: no input", sp_ctc_mean(t, (sp_ctc_options){ 0 }, (sp_seq){ 0 }, labels, lengths));
+    FAILS("ctc: no input", sp_ctc_loss_mean(t, (sp_ctc_options){ 0 }, (sp_seq){ 0 }, labels, lengths));
     FAILS("ctc: the rows are [4,3], but the layout has 5", sp_ctc_loss(t, (sp_ctc_options){ 0 }, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(4, 3))), labels, lengths));
     FAILS("has no classes", sp_ctc_loss(t, (sp_ctc_options){ 0 }, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(5, 0))), NULL, (const long[]){ 0, 0 }));
     FAILS("the blank 5 is not in 0..2", sp_ctc_greedy(t, seq, 5, labels, lengths));
@@ -606,7 +606,7 @@ static void read_ctc(struct golden *g)
     sp_seq seq = sp_seq_pack(t, x, length, n);
     golden_same(g, "loss", sp_ctc_loss(t, o, seq, targets, lengths));
     ck_assert_int_eq(infeasible, golden_count(g, "infeasible"));
-    sp_tensor *mean = sp_ctc_mean(t, o, seq, targets, lengths);
+    sp_tensor *mean = sp_ctc_loss_mean(t, o, seq, targets, lengths);
     golden_same(g, "mean", mean);
     ck_assert(sp_backward(t, mean));
     golden_same_gradient(g, "grad", x);
