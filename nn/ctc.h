@@ -25,8 +25,9 @@ SP_BEGIN
 typedef struct sp_ctc_options {
     int blank;                  /* any class */
     bool zero_infinity;         /* a sequence that cannot be said, or has probability 0, gives loss 0 and no gradient;
-                                   else the first is an error, and the second the loss +infinity with a gradient of NaN */
-    long *infeasible;           /* if not NULL: how many sequences of the batch cannot be said */
+                                   else the first is an error, and the second the loss +infinity with a gradient of NaN
+                                   for all its logits */
+    long *infeasible;           /* if not NULL: how many sequences of the batch cannot be said; also if that is an error */
     bool *which;                /* [batch] if not NULL: is it this one? */
 } sp_ctc_options;
 
@@ -53,10 +54,10 @@ typedef struct sp_ctc_beam {
 
     /* A language model: ln p(next | prefix), or any score; NULL: none. It is asked once for each label behind each prefix that
        comes into the beam, with self. A model of words scores 0 but behind a word, and may add a bonus of its own.
-       -infinity: not this label here. */
+       -infinity: not this label here, whatever the weight. */
     double (*score)(void *self, const int *prefix, long n, int next);
     void *self;
-    double weight, bonus;
+    double weight, bonus;       /* finite */
 } sp_ctc_beam;
 
 typedef struct sp_ctc_path {
@@ -66,7 +67,8 @@ typedef struct sp_ctc_path {
     double score;               /* what was looked for */
 } sp_ctc_path;
 
-/* The n best of each sequence, the best first: path [batch,n], n at most the beam's width. Where fewer were found, or
+/* The n best of each sequence, the best first: path [batch,n], n at most the beam's width. Of equals at a step prefixes as they
+   were come before those with a label more; then in the order of the step before; then the lower label first. Where fewer were found, or
    probable at all, the rest are empty with a score of -infinity. */
 bool sp_ctc_search(sp_tape *t, sp_ctc_beam beam, sp_seq logits, int n, sp_ctc_path *path);
 
