@@ -69,7 +69,7 @@ static bool check(sp_tape *t, const sp_crf *c, sp_seq scores, sp_ragged *r)
 sp_tensor *sp_crf_loss(sp_tape *t, const sp_crf *c, sp_seq scores, const int *tags)
 {
     sp_ragged r;
-    sp_status status = { SP_OK };
+    sp_status status = { 0 };
     if (!check(t, c, scores, &r))
         return sp_tape_fail(t, SP_ERR_VALUE, "crf: no input");
     if (!sp_chain_check_tags(tags, &r, c->labels, forbidden_of(c), &status))
