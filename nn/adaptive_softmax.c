@@ -8,6 +8,13 @@
 
 /* ---- making one ------------------------------------------------------------------------------------------------ */
 
+/* in / divisor^(c+1), rounded down as PyTorch does: the quotient of exact numbers, not of rounded ones. */
+static long width_of(long in, double divisor, int c)
+{
+    const double p = pow(divisor, c + 1);
+    return (long)round(((double)in - fmod((double)in, p)) / p);
+}
+
 static bool check(sp_store *s, const char *name, long classes, int n, const long *cutoff, double divisor)
 {
     if (n < 1 || n > SP_MAX_CLUSTERS || !cutoff)
@@ -18,7 +25,8 @@ static bool check(sp_store *s, const char *name, long classes, int n, const long
             return sp_store_fail(s, SP_ERR_VALUE, "%s: cutoff %d is %ld, not in %ld..%ld", name, i, cutoff[i],
                                  i ? cutoff[i - 1] + 1 : 1, classes - 1);
     if (classes > INT32_MAX || !(divisor >= 1))
-        return sp_store_fail(s, SP_ERR_VALUE, "%s: %ld classes, divisor %g: needs an int and 1 or more", name, classes, divisor);
+        return sp_store_fail(s, SP_ERR_VALUE, "%s: %ld classes, divisor %g: needs up to %d and 1 or more", name, classes, divisor,
+                             INT32_MAX);
     return true;
 }
 
@@ -32,7 +40,7 @@ sp_adaptive_softmax sp_adaptive_softmax_make(sp_store *s, const char *name, long
     snprintf(part, sizeof part, "%s.head", name);
     a.head = (head_bias ? sp_linear_make : sp_linear_unbiased_make)(s, part, in, cutoff[0] + n);
     for (int i = 0; i < n; i++) {
-        const long width = (long)floor((double)in / pow(divisor, i + 1)), end = i + 1 < n ? cutoff[i + 1] : classes;
+        const long width = width_of(in, divisor, i), end = i + 1 < n ? cutoff[i + 1] : classes;
         if (width < 1)
             sp_store_fail(s, SP_ERR_VALUE, "%s: cluster %d is %ld / %g^%d wide, less than 1", name, i, in, divisor, i + 1);
         snprintf(part, sizeof part, "%s.tail.%d.0", name, i);
@@ -48,11 +56,13 @@ sp_adaptive_softmax sp_adaptive_softmax_make(sp_store *s, const char *name, long
 
 /* ---- using it -------------------------------------------------------------------------------------------------- */
 
-/* Is there a layer? */
-static bool made(sp_tape *t, const sp_adaptive_softmax *a)
+/* Is there a layer, and an input? */
+static bool made(sp_tape *t, const sp_adaptive_softmax *a, const sp_tensor *x)
 {
     if (!a || !a->clusters)
         sp_tape_fail(t, SP_ERR_VALUE, "adaptive_softmax: %s", a ? "no clusters (was it made?)" : "the layer is NULL");
+    else if (!sp_sound(x))
+        sp_tape_fail(t, SP_ERR_VALUE, "adaptive_softmax: no input");
     return sp_ok(t);
 }
 
@@ -124,7 +134,7 @@ sp_tensor *sp_adaptive_cross_entropy(sp_tape *t, const sp_adaptive_softmax *a, s
     sp_tensor *part[SP_MAX_CLUSTERS + 1], *rows = sp_as_rows(t, x);
     const long n = sp_dim(rows, 0);
     int parts = 0;
-    if (!made(t, a) || !split_rows(t, a, ids, n, ignore, &s))
+    if (!made(t, a, x) || !split_rows(t, a, ids, n, ignore, &s))
         return failed(t);
     sp_tensor *loss = sp_cross_entropy(t, sp_linear_on(t, &a->head, rows), s.head, SP_IGNORE, NULL);
     if (!sp_sound(loss))
@@ -141,9 +151,7 @@ sp_tensor *sp_adaptive_cross_entropy(sp_tape *t, const sp_adaptive_softmax *a, s
         sp_tensor *all = sp_reshape(t, sp_concat(t, parts, part, 0), SP_SHAPE(-1, 1));
         loss = sp_add(t, loss, sp_reshape(t, sp_embedding(t, all, s.at, n), SP_SHAPE(n)));
     }
-    sp_shape shape = sp_shape_get(x);
-    shape.rank -= shape.rank > 0;
-    return shape.rank == 1 ? loss : sp_reshape(t, loss, shape);
+    return sp_one_each_row(t, loss, x);
 }
 
 sp_tensor *sp_adaptive_cross_entropy_mean(sp_tape *t, const sp_adaptive_softmax *a, sp_tensor *x, const int *ids, int ignore)
@@ -154,7 +162,7 @@ sp_tensor *sp_adaptive_cross_entropy_mean(sp_tape *t, const sp_adaptive_softmax 
 sp_tensor *sp_adaptive_log_softmax(sp_tape *t, const sp_adaptive_softmax *a, sp_tensor *x)
 {
     sp_tensor *part[SP_MAX_CLUSTERS + 1], *rows = sp_as_rows(t, x);
-    if (!made(t, a))
+    if (!made(t, a, x))
         return failed(t);
     const long first = a->cutoff[0];
     sp_tensor *head = sp_log_softmax(t, sp_linear_on(t, &a->head, rows));
@@ -165,28 +173,28 @@ sp_tensor *sp_adaptive_log_softmax(sp_tape *t, const sp_adaptive_softmax *a, sp_
 }
 
 /* The first of the largest of each row of x [n,w]. */
-static bool best_of_rows(sp_tape *t, sp_tensor *x, int *best)
+static bool best_of_rows(sp_tape *t, const sp_tensor *x, int *best)
 {
     const long n = sp_dim(x, 0), w = sp_dim(x, 1);
-    sp_real *value = sp_tape_take(t, (size_t)(n * w) * sizeof *value);
-    if (!value || !sp_read(x, value))
+    if (!sp_sound(x) || !sp_ok(t))
         return false;
     for (long i = 0; i < n; i++) {
+        const sp_real *row = x->view.data + i * x->view.stride[0];
         best[i] = 0;
         for (long j = 1; j < w; j++)
-            if (value[i * w + j] > value[i * w + best[i]])
+            if (row[j] > row[best[i]])
                 best[i] = (int)j;
     }
     return true;
 }
 
-bool sp_adaptive_best(sp_tape *t, const sp_adaptive_softmax *a, sp_tensor *x, int *id)
+static bool find_best(sp_tape *t, const sp_adaptive_softmax *a, sp_tensor *x, int *id)
 {
     sp_tensor *rows = sp_as_rows(t, x);
     const long n = sp_dim(rows, 0);
     int *row = sp_tape_take(t, (size_t)n * sizeof *row), *found = sp_tape_take(t, (size_t)n * sizeof *found);
     long unknown = 0;
-    if (!row || !found || !made(t, a))
+    if (!row || !found || !made(t, a, x))
         return false;
     if (n && !id)
         return sp_tape_fail(t, SP_ERR_VALUE, "adaptive_softmax: no list for %ld classes", n), false;
@@ -199,5 +207,18 @@ bool sp_adaptive_best(sp_tape *t, const sp_adaptive_softmax *a, sp_tensor *x, in
         return false;
     for (long i = 0; i < unknown; i++)
         id[row[i]] = found[i];
-    return sp_ok(t);
+    return true;
+}
+
+bool sp_adaptive_best(sp_tape *t, const sp_adaptive_softmax *a, sp_tensor *x, int *id)
+{
+    if (!sp_ok(t))
+        return false;
+    const sp_mark mark = sp_tape_mark(t);
+    const bool recording = sp_tape_recording(t);
+    sp_tape_set_recording(t, false);
+    const bool ok = find_best(t, a, x, id);
+    sp_tape_set_recording(t, recording);
+    sp_tape_rewind(t, mark);
+    return ok && sp_ok(t);
 }

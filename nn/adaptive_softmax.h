@@ -28,7 +28,8 @@ typedef struct sp_adaptive_softmax {
 } sp_adaptive_softmax;
 
 /* n cutoffs, 1 or more of them, rise from at least 1 to less than `classes`; after each begins a cluster. Its width is
-   in / divisor^(c+1), rounded down, 1 or more (PyTorch's div_value, 4 there; 1: all as wide as the input). Declares
+   in / divisor^(c+1), rounded down, 1 or more (PyTorch's div_value, 4 there; 1: all as wide as the input), of the divisor as a
+   double is: 8 / 1.6 gives 4, since that is a little more than 1.6. Declares
    "<name>.head.weight", with head_bias "<name>.head.bias", and for each cluster "<name>.tail.<c>.0.weight" and
    "<name>.tail.<c>.1.weight". */
 sp_adaptive_softmax sp_adaptive_softmax_make(sp_store *s, const char *name, long in, long classes, int n, const long *cutoff,
@@ -43,7 +44,7 @@ sp_tensor *sp_adaptive_cross_entropy_mean(sp_tape *t, const sp_adaptive_softmax 
 sp_tensor *sp_adaptive_log_softmax(sp_tape *t, const sp_adaptive_softmax *a, sp_tensor *x);
 
 /* The most likely class of each row of x into id [rows], the first of equals. All classes are looked at only where the head
-   does not know. False if there is an error on the tape. */
+   does not know. Reads values, records nothing. False if there is an error on the tape. */
 bool sp_adaptive_best(sp_tape *t, const sp_adaptive_softmax *a, sp_tensor *x, int *id);
 
 SP_END

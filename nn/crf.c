@@ -47,29 +47,41 @@ static const bool *forbidden_of(const sp_crf *c)
     return memchr(c->forbidden, true, (size_t)((c->labels + 1) * (c->labels + 1))) ? c->forbidden : NULL;
 }
 
-/* A layer, and scores as wide as it is. */
-static bool check(sp_tape *t, const sp_crf *c, sp_seq scores)
+/* A layer, scores as wide as it is, and sequences of one step or more. */
+static bool check(sp_tape *t, const sp_crf *c, sp_seq scores, sp_ragged *r)
 {
     if (!complete(c))
         return sp_tape_fail(t, SP_ERR_VALUE, "crf: the layer is NULL (was it made?)"), false;
     if (sp_sound(scores.rows) && sp_dim(scores.rows, -1) != c->labels)
         return sp_tape_fail(t, SP_ERR_SHAPE, "crf: scores for %ld labels, not %ld", sp_dim(scores.rows, -1), c->labels), false;
-    return sp_sound(sp_param_on(t, c->transitions)) && sp_ok(t);
+    const sp_param *part[] = { c->start_transitions, c->transitions, c->end_transitions };
+    for (int i = 0; i < 3; i++)
+        if (!sp_sound(sp_param_on(t, part[i])))
+            return false;
+    if (!sp_ok(t) || !sp_seq_ragged(t, "crf", scores, r))
+        return false;
+    for (long i = 0; i < r->n; i++)
+        if (r->length[i] < 1)
+            return sp_tape_fail(t, SP_ERR_SHAPE, "crf: length %ld of sequence %ld is not 1 or more", r->length[i], i), false;
+    return true;
 }
 
-sp_tensor *sp_crf_nll(sp_tape *t, const sp_crf *c, sp_seq scores, const int *tags)
+sp_tensor *sp_crf_loss(sp_tape *t, const sp_crf *c, sp_seq scores, const int *tags)
 {
     sp_ragged r;
-    if (!check(t, c, scores) || !sp_seq_ragged(t, "crf", scores, &r))
+    sp_status status = { 0 };
+    if (!check(t, c, scores, &r))
         return sp_tape_fail(t, SP_ERR_VALUE, "crf: no input");
+    if (!sp_chain_check_tags(tags, &r, c->labels, forbidden_of(c), &status))
+        return sp_tape_fail(t, status.code, "crf: %s", status.message);
     return sp_linear_chain(t, scores.rows, sp_param_on(t, c->start_transitions), sp_param_on(t, c->transitions),
                            sp_param_on(t, c->end_transitions), tags, forbidden_of(c), &r);
 }
 
-sp_tensor *sp_crf_nll_mean(sp_tape *t, const sp_crf *c, sp_seq scores, const int *tags)
+sp_tensor *sp_crf_loss_mean(sp_tape *t, const sp_crf *c, sp_seq scores, const int *tags)
 {
     const long steps = scores.layout ? scores.layout->rows : 0;
-    return sp_scale(t, sp_sum(t, sp_crf_nll(t, c, scores, tags), 0), 1.0 / (double)(steps ? steps : 1));
+    return sp_scale(t, sp_sum(t, sp_crf_loss(t, c, scores, tags), 0), 1.0 / (double)(steps ? steps : 1));
 }
 
 /* ---- decoding -------------------------------------------------------------------------------------------------- */
@@ -77,8 +89,7 @@ sp_tensor *sp_crf_nll_mean(sp_tape *t, const sp_crf *c, sp_seq scores, const int
 bool sp_crf_read(sp_tape *t, const sp_crf *c, sp_seq scores, struct sp_crf_input *in)
 {
     sp_ragged r;
-    if (!check(t, c, scores) || !sp_seq_ragged(t, "crf", scores, &r)
-        || !sp_ragged_take(t, "crf", scores.rows, &r, 1, &in->sequences, &in->steps, &in->longest))
+    if (!check(t, c, scores, &r) || !sp_ragged_take(t, "crf", scores.rows, &r, 1, &in->sequences, &in->steps, &in->longest))
         return false;
     in->scores = (struct sp_steps){ sp_tape_take(t, (size_t)(in->steps * c->labels) * sizeof(sp_real)), c->labels, r.row };
     return in->scores.data && sp_read(scores.rows, in->scores.data);
@@ -121,11 +132,10 @@ static bool marginals(sp_tape *t, const sp_crf *c, sp_seq scores, sp_real *proba
     struct sp_crf_input in;
     if (!sp_crf_read(t, c, scores, &in))
         return false;
-    const long size = sp_chain_size(c->labels, in.longest), wide = sp_chain_wide(c->labels);
-    sp_real *memory = sp_tape_take(t, (size_t)(size + in.longest * wide) * sizeof *memory);
+    sp_real *memory = sp_tape_take(t, (size_t)sp_chain_size(c->labels, in.longest, in.longest) * sizeof *memory);
     if (!memory)
         return false;
-    struct sp_chain chain = sp_chain_in(memory, c->labels, in.longest);
+    struct sp_chain chain = sp_chain_in(memory, c->labels, in.longest, in.longest);
     sp_view start = sp_param_on(t, c->start_transitions)->view, end = sp_param_on(t, c->end_transitions)->view;
     sp_view between = sp_param_on(t, c->transitions)->view;
     sp_chain_fill(&chain, &start, &between, &end, forbidden_of(c));
@@ -133,9 +143,9 @@ static bool marginals(sp_tape *t, const sp_crf *c, sp_seq scores, sp_real *proba
     for (long i = 0; i < in.sequences.n; i++) {
         const long n = in.sequences.length[i];
         const struct sp_steps out = { probability, c->labels, NULL };
-        if (!isfinite(sp_chain_forward(&chain, n, &in.scores, memory + size)) && sp_crf_blocked(t, c, i, n))
+        if (!isfinite(sp_chain_forward(&chain, n, &in.scores, chain.alpha)) && sp_crf_blocked(t, c, i, n))
             return false;
-        sp_chain_backward(&chain, n, &in.scores, memory + size, 1, &out, NULL, NULL, false);
+        sp_chain_backward(&chain, n, &in.scores, chain.alpha, 1, &out, NULL, NULL, false);
         probability += n * c->labels;
         in.scores.row += n;
     }

@@ -4,7 +4,7 @@
        sp_crf crf = sp_crf_make(store, "crf", labels);
        sp_crf_forbid(&crf, O, I_PER);                                      and so on, if some transitions cannot be
        sp_seq scores = sp_seq_like(h, sp_linear_on(t, &head, h.rows));     h out of a recurrent layer; head: width -> labels
-       sp_tensor *loss = sp_crf_nll_mean(t, &crf, scores, tags);           to train
+       sp_tensor *loss = sp_crf_loss_mean(t, &crf, scores, tags);           to train
        sp_crf_viterbi(t, &crf, scores, tags, NULL);                        to tag
 
    The score of a path y_0 .. y_T-1 is start[y_0] + sum_t scores[t,y_t] + sum_t transitions[y_t-1,y_t] + end[y_T-1], and its
@@ -13,7 +13,8 @@
    Tags lie one sequence behind the other in the caller's order, as the rows that sp_seq_pack takes do; this is also so for a
    sequence made by sp_seq_of. They are labels 0 .. labels-1.
 
-   All is computed in logarithms, and exact for any finite scores (ops/linear_chain.c). A score of -infinity is a label that
+   All is computed in logarithms, and holds for any finite scores, also for a label that is far behind for long and catches up
+   later (ops/chain.c). A score of -infinity is a label that
    cannot be. A NaN makes the likelihood, its gradient and the marginals of its sequence NaN; decoding takes it for
    -infinity. */
 #ifndef SP_NN_CRF_H
@@ -48,15 +49,15 @@ bool sp_crf_forbid(const sp_crf *c, int from, int to);
 
 /* scores [rows,labels] -> [batch], in the caller's order: -ln p(tags) of each sequence, in nats. An error: a tag that is no
    label, a path of tags that is forbidden. */
-sp_tensor *sp_crf_nll(sp_tape *t, const sp_crf *c, sp_seq scores, const int *tags);
+sp_tensor *sp_crf_loss(sp_tape *t, const sp_crf *c, sp_seq scores, const int *tags);
 
-/* Their sum over the number of all steps: the mean for one tag. 0 for an empty batch. (sp_mean of sp_crf_nll is that for one
+/* Their sum over the number of all steps: the mean for one tag. 0 for an empty batch. (sp_mean of sp_crf_loss is that for one
    sequence.) */
-sp_tensor *sp_crf_nll_mean(sp_tape *t, const sp_crf *c, sp_seq scores, const int *tags);
+sp_tensor *sp_crf_loss_mean(sp_tape *t, const sp_crf *c, sp_seq scores, const int *tags);
 
 /* ---- decoding: reads values, records nothing, gives them in the caller's order ------------------------------------- */
 
-/* An error of the tape (false) is what is one for sp_crf_nll, and a sequence of a length for which all paths are forbidden. */
+/* An error of the tape (false) is what is one for sp_crf_loss, and a sequence of a length for which all paths are forbidden. */
 
 /* The best path of each sequence: its tags [sum of lengths], and its score [batch], unless that is NULL. Of paths with one
    score it is the one with the lower label where they last differ. If no path has a score above -infinity, that is the score,

@@ -13,7 +13,7 @@
 
 /* Room for one sequence. */
 struct search {
-    long labels, n;             /* n: ways that are kept */
+    long labels, n;             /* n: ways that are kept; with one, `way` is not used */
     double *transitions;        /* [K,K], -infinity where forbidden, as in start and end */
     double *start, *end;        /* [K] */
     double *best, *next;        /* [K,n] the best first */
@@ -25,13 +25,13 @@ struct search {
 static bool make_search(sp_tape *t, const sp_crf *c, long longest, long n, struct search *s)
 {
     const long k = s->labels = c->labels;
-    const sp_real *start = sp_param_read(c->start_transitions), *end = sp_param_read(c->end_transitions);
-    const sp_real *between = sp_param_read(c->transitions);
+    const sp_view start = sp_param_on(t, c->start_transitions)->view, end = sp_param_on(t, c->end_transitions)->view;
+    const sp_view between = sp_param_on(t, c->transitions)->view;
     s->n = n;
     s->transitions = sp_tape_take(t, (size_t)(k * k + 2 * k + 2 * k * n) * sizeof(double));
     s->from = sp_tape_take(t, (size_t)k * sizeof *s->from);
     s->label = sp_tape_take(t, (size_t)(longest * k * n) * sizeof *s->label);
-    s->way = sp_tape_take(t, (size_t)(longest * k * n) * sizeof *s->way);
+    s->way = sp_tape_take(t, n > 1 ? (size_t)(longest * k * n) * sizeof *s->way : 0);
     s->used = sp_tape_take(t, (size_t)k * sizeof *s->used);
     if (!s->transitions || !s->from || !s->label || !s->way || !s->used)
         return false;
@@ -40,10 +40,11 @@ static bool make_search(sp_tape *t, const sp_crf *c, long longest, long n, struc
     s->best = s->end + k;
     s->next = s->best + k * n;
     for (long i = 0; i < k; i++) {
-        s->start[i] = c->forbidden[k * (k + 1) + i] ? -INFINITY : (double)start[i];
-        s->end[i] = c->forbidden[i * (k + 1) + k] ? -INFINITY : (double)end[i];
+        s->start[i] = c->forbidden[k * (k + 1) + i] ? -INFINITY : (double)start.data[i * start.stride[0]];
+        s->end[i] = c->forbidden[i * (k + 1) + k] ? -INFINITY : (double)end.data[i * end.stride[0]];
         for (long j = 0; j < k; j++)
-            s->transitions[i * k + j] = c->forbidden[i * (k + 1) + j] ? -INFINITY : (double)between[i * k + j];
+            s->transitions[i * k + j] = c->forbidden[i * (k + 1) + j]
+                                        ? -INFINITY : (double)between.data[i * between.stride[0] + j * between.stride[1]];
     }
     return true;
 }
@@ -90,19 +91,17 @@ static void run(struct search *s, long steps, const struct sp_steps *scores)
     const long k = s->labels, n = s->n;
     for (long t = 0; t < steps; t++) {
         const sp_real *x = scores->data + scores->row[t] * scores->stride;
-        int32_t *label = s->label + t * k * n, *way = s->way + t * k * n;
+        int32_t *label = s->label + t * k * n;
         if (!t) {
             for (long j = 0; j < k * n; j++)
                 s->next[j] = j % n ? -INFINITY : s->start[j / n];
         } else if (n == 1) {
             best_before(k, s->best, s->transitions, s->next, s->from);
-            for (long j = 0; j < k; j++) {
+            for (long j = 0; j < k; j++)
                 label[j] = (int32_t)s->from[j];
-                way[j] = 0;
-            }
         } else {
             for (long j = 0; j < k; j++)
-                merge(s, s->transitions + j, k, s->next + j * n, label + j * n, way + j * n);
+                merge(s, s->transitions + j, k, s->next + j * n, label + j * n, s->way + (t * k + j) * n);
         }
         for (long j = 0; j < k * n; j++)
             s->next[j] += (double)x[j / n];
@@ -119,8 +118,17 @@ static void follow(const struct search *s, long steps, long label, long way, int
         const long at = (t * s->labels + label) * s->n + way;
         tags[t] = (int)label;
         label = s->label[at];
-        way = s->way[at];
+        way = s->n > 1 ? s->way[at] : 0;
     }
+}
+
+/* How many of n paths there can be, of so many steps. */
+static long paths(long n, long labels, long steps)
+{
+    double all = 1;
+    for (long t = 0; t < steps && all < (double)n && labels > 1; t++)
+        all *= (double)labels;
+    return all < (double)n ? (long)all : n;
 }
 
 /* out: place i of tags, score and count is that of sequence i; a path after the other is so far behind. */
@@ -130,13 +138,14 @@ static bool decode(sp_tape *t, const sp_crf *c, sp_seq seq, int n, int *tags, do
     struct search s;
     if (!sp_crf_read(t, c, seq, &in))
         return false;
-    if ((double)in.longest * (double)c->labels * n > 1e12)
+    const long kept = paths(n, c->labels, in.longest);
+    if ((double)in.longest * (double)c->labels * (double)kept > 1e12)
         return sp_tape_fail(t, SP_ERR_SHAPE, "crf: the %d best of %ld steps and %ld labels are too many", n, in.longest,
                             c->labels), false;
-    if (!make_search(t, c, in.longest, n, &s))
+    if (!make_search(t, c, in.longest, kept, &s))
         return false;
-    double *total = sp_tape_take(t, (size_t)n * sizeof *total);
-    int32_t *label = sp_tape_take(t, 2 * (size_t)n * sizeof *label), *way = label ? label + n : NULL;
+    double *total = sp_tape_take(t, (size_t)kept * sizeof *total);
+    int32_t *label = sp_tape_take(t, 2 * (size_t)kept * sizeof *label), *way = label ? label + kept : NULL;
     if (!total || !label)
         return false;
     for (long i = 0; i < in.sequences.n; i++) {
@@ -146,11 +155,11 @@ static bool decode(sp_tape *t, const sp_crf *c, sp_seq seq, int n, int *tags, do
         merge(&s, s.end, 1, total, label, way);
         if (total[0] == -INFINITY && sp_crf_blocked(t, c, i, steps))
             return false;
-        for (int w = 0; w < n; w++) {
-            const bool there = total[w] > -INFINITY;
+        for (int w = 0; w < n && (score || tags || w < kept); w++) {
+            const bool there = w < kept && total[w] > -INFINITY;
             found += there;
             if (score)
-                score[w * in.sequences.n + i] = total[w];
+                score[w * in.sequences.n + i] = there ? total[w] : -INFINITY;
             if (tags && there)
                 follow(&s, steps, label[w], way[w], tags + w * in.steps);
             else if (tags)
@@ -167,7 +176,7 @@ static bool decode(sp_tape *t, const sp_crf *c, sp_seq seq, int n, int *tags, do
 bool sp_crf_nbest(sp_tape *t, const sp_crf *c, sp_seq scores, int n, int *tags, double *score, int *count)
 {
     if (n < 1)
-        return sp_tape_fail(t, SP_ERR_VALUE, "crf: the %d best paths", n), false;
+        return sp_tape_fail(t, SP_ERR_VALUE, "crf: the %d best paths, not 1 or more", n), false;
     const sp_mark mark = sp_tape_mark(t);
     const bool ok = decode(t, c, scores, n, tags, score, count);
     sp_tape_rewind(t, mark);

@@ -6,14 +6,17 @@
 #include "nn/seq_inside.h"
 #include "ops/kernel.h"
 
-/* Which sequences have too few steps; all lengths are checked later. */
+/* Which sequences have too few steps; nothing if the lists are wrong, which is found later. */
 static void report(const sp_ragged *r, const sp_ctc_options *o, const int *labels, const long *lengths)
 {
-    long count = 0;
+    long count = 0, all = 0;
+    for (long i = 0; i < r->n; all += lengths[i++])
+        if (!lengths || lengths[i] < 0 || lengths[i] > INT32_MAX - all || (lengths[i] && !labels))
+            return;
     for (long i = 0; i < r->n; i++) {
         const bool cannot = r->length[i] < sp_ctc_steps(labels, lengths[i]);
         count += cannot;
-        labels += lengths[i] > 0 ? lengths[i] : 0;
+        labels += labels ? lengths[i] : 0;
         if (o->which)
             o->which[i] = cannot;
     }
@@ -26,13 +29,11 @@ sp_tensor *sp_ctc_loss(sp_tape *t, sp_ctc_options options, sp_seq logits, const 
     sp_ragged r;
     if (!sp_ok(t) || !sp_seq_ragged(t, "ctc", logits, &r))
         return sp_tape_fail(t, SP_ERR_VALUE, "ctc: no input");
-    sp_tensor *loss = sp_ctc(t, logits.rows, labels, lengths, options.blank, options.zero_infinity, &r);
-    if (sp_sound(loss))
-        report(&r, &options, labels, lengths);
-    return loss;
+    report(&r, &options, labels, lengths);
+    return sp_ctc(t, logits.rows, labels, lengths, options.blank, options.zero_infinity, &r);
 }
 
-sp_tensor *sp_ctc_mean(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths)
+sp_tensor *sp_ctc_loss_mean(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths)
 {
     sp_tensor *loss = sp_ctc_loss(t, options, logits, labels, lengths);
     const long batch = sp_dim(loss, 0);

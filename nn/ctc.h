@@ -3,7 +3,7 @@
 
        sp_seq logits = sp_seq_like(h, sp_linear_on(t, &head, h.rows));     h out of a recurrent layer; head: width -> labels + 1
        sp_ctc_options ctc = { .blank = 0, .zero_infinity = true, .infeasible = &skipped };
-       sp_tensor *loss = sp_ctc_mean(t, ctc, logits, targets, lengths);    to train
+       sp_tensor *loss = sp_ctc_loss_mean(t, ctc, logits, targets, lengths);    to train
        sp_ctc_greedy(t, logits, 0, labels, lengths);                       to recognise; sp_ctc_search is better
 
    Graves, Fernandez, Gomez, Schmidhuber, ICML 2006. Inputs are logits, the softmax is inside (ops/ctc.c); log-probabilities
@@ -25,8 +25,9 @@ SP_BEGIN
 typedef struct sp_ctc_options {
     int blank;                  /* any class */
     bool zero_infinity;         /* a sequence that cannot be said, or has probability 0, gives loss 0 and no gradient;
-                                   else the first is an error, and the second the loss +infinity with a gradient of NaN */
-    long *infeasible;           /* if not NULL: how many sequences of the batch cannot be said */
+                                   else the first is an error, and the second the loss +infinity with a gradient of NaN
+                                   for all its logits */
+    long *infeasible;           /* if not NULL: how many sequences of the batch cannot be said; also if that is an error */
     bool *which;                /* [batch] if not NULL: is it this one? */
 } sp_ctc_options;
 
@@ -35,7 +36,7 @@ typedef struct sp_ctc_options {
 sp_tensor *sp_ctc_loss(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths);
 
 /* The mean over sequences of loss / max(labels, 1): PyTorch's 'mean'. 0 for an empty batch. */
-sp_tensor *sp_ctc_mean(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths);
+sp_tensor *sp_ctc_loss_mean(sp_tape *t, sp_ctc_options options, sp_seq logits, const int *labels, const long *lengths);
 
 /* ---- decoding: reads values, records nothing, takes a NaN for -infinity --------------------------------------------- */
 
@@ -53,10 +54,10 @@ typedef struct sp_ctc_beam {
 
     /* A language model: ln p(next | prefix), or any score; NULL: none. It is asked once for each label behind each prefix that
        comes into the beam, with self. A model of words scores 0 but behind a word, and may add a bonus of its own.
-       -infinity: not this label here. */
+       -infinity: not this label here, whatever the weight. */
     double (*score)(void *self, const int *prefix, long n, int next);
     void *self;
-    double weight, bonus;
+    double weight, bonus;       /* finite */
 } sp_ctc_beam;
 
 typedef struct sp_ctc_path {
@@ -66,7 +67,8 @@ typedef struct sp_ctc_path {
     double score;               /* what was looked for */
 } sp_ctc_path;
 
-/* The n best of each sequence, the best first: path [batch,n], n at most the beam's width. Where fewer were found, or
+/* The n best of each sequence, the best first: path [batch,n], n at most the beam's width. Of equals at a step prefixes as they
+   were come before those with a label more; then in the order of the step before; then the lower label first. Where fewer were found, or
    probable at all, the rest are empty with a score of -infinity. */
 bool sp_ctc_search(sp_tape *t, sp_ctc_beam beam, sp_seq logits, int n, sp_ctc_path *path);
 

@@ -303,6 +303,9 @@ bool sp_ctc_search(sp_tape *t, sp_ctc_beam beam, sp_seq logits, int n, sp_ctc_pa
     if (beam.width < 0 || n < 1 || n > (beam.width ? beam.width : 16) || !path)
         return sp_tape_fail(t, SP_ERR_VALUE, "ctc: the %d best of a beam of %d%s", n, beam.width ? beam.width : 16,
                             path ? "" : ", and no room"), false;
+    if (!isfinite(beam.weight) || !isfinite(beam.bonus))
+        return sp_tape_fail(t, SP_ERR_VALUE, "ctc: the weight %g and the bonus %g are not both finite", beam.weight, beam.bonus),
+               false;
     int *memory = sp_tape_take(t, (size_t)n * (size_t)rows * sizeof *memory);
     const sp_mark mark = sp_tape_mark(t);
     const bool ok = memory && search(t, &beam, logits, n, memory, path);

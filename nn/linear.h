@@ -23,7 +23,7 @@ sp_linear sp_linear_unbiased_make(sp_store *s, const char *name, long in, long o
        embed = sp_embed_make(s, "embed", words, width);
        out = sp_linear_tied_make(s, "out", embed.weight);
 
-   The standard normal of sp_embed_make is much for an output: draw less with sp_init_uniform(..., -0.1, 0.1). */
+   Without a bias it is (sp_linear){ embed.weight, NULL }. The standard normal of sp_embed_make is much for an output: draw less with sp_init_uniform(..., -0.1, 0.1). */
 sp_linear sp_linear_tied_make(sp_store *s, const char *name, const sp_param *weight);
 
 /* [...,in] -> [...,out] */

@@ -65,11 +65,8 @@ sp_tensor *sp_kl_div_mean(sp_tape *t, sp_tensor *log_q, sp_tensor *target)
 /* x - target */
 static sp_tensor *difference(sp_tape *t, const char *who, sp_tensor *x, sp_tensor *target)
 {
-    char x_text[SP_SHAPE_TEXT], y_text[SP_SHAPE_TEXT];
-    if (sp_sound(x) && sp_sound(target) && !sp_shape_equal(sp_shape_get(x), sp_shape_get(target)))
-        return sp_tape_fail(t, SP_ERR_SHAPE, "%s: %s and the target %s differ", who, sp_shape_format(x_text, sp_shape_get(x)),
-                            sp_shape_format(y_text, sp_shape_get(target)));
-    sp_check_target(t, who, target, SP_TARGET_FINITE);
+    if (!sp_check_target(t, who, x, target, 2, SP_TARGET_FINITE))
+        return sp_tape_fail(t, SP_ERR_VALUE, "%s: no input", who);
     return sp_sub(t, x, target);
 }
 
@@ -111,17 +108,19 @@ sp_tensor *sp_weighted_mean(sp_tape *t, sp_tensor *loss, const sp_real *weight, 
     char text[SP_SHAPE_TEXT];
     const sp_shape s = sp_shape_get(loss);
     double sum = 0;
-    if (sp_sound(loss) && (n < 0 || (n && !weight) || !leads(s, n)))
+    if (!sp_ok(t) || !sp_usable(t, loss, "weighted_mean", "input", 1))
+        return sp_tape_fail(t, SP_ERR_VALUE, "weighted_mean: no input");
+    if (n < 0 || (n && !weight) || !leads(s, n))
         return sp_tape_fail(t, SP_ERR_SHAPE, "weighted_mean: %ld weights%s for losses %s", n,
                             n && !weight ? ", and no list," : "", sp_shape_format(text, s));
-    for (long i = 0; sp_sound(loss) && i < n; i++) {
+    for (long i = 0; i < n; i++) {
         if (!(weight[i] >= 0 && isfinite((double)weight[i])))
             return sp_tape_fail(t, SP_ERR_VALUE, "weighted_mean: the weight %g at %ld is not finite and 0 or more",
                                 (double)weight[i], i);
         sum += (double)weight[i];
     }
-    const long each = sp_sound(loss) && n ? sp_shape_size(s) / n : 0;
-    sp_tensor *parts = sp_reshape(t, loss, SP_SHAPE(n > 0 ? n : 0, each));
-    sp_tensor *weighted = sp_mul(t, parts, sp_feed(t, weight, SP_SHAPE(n > 0 ? n : 0, 1)));
-    return sp_scale(t, sp_sum(t, weighted, SP_ALL), sum > 0 && each ? 1 / (sum * (double)each) : 0);
+    const long each = n ? sp_shape_size(s) / n : 0;
+    sp_tensor *parts = sp_reshape(t, loss, SP_SHAPE(n, each)), *share = sp_feed(t, weight, SP_SHAPE(n, 1));
+    parts = sp_where(t, share, parts, sp_full(t, 0, SP_SCALAR));        /* 0 NaN would be NaN */
+    return sp_scale(t, sp_sum(t, sp_mul(t, parts, share), SP_ALL), sum > 0 && each ? 1 / (sum * (double)each) : 0);
 }

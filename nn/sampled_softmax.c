@@ -45,9 +45,7 @@ static bool fill_table(sp_store *s, struct sp_alias *table, long n)
         if (large->keep < 1)
             few[fews++] = many[--manies];
     }
-    while (fews)                                        /* what is left adds up to its number, so each is 1 but for rounding */
-        table[few[--fews]].keep = 1;
-    free(few);
+    free(few);                                          /* what is left is 1 but for rounding, and its own other */
     free(many);
     return true;
 }
@@ -94,7 +92,7 @@ long sp_sampler_draw(const sp_sampler *q, sp_random *random)
         return sp_random_next(random) < q->table[k].keep ? k : q->table[k].other;
     }
     const long k = (long)exp(sp_random_next(random) * log((double)q->classes + 1)) - 1;
-    return k < 0 ? 0 : k < q->classes ? k : q->classes - 1;
+    return k < q->classes ? k : q->classes - 1;
 }
 
 /* The distinct classes among so many draws, ascending, and -ln pi of each. */
@@ -195,10 +193,7 @@ sp_tensor *sp_sampled_cross_entropy(sp_tape *t, const sp_linear *out, const sp_s
         return sp_cross_entropy(t, sp_linear_on(t, out, x), ids, ignore, NULL);
     if (!sp_sound(rows) || (sp_dim(rows, 0) && !ids))
         return sp_tape_fail(t, SP_ERR_VALUE, "sampled_softmax: no %s", sp_sound(rows) ? "ids" : "input");
-    sp_tensor *y = sampled(t, out, q, rows, ids, ignore, samples);
-    sp_shape shape = sp_shape_get(x);
-    shape.rank -= shape.rank > 0;
-    return shape.rank == 1 ? y : sp_reshape(t, y, shape);
+    return sp_one_each_row(t, sampled(t, out, q, rows, ids, ignore, samples), x);
 }
 
 sp_tensor *sp_sampled_cross_entropy_mean(sp_tape *t, const sp_linear *out, const sp_sampler *q, sp_tensor *x, const int *ids,

@@ -91,7 +91,7 @@ static sp_layout *lay_out(sp_tape *t, const long *length, long n, long rows)
     for (long i = 0; i < n; i++)
         list[i] = (struct one){ length[i], (int)i };
     qsort(list, (size_t)n, sizeof *list, longest_first);
-    const long steps = list[0].length;
+    const long steps = n ? list[0].length : 0;
     long *offset = sp_tape_take(t, (size_t)(steps + 1) * sizeof *offset);
     if (!offset)
         return NULL;
@@ -114,7 +114,7 @@ sp_seq sp_seq_pack(sp_tape *t, sp_tensor *x, const long *length, long n)
     char text[SP_SHAPE_TEXT];
     sp_shape s = sp_shape_get(x);
     long rows = 0;
-    if (!sp_sound(x) || !length || n < 1)
+    if (!sp_sound(x) || (n && !length) || n < 0)
         return (sp_seq){ sp_tape_fail(t, SP_ERR_VALUE, "sequence: %ld lengths, %s", n, sp_sound(x) ? "or no list of them" : "no input"),
                          NULL };
     for (long i = 0; i < n; i++) {

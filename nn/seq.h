@@ -27,7 +27,8 @@ typedef struct sp_seq {
 sp_seq sp_seq_of(sp_tape *t, sp_tensor *xs);
 sp_tensor *sp_seq_tensor(sp_tape *t, sp_seq seq);
 
-/* n sequences that lie one behind the other in x [sum of lengths,w]; each length is at least 1. And back. */
+/* n sequences that lie one behind the other in x [sum of lengths,w]; each length is at least 1. None at all, n = 0, is an
+   empty batch. And back. */
 sp_seq sp_seq_pack(sp_tape *t, sp_tensor *x, const long *length, long n);
 sp_tensor *sp_seq_unpack(sp_tape *t, sp_seq seq);
 

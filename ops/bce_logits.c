@@ -16,8 +16,9 @@ static bool infer(sp_call *c, sp_status *s)
 {
     const double w = *(const double *)c->attr;
     if (!(w >= 0 && w <= 1e30))
-        return sp_fail(s, SP_ERR_VALUE, "the positive weight is %g, not 0 or more", w);
-    return sp_infer_target(c, 1, s);
+        return sp_fail(s, SP_ERR_VALUE, "the positive weight is %g, not in 0..1e30", w);
+    c->y.shape = c->x[0].shape;
+    return true;
 }
 
 static sp_real positive(sp_real x)
@@ -110,10 +111,11 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_bce_logits = { "bce_logits", SP_OP_FREES_Y, infer, forward, backward, cost, probes };
+const sp_op sp_op_bce_logits = { "bce_logits", SP_OP_ROWS | SP_OP_FREES_Y, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_bce_logits(sp_tape *t, sp_tensor *x, sp_tensor *target, double positive_weight)
 {
-    sp_check_target(t, "bce_logits", target, SP_TARGET_UNIT);
+    if (!sp_check_target(t, "bce_logits", x, target, 2, SP_TARGET_UNIT))
+        return sp_tape_fail(t, SP_ERR_VALUE, "bce_logits: no input");
     return sp_record(t, &sp_op_bce_logits, 2, (sp_tensor *[]){ x, target }, &positive_weight, sizeof positive_weight);
 }

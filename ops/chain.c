@@ -1,15 +1,12 @@
 /* The sums of ops/linear_chain.c over all paths through one sequence: see ops/chain_inside.h.
 
-       alpha_t[j] = scores[t,j] + ln sum_i e^(alpha_t-1[i] + A[i,j])
-       beta_t[i]  = ln sum_j e^(A[i,j] + scores[t+1,j] + beta_t+1[j])
-
    Speed. With c_j = max_i A[i,j] and alpha_t relative to its largest, the sum over i is a product with a fixed matrix,
    sum_i e^alpha[i] e^(A[i,j] - c_j): K exponentials a step instead of K^2. And sum_t p(i,j) = e^(A[i,j] - c_j) sum_t u_t[i]
    v_t[j], one product for all steps. A sum that comes out below `tiny` may have lost terms that were too small for a number;
    that one is computed over again with its own largest term in front (log_sum), so no range of scores is too wide.
 
-   Precision. alpha and beta are kept relative to their largest, in sp_real; what they are relative to is added up in double.
-   So rounding does not grow with the scores of what lies behind, only, slowly, with the number of steps. */
+   Precision. A label that is far behind may catch up later, so what is carried from step to step, alpha and beta, is double,
+   relative to its largest; the exponentials and logarithms of a step are sp_real: of float32, 2^-24 of numbers up to 64. */
 #include <math.h>
 #include <string.h>
 
@@ -22,7 +19,7 @@
 #include "ops/chain_inside.h"
 #include "ops/kernel.h"
 
-enum { PAD = SP_ALIGN / sizeof(sp_real) };
+enum { PAD = SP_ALIGN / sizeof(sp_real), WIDE = sizeof(double) / sizeof(sp_real) };
 
 /* Terms below the smallest number, 1e-308 or 1e-38, change a sum above this by less than a rounding. */
 static const sp_real tiny = sizeof(sp_real) == sizeof(double) ? (sp_real)1e-280 : (sp_real)1e-28f;
@@ -34,17 +31,21 @@ long sp_chain_wide(long labels)
     return (labels + PAD - 1) / PAD * PAD;
 }
 
-long sp_chain_size(long labels, long longest)
+long sp_chain_size(long labels, long longest, long steps)
 {
-    const long wide = sp_chain_wide(labels);
-    return wide * (5 * labels + 8 + 2 * longest) + 2 * wide * (long)(sizeof(double) / sizeof(sp_real));
+    return sp_chain_wide(labels) * (5 * labels + 4 + 2 * longest + WIDE * (6 + steps));
 }
 
-struct sp_chain sp_chain_in(sp_real *memory, long labels, long longest)
+struct sp_chain sp_chain_in(sp_real *memory, long labels, long longest, long steps)
 {
     const long wide = sp_chain_wide(labels), square = labels * wide;
     struct sp_chain c = { .labels = labels, .wide = wide, .term = (void *)memory };
-    c.transitions = memory + 2 * wide * (long)(sizeof(double) / sizeof(sp_real));
+    c.carry = c.term + 2 * wide;
+    c.next = c.carry + wide;
+    c.start = c.next + wide;
+    c.end = c.start + wide;
+    c.alpha = c.end + wide;
+    c.transitions = memory + WIDE * (6 + steps) * wide;
     c.into = c.transitions + square;
     c.from = c.into + square;
     c.expected = c.from + square;
@@ -52,11 +53,8 @@ struct sp_chain sp_chain_in(sp_real *memory, long labels, long longest)
     c.u = c.paired + square;
     c.v = c.u + longest * wide;
     c.largest = c.v + longest * wide;
-    c.start = c.largest + wide;
-    c.end = c.start + wide;
-    c.zero = c.end + wide;
-    for (int i = 0; i < 4; i++)
-        c.row[i] = c.zero + (i + 1) * wide;
+    for (int i = 0; i < 3; i++)
+        c.row[i] = c.largest + (i + 1) * wide;
     return c;
 }
 
@@ -65,17 +63,16 @@ void sp_chain_fill(struct sp_chain *c, const sp_view *start, const sp_view *tran
 {
     const long k = c->labels, wide = c->wide;
     memset(c->transitions, 0, (size_t)(3 * k * wide) * sizeof *c->transitions);
-    memset(c->zero, 0, (size_t)wide * sizeof *c->zero);
     for (long j = 0; j < k; j++) {
         const sp_real none = -(sp_real)INFINITY;
-        c->start[j] = forbidden && forbidden[k * (k + 1) + j] ? none : start->data[j * start->stride[0]];
-        c->end[j] = forbidden && forbidden[j * (k + 1) + k] ? none : end->data[j * end->stride[0]];
+        c->start[j] = (double)(forbidden && forbidden[k * (k + 1) + j] ? none : start->data[j * start->stride[0]]);
+        c->end[j] = (double)(forbidden && forbidden[j * (k + 1) + k] ? none : end->data[j * end->stride[0]]);
         sp_real largest = none;
         for (long i = 0; i < k; i++) {
             sp_real a = transitions->data[i * transitions->stride[0] + j * transitions->stride[1]];
             a = forbidden && forbidden[i * (k + 1) + j] ? none : a;
             c->transitions[i * wide + j] = a;
-            largest = a > largest || a != a ? a : largest;
+            largest = a > largest ? a : largest;
         }
         c->largest[j] = largest == none ? 0 : largest;
         for (long i = 0; i < k; i++)
@@ -111,17 +108,14 @@ SP_CLONES static void times(long rows, const sp_real *x, const sp_real *m, long 
         columns(rows, x, m + j, wide, y + j, PAD);
 }
 
-/* sum = a + b + d in double, and rounded */
-SP_CLONES static void add_terms(long n, const sp_real *restrict a, const sp_real *restrict b, const sp_real *restrict d,
-                                double *restrict sum, sp_real *restrict rounded)
+/* y += x */
+SP_CLONES static void add_score(long n, const sp_real *restrict x, double *restrict y)
 {
-    for (long i = 0; i < n; i++) {
-        sum[i] = (double)a[i] + (double)b[i] + (double)d[i];
-        rounded[i] = (sp_real)sum[i];
-    }
+    for (long i = 0; i < n; i++)
+        y[i] += (double)x[i];
 }
 
-SP_CLONES static void subtract(long n, const double *restrict x, double m, sp_real *restrict y)
+SP_CLONES static void rounded(long n, const double *restrict x, double m, sp_real *restrict y)
 {
     for (long i = 0; i < n; i++)
         y[i] = (sp_real)(x[i] - m);
@@ -139,11 +133,14 @@ SP_CLONES static void multiply(long n, const sp_real *restrict a, const sp_real 
         y[i] = a[i] * b[i];
 }
 
-/* y = x - m, where m is returned: the largest of x, up to rounding. x has been rounded into y before. */
-static double relative(long n, const double *x, sp_real *y)
+/* x -= m, where m is returned: the largest of x. */
+static double relative(long n, double *x)
 {
-    const double m = (double)sp_row_max(n, y);
-    subtract(n, x, m, y);
+    double m = -INFINITY;
+    for (long i = 0; i < n; i++)
+        m = x[i] > m ? x[i] : m;
+    for (long i = 0; i < n; i++)
+        x[i] -= m;
     return m;
 }
 
@@ -155,54 +152,70 @@ static double log_sum(long n, const double *x, sp_real *room)
         m = x[i] > m || isnan(x[i]) ? x[i] : m;
     if (m == -INFINITY)
         return m;
-    subtract(n, x, m, room);
+    rounded(n, x, m, room);
     sp_vexp(n, room, room);
     return m + log((double)sp_sum_run(n, room, 1));
 }
 
-/* y_j = ln sum_i e^(x_i + A[i,j] - c_j), from the sums over e^x_i where those hold all terms. */
-static void log_into(const struct sp_chain *c, const sp_real *x, const sp_real *sum, sp_real *y)
+/* y = ln sum */
+static void log_into(long n, const sp_real *sum, sp_real *room, double *y)
+{
+    sp_vlog(n, sum, room);
+    for (long i = 0; i < n; i++)
+        y[i] = (double)room[i];
+}
+
+/* y_j = ln sum_i e^(x_i + A[i,j] - c_j) */
+static void log_columns(const struct sp_chain *c, const double *x, double *y)
 {
     const long k = c->labels;
-    sp_vlog(k, sum, y);
+    sp_real *u = c->row[0], *sum = c->row[1], *room = c->row[2];
+    rounded(k, x, 0, u);
+    sp_vexp(k, u, u);
+    times(k, u, c->into, c->wide, sum);
+    log_into(k, sum, room, y);
     for (long j = 0; j < k; j++)
         if (!(sum[j] >= tiny)) {
             for (long i = 0; i < k; i++)
-                c->term[i] = (double)x[i] + ((double)c->transitions[i * c->wide + j] - (double)c->largest[j]);
-            y[j] = (sp_real)log_sum(k, c->term, c->row[3]);
+                c->term[i] = x[i] + ((double)c->transitions[i * c->wide + j] - (double)c->largest[j]);
+            y[j] = log_sum(k, c->term, room);
         }
 }
 
-/* y_i = ln sum_j e^(x_j + A[i,j] - c_j), likewise; x_j are relative to c_j already. */
-static void log_from(const struct sp_chain *c, const sp_real *x, const sp_real *sum, sp_real *y)
+/* y_i = ln sum_j e^(x_j + A[i,j] - c_j); leaves e^x in v and the sums, if they hold all terms, in sum */
+static void log_rows(const struct sp_chain *c, const double *x, sp_real *v, sp_real *sum, double *y)
 {
     const long k = c->labels;
-    sp_vlog(k, sum, y);
+    rounded(k, x, 0, v);
+    sp_vexp(k, v, v);
+    times(k, v, c->from, c->wide, sum);
+    log_into(k, sum, c->row[2], y);
     for (long i = 0; i < k; i++)
         if (!(sum[i] >= tiny)) {
             for (long j = 0; j < k; j++)
-                c->term[j] = (double)x[j] + ((double)c->transitions[i * c->wide + j] - (double)c->largest[j]);
-            y[i] = (sp_real)log_sum(k, c->term, c->row[3]);
+                c->term[j] = x[j] + ((double)c->transitions[i * c->wide + j] - (double)c->largest[j]);
+            y[i] = log_sum(k, c->term, c->row[2]);
         }
 }
 
 /* ---- there ----------------------------------------------------------------------------------------------------- */
 
-double sp_chain_forward(const struct sp_chain *c, long n, const struct sp_steps *scores, sp_real *alpha)
+double sp_chain_forward(const struct sp_chain *c, long n, const struct sp_steps *scores, double *alpha)
 {
     const long k = c->labels;
-    sp_real *u = c->row[0], *sum = c->row[1];
-    add_terms(k, c->start, sp_step(scores, 0), c->zero, c->term, alpha);
-    double log_z = relative(k, c->term, alpha);
-    for (long t = 1; t < n; t++, alpha += c->wide) {
-        sp_vexp(k, alpha, u);
-        times(k, u, c->into, c->wide, sum);
-        log_into(c, alpha, sum, u);
-        add_terms(k, u, c->largest, sp_step(scores, t), c->term, alpha + c->wide);
-        log_z += relative(k, c->term, alpha + c->wide);
+    double log_z = 0;
+    memcpy(alpha, c->start, (size_t)k * sizeof *alpha);
+    for (long t = 0; t < n; t++, alpha += c->wide) {
+        if (t) {
+            log_columns(c, alpha - c->wide, alpha);
+            add_score(k, c->largest, alpha);
+        }
+        add_score(k, sp_step(scores, t), alpha);
+        log_z += relative(k, alpha);
     }
-    add_terms(k, alpha, c->end, c->zero, c->term, u);
-    return log_z + log_sum(k, c->term, u);
+    for (long j = 0; j < k; j++)
+        c->term[j] = alpha[j - c->wide] + c->end[j];
+    return log_z + log_sum(k, c->term, c->row[2]);
 }
 
 /* ---- and back -------------------------------------------------------------------------------------------------- */
@@ -217,23 +230,24 @@ void sp_chain_expected(const struct sp_chain *c, const sp_view *y)
     for (long i = 0; i < c->labels; i++)
         for (long j = 0; j < c->labels; j++) {
             const long at = i * c->wide + j;
-            const sp_real e = c->into[at];
-            y->data[i * y->stride[0] + j * y->stride[1]] += c->paired[at] + (e == 0 ? 0 : e * c->expected[at]);
+            y->data[i * y->stride[0] + j * y->stride[1]] += c->paired[at] + c->into[at] * c->expected[at];
         }
 }
 
 /* The softmax of alpha + beta, into g, times weight. */
-static void marginals_of(const struct sp_chain *c, const sp_real *alpha, const sp_real *beta, sp_real weight, sp_real *g)
+static void marginals_of(const struct sp_chain *c, const double *alpha, const double *beta, sp_real weight, sp_real *g)
 {
     const long k = c->labels;
-    add_terms(k, alpha, beta, c->zero, c->term, g);
-    relative(k, c->term, g);
+    for (long j = 0; j < k; j++)
+        c->term[j] = alpha[j] + beta[j];
+    relative(k, c->term);
+    rounded(k, c->term, 0, g);
     sp_vexp(k, g, g);
     scale(k, weight / sp_sum_run(k, g, 1), g);
 }
 
 /* paired[i,j] += weight times the softmax over all i, j of alpha[i] + A[i,j] - c_j + x_j, term by term. */
-static void add_pairs(const struct sp_chain *c, const sp_real *alpha, const sp_real *x, sp_real weight)
+static void add_pairs(const struct sp_chain *c, const double *alpha, const double *x, sp_real weight)
 {
     const long k = c->labels;
     double *whole = c->term + c->wide, log_z = 0;
@@ -241,40 +255,37 @@ static void add_pairs(const struct sp_chain *c, const sp_real *alpha, const sp_r
         for (long i = 0; i < k; i++) {
             sp_real *to = c->paired + i * c->wide;
             for (long j = 0; j < k; j++) {
-                c->term[j] = (double)alpha[i] + (double)x[j]
-                             + ((double)c->transitions[i * c->wide + j] - (double)c->largest[j]);
+                c->term[j] = alpha[i] + x[j] + ((double)c->transitions[i * c->wide + j] - (double)c->largest[j]);
                 if (pass)
                     to[j] += weight * (sp_real)exp(c->term[j] - log_z);
             }
             if (!pass)
-                whole[i] = log_sum(k, c->term, c->row[3]);
+                whole[i] = log_sum(k, c->term, c->row[2]);
         }
-        log_z = pass ? 0 : log_sum(k, whole, c->row[3]);
+        log_z = pass ? 0 : log_sum(k, whole, c->row[2]);
     }
 }
 
 /* One step: beta at t - 1 from beta at t, and what the pair needs in row t of u and v. */
-static void step_back(const struct sp_chain *c, long t, const sp_real *score, const sp_real *alpha, sp_real weight, bool pairs,
-                      sp_real *beta)
+static void step_back(const struct sp_chain *c, long t, const sp_real *score, const double *alpha, sp_real weight, bool pairs)
 {
     const long k = c->labels;
-    sp_real *x = c->row[1], *sum = c->row[2], *u = c->u + t * c->wide, *v = c->v + t * c->wide;
-    add_terms(k, beta, c->largest, score, c->term, x);
-    relative(k, c->term, x);
-    sp_vexp(k, x, v);
-    times(k, v, c->from, c->wide, sum);
+    double *x = c->next, *beta = c->carry;
+    sp_real *sum = c->row[0], *u = c->u + t * c->wide, *v = c->v + t * c->wide;
+    memcpy(x, beta, (size_t)k * sizeof *x);
+    add_score(k, c->largest, x);
+    add_score(k, score, x);
+    relative(k, x);
+    log_rows(c, x, v, sum, beta);
     if (pairs) {
-        sp_vexp(k, alpha, u);
-        multiply(k, u, sum, c->row[3]);
-        const sp_real norm = sp_sum_run(k, c->row[3], 1);
+        rounded(k, alpha, 0, u);
+        sp_vexp(k, u, u);
+        multiply(k, u, sum, c->row[1]);
+        const sp_real norm = sp_sum_run(k, c->row[1], 1);
         if (!(norm >= tiny))
             add_pairs(c, alpha, x, weight);
         scale(k, norm >= tiny ? weight / norm : 0, v);
     }
-    log_from(c, x, sum, beta);
-    const sp_real largest = sp_row_max(k, beta);
-    for (long i = 0; i < k; i++)
-        beta[i] -= largest;
 }
 
 static void add_row(long n, const sp_real *x, sp_real *y)
@@ -283,19 +294,19 @@ static void add_row(long n, const sp_real *x, sp_real *y)
         sp_add_run(n, x, y);
 }
 
-void sp_chain_backward(const struct sp_chain *c, long n, const struct sp_steps *scores, const sp_real *alpha, sp_real weight,
+void sp_chain_backward(const struct sp_chain *c, long n, const struct sp_steps *scores, const double *alpha, sp_real weight,
                        const struct sp_steps *marginals, sp_real *first, sp_real *last, bool pairs)
 {
     const long k = c->labels, wide = c->wide;
-    sp_real *beta = c->row[0], *g = c->row[1];
-    memcpy(beta, c->end, (size_t)k * sizeof *beta);
+    sp_real *g = c->row[1];
+    memcpy(c->carry, c->end, (size_t)k * sizeof *c->carry);
     for (long t = n - 1; t >= 0; t--) {
-        marginals_of(c, alpha + t * wide, beta, weight, g);
+        marginals_of(c, alpha + t * wide, c->carry, weight, g);
         add_row(k, g, marginals->data ? sp_step(marginals, t) : NULL);
         add_row(k, g, t == n - 1 ? last : NULL);
         add_row(k, g, t ? NULL : first);
         if (t)
-            step_back(c, t, sp_step(scores, t), alpha + (t - 1) * wide, weight, pairs, beta);
+            step_back(c, t, sp_step(scores, t), alpha + (t - 1) * wide, weight, pairs);
     }
     if (!pairs || n < 2)
         return;

@@ -33,8 +33,10 @@ static bool infer(sp_call *c, sp_status *s)
 /* What stands for x_id - m: its mean under the smoothed target. */
 static sp_real smoothed(double smoothing, long n, const sp_real *x, sp_real m, int id)
 {
-    const double mean = (double)sp_sum_run(n, x, 1) / (double)n - (double)m;
-    return (sp_real)((1 - smoothing) * (double)(x[id] - m) + smoothing * mean);
+    double sum = 0;
+    for (long j = 0; j < n; j++)
+        sum += (double)(x[j] - m);
+    return (sp_real)((1 - smoothing) * (double)(x[id] - m) + smoothing * sum / (double)n);
 }
 
 static void forward(const sp_call *c)
@@ -119,11 +121,7 @@ sp_tensor *sp_cross_entropy_smooth(sp_tape *t, sp_tensor *logits, const int *ids
     struct attr a = { .ids = sp_tape_copy(t, ids, n * sizeof *ids), .ignore = ignore, .smoothing = smoothing };
     if (weight)
         a.weight = sp_tape_copy(t, weight, n * sizeof *weight);
-    sp_tensor *y = sp_record(t, &sp_op_cross_entropy, 1, &rows, &a, sizeof a);
-    sp_shape shape = sp_shape_get(logits);
-    if (shape.rank)
-        shape.rank--;
-    return shape.rank == 1 ? y : sp_reshape(t, y, shape);
+    return sp_one_each_row(t, sp_record(t, &sp_op_cross_entropy, 1, &rows, &a, sizeof a), logits);
 }
 
 sp_tensor *sp_cross_entropy(sp_tape *t, sp_tensor *logits, const int *ids, int ignore, const sp_real *weight)

@@ -22,7 +22,7 @@ static bool infer(sp_call *c, sp_status *s)
                        sp_shape_format(others_text, others));
     for (long i = 0; i < own.dim[0]; i++)
         if (a->omit[i] < SP_OMIT_ROW || a->omit[i] >= others.dim[1])
-            return sp_fail(s, SP_ERR_VALUE, "row %ld omits %d, which is not in 0..%ld", i, a->omit[i], others.dim[1] - 1);
+            return sp_fail(s, SP_ERR_VALUE, "row %ld omits %d, which is none of %ld", i, a->omit[i], others.dim[1]);
     c->y.shape = own;
     c->saved.shape = SP_SHAPE(own.dim[0], others.dim[1] + 1);
     return true;

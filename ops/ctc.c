@@ -203,7 +203,7 @@ static double run_forward(const struct lattice *l, const sp_view *x, const int *
             alpha[s] += l->emit[s];
         memcpy(l->near, alpha, (size_t)states * sizeof *alpha);
     }
-    const double a1 = l->near[states - 1], a2 = states > 1 ? l->near[states - 2] : -INFINITY, m = a1 > a2 ? a1 : a2;
+    const double a1 = l->near[states - 1], a2 = l->near[states - 2], m = a1 > a2 ? a1 : a2;
     return m == -INFINITY ? m : m + log(exp(a1 - m) + exp(a2 - m));
 }
 
@@ -254,6 +254,14 @@ static void run_back(const struct lattice *l, const sp_view *x, const sp_view *d
         for (long s = from; s < from + n; s++)
             l->emit[s] += l->near[s];
     }
+}
+
+/* Where p is 0 there is no gradient. */
+static void no_gradient(const struct lattice *l, const sp_view *dx, const int *row, long first_row)
+{
+    for (long t = 0; t < l->steps; t++)
+        for (long k = 0; k < l->classes; k++)
+            dx->data[(row ? row[t] : first_row + t) * dx->stride[0] + k] = (sp_real)NAN;
 }
 
 /* ---- sequence after sequence ----------------------------------------------------------------------------------- */
@@ -318,7 +326,11 @@ static void backward(const sp_call *c)
     for (long i = 0, begin = 0; i < a->sequences.n; begin += l.steps, i++) {
         const sp_real dy = c->dy.data[i * c->dy.stride[0]];
         set_lattice(a, i, &l);
-        if (dy != 0 && !(log_p[i] == -INFINITY && a->zero_infinity))
+        if (dy == 0 || (log_p[i] == -INFINITY && a->zero_infinity))
+            continue;
+        if (log_p[i] == -INFINITY)
+            no_gradient(&l, &c->dx[0], row ? row + begin : NULL, begin);
+        else
             run_back(&l, &c->x[0], &c->dx[0], row ? row + begin : NULL, begin, dy);
     }
 }

@@ -10,9 +10,11 @@ static sp_real delta(const sp_call *c)
 static bool infer(sp_call *c, sp_status *s)
 {
     const double d = *(const double *)c->attr;
-    if (!(d > 0 && (sp_real)d > 0))
-        return sp_fail(s, SP_ERR_VALUE, "delta is %g, not above 0", d);
-    return sp_infer_target(c, 1, s);
+    const double least = sizeof(sp_real) == sizeof(double) ? 1e-300 : 1e-37;
+    if (!(d >= least))
+        return sp_fail(s, SP_ERR_VALUE, "delta is %g, not %g or more", d, least);
+    c->y.shape = c->x[0].shape;
+    return true;
 }
 
 static sp_real loss(sp_real d, sp_real most)
@@ -63,10 +65,11 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_huber = { "huber", SP_OP_FREES_Y, infer, forward, backward, cost, probes };
+const sp_op sp_op_huber = { "huber", SP_OP_ROWS | SP_OP_FREES_Y, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_huber(sp_tape *t, sp_tensor *x, sp_tensor *target, double delta)
 {
-    sp_check_target(t, "huber", target, SP_TARGET_FINITE);
+    if (!sp_check_target(t, "huber", x, target, 2, SP_TARGET_FINITE))
+        return sp_tape_fail(t, SP_ERR_VALUE, "huber: no input");
     return sp_record(t, &sp_op_huber, 2, (sp_tensor *[]){ x, target }, &delta, sizeof delta);
 }

@@ -32,21 +32,20 @@ sp_view sp_broadcast_back(const sp_view *y, const sp_view *x, int axis);
 /* v without an axis: the elements at its index 0. */
 sp_view sp_without_axis(const sp_view *v, int axis);
 
-/* The inputs of a loss: input 0 and the target, input `target`, have one shape, that of y. */
-bool sp_infer_target(sp_call *c, int target, sp_status *s);
-
-/* For the constructor of a loss: looks at a target of which no gradient is wanted and whose values are known, so not at a
-   traced one. The tape has the error if a number is not as it should be, with its place, row-major. */
+/* For the constructor of a loss of x and a target, its input `number` from 1: they have one shape; and a target of which no
+   gradient is wanted and whose values are known, so not a traced one, has the numbers that it should. Else false, and the tape
+   has the error, with who, the shapes, or the number and its place, row-major. */
 enum sp_target { SP_TARGET_FINITE, SP_TARGET_POSITIVE, SP_TARGET_UNIT };
-void sp_check_target(sp_tape *t, const char *who, const sp_tensor *target, enum sp_target kind);
+bool sp_check_target(sp_tape *t, const char *who, const sp_tensor *x, const sp_tensor *target, int number, enum sp_target kind);
 
 /* Sees x as another shape of as many elements. False if no strides can do that. */
 bool sp_view_reshape(const sp_view *x, sp_shape shape, sp_view *y);
 
 /* x as [rows, last axis] with unit stride along the row, copied only if strides cannot do that; and a result of that
-   form given x's leading axes again. */
+   form, or one of a number for each row, given x's leading axes again. */
 sp_tensor *sp_as_rows(sp_tape *t, sp_tensor *x);
 sp_tensor *sp_like_rows(sp_tape *t, sp_tensor *y, const sp_tensor *x);
+sp_tensor *sp_one_each_row(sp_tape *t, sp_tensor *y, const sp_tensor *x);
 
 /* Checks sequences against the rows that they lie in, fails with the numbers (who in front), and copies their lists to the
    tape. *steps is the sum of their lengths, *longest the largest. */

@@ -8,8 +8,7 @@ enum { TILE = 64 };
 
 static bool infer(sp_call *c, sp_status *s)
 {
-    if (!sp_infer_target(c, 1, s))
-        return false;
+    (void)s;
     c->y.shape = SP_SHAPE(c->x[0].shape.dim[0]);
     return true;
 }
@@ -67,18 +66,12 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_kl_div = { "kl_div", SP_OP_FREES_Y, infer, forward, backward, cost, probes };
+const sp_op sp_op_kl_div = { "kl_div", SP_OP_ROWS | SP_OP_FREES_Y, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_kl_div(sp_tape *t, sp_tensor *log_q, sp_tensor *target)
 {
-    char q_text[SP_SHAPE_TEXT], p_text[SP_SHAPE_TEXT];
-    const sp_shape q = sp_shape_get(log_q), p = sp_shape_get(target);
-    if (sp_sound(log_q) && sp_sound(target) && !sp_shape_equal(q, p))       /* as they are, not as rows */
-        return sp_tape_fail(t, SP_ERR_SHAPE, "kl_div: %s and the target %s differ", sp_shape_format(q_text, q),
-                            sp_shape_format(p_text, p));
-    sp_check_target(t, "kl_div", target, SP_TARGET_POSITIVE);
+    if (!sp_check_target(t, "kl_div", log_q, target, 2, SP_TARGET_POSITIVE))   /* as they are, not as rows */
+        return sp_tape_fail(t, SP_ERR_VALUE, "kl_div: no input");
     sp_tensor *y = sp_record(t, &sp_op_kl_div, 2, (sp_tensor *[]){ sp_as_rows(t, log_q), sp_as_rows(t, target) }, NULL, 0);
-    sp_shape rows = q;
-    rows.rank -= rows.rank > 0;
-    return rows.rank == 1 ? y : sp_reshape(t, y, rows);
+    return sp_one_each_row(t, y, log_q);
 }

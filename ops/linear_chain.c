@@ -14,7 +14,7 @@
    What is forbidden is A = -infinity: no path, no gradient. Source: Lafferty, McCallum, Pereira, ICML 2001; the recursions
    are those of Rabiner, Proc. IEEE 77, 1989.
 
-   The sums are those of ops/chain.c, which says how. Saves a struct sp_chain and alpha, [sum of lengths, wide]. */
+   The sums are those of ops/chain.c, which says how. Saves the memory of a struct sp_chain. */
 #include <string.h>
 
 #include "ops/chain_inside.h"
@@ -27,25 +27,34 @@ struct attr {
     long steps, longest;
 };
 
-/* The tags of one sequence are labels, and their path is not forbidden. */
-static bool check_tags(const struct attr *a, long sequence, const int *tags, long labels, sp_status *s)
+/* The n tags of one sequence are labels, and their path is not forbidden. */
+static bool check_tags(const int *tags, long n, long sequence, long labels, const bool *forbidden, sp_status *s)
 {
-    const long n = a->sequences.length[sequence];
     for (long t = 0; t < n; t++)
         if (tags[t] < 0 || tags[t] >= labels)
             return sp_fail(s, SP_ERR_VALUE, "tag %d at step %ld of sequence %ld is not in 0..%ld", tags[t], t, sequence,
                            labels - 1);
-    if (!a->forbidden)
+    if (!forbidden)
         return true;
-    if (a->forbidden[labels * (labels + 1) + tags[0]])
+    if (forbidden[labels * (labels + 1) + tags[0]])
         return sp_fail(s, SP_ERR_VALUE, "sequence %ld begins with tag %d, which is forbidden", sequence, tags[0]);
     for (long t = 1; t < n; t++)
-        if (a->forbidden[tags[t - 1] * (labels + 1) + tags[t]])
+        if (forbidden[tags[t - 1] * (labels + 1) + tags[t]])
             return sp_fail(s, SP_ERR_VALUE, "sequence %ld goes from tag %d to %d at step %ld, which is forbidden", sequence,
                            tags[t - 1], tags[t], t);
-    return !a->forbidden[tags[n - 1] * (labels + 1) + labels]
+    return !forbidden[tags[n - 1] * (labels + 1) + labels]
            || sp_fail(s, SP_ERR_VALUE, "sequence %ld ends with tag %d at step %ld, which is forbidden", sequence, tags[n - 1],
                       n - 1);
+}
+
+bool sp_chain_check_tags(const int *tags, const sp_ragged *r, long labels, const bool *forbidden, sp_status *s)
+{
+    if (r->n && !tags)
+        return sp_fail(s, SP_ERR_VALUE, "no tags");
+    for (long i = 0; i < r->n; tags += r->length[i++])
+        if (!check_tags(tags, r->length[i], i, labels, forbidden, s))
+            return false;
+    return true;
 }
 
 static bool infer(sp_call *c, sp_status *s)
@@ -58,19 +67,17 @@ static bool infer(sp_call *c, sp_status *s)
         return sp_fail(s, SP_ERR_SHAPE, "scores %s, start %s, transitions %s, end %s: needs [rows,k], [k], [k,k] and [k]",
                        sp_shape_format(text[0], c->x[0].shape), sp_shape_format(text[1], c->x[1].shape),
                        sp_shape_format(text[2], c->x[2].shape), sp_shape_format(text[3], c->x[3].shape));
-    const int *tags = a->tags;
-    for (long i = 0; i < a->sequences.n; tags += a->sequences.length[i++])
-        if (!check_tags(a, i, tags, k, s))
-            return false;
+    if (!sp_chain_check_tags(a->tags, &a->sequences, k, a->forbidden, s))
+        return false;
     c->y.shape = SP_SHAPE(a->sequences.n);
-    c->saved.shape = SP_SHAPE(sp_chain_size(k, a->longest) + a->steps * sp_chain_wide(k));
+    c->saved.shape = SP_SHAPE(sp_chain_size(k, a->longest, a->steps));
     return true;
 }
 
 /* start[y_0] + sum_t scores[t,y_t] + transitions[y_t-1,y_t] + end[y_T-1], rounded once */
 static double path_score(const struct sp_chain *c, long n, const struct sp_steps *scores, const int *tags)
 {
-    double sum = (double)c->start[tags[0]] + (double)c->end[tags[n - 1]];
+    double sum = c->start[tags[0]] + c->end[tags[n - 1]];
     for (long t = 0; t < n; t++) {
         sum += (double)sp_step(scores, t)[tags[t]];
         if (t)
@@ -84,23 +91,23 @@ struct walk {
     long number, n;
     const int *tags;
     struct sp_steps scores, dscores;
-    sp_real *alpha;             /* [n,wide] */
+    double *alpha;              /* [n,wide] */
 };
 
-static bool next(const sp_call *c, struct walk *w)
+static bool next(const sp_call *c, const struct sp_chain *chain, struct walk *w)
 {
     const struct attr *a = c->attr;
-    const long done = w->n, number = w->tags ? w->number + 1 : 0, labels = c->x[0].shape.dim[1];
+    const long done = w->n, number = w->tags ? w->number + 1 : 0;
     if (number >= a->sequences.n)
         return false;
     if (!number) {
         *w = (struct walk){ .tags = a->tags, .scores = { c->x[0].data, c->x[0].stride[0], a->sequences.row },
-                            .alpha = c->saved.data + sp_chain_size(labels, a->longest) };
+                            .alpha = chain->alpha };
         if (c->dx && c->dx[0].data)
             w->dscores = (struct sp_steps){ c->dx[0].data, c->dx[0].stride[0], a->sequences.row };
     } else {
         w->tags += done;
-        w->alpha += done * sp_chain_wide(labels);
+        w->alpha += done * chain->wide;
         for (int i = 0; i < 2; i++) {
             struct sp_steps *s = i ? &w->dscores : &w->scores;
             if (s->row)
@@ -117,9 +124,9 @@ static bool next(const sp_call *c, struct walk *w)
 static void forward(const sp_call *c)
 {
     const struct attr *a = c->attr;
-    struct sp_chain chain = sp_chain_in(c->saved.data, c->x[0].shape.dim[1], a->longest);
+    struct sp_chain chain = sp_chain_in(c->saved.data, c->x[0].shape.dim[1], a->longest, a->steps);
     sp_chain_fill(&chain, &c->x[1], &c->x[2], &c->x[3], a->forbidden);
-    for (struct walk w = { 0 }; next(c, &w);) {
+    for (struct walk w = { 0 }; next(c, &chain, &w);) {
         const double log_z = sp_chain_forward(&chain, w.n, &w.scores, w.alpha);
         c->y.data[w.number] = (sp_real)(log_z - path_score(&chain, w.n, &w.scores, w.tags));
     }
@@ -152,13 +159,13 @@ static void backward(const sp_call *c)
 {
     const struct attr *a = c->attr;
     const long k = c->x[0].shape.dim[1];
-    struct sp_chain chain = sp_chain_in(c->saved.data, k, a->longest);
+    struct sp_chain chain = sp_chain_in(c->saved.data, k, a->longest, a->steps);
     const bool pairs = c->dx[2].data;
     sp_real *first = chain.v, *last = chain.u;          /* their row 0 belongs to no pair */
     memset(first, 0, (size_t)(a->longest ? k : 0) * sizeof *first);
     memset(last, 0, (size_t)(a->longest ? k : 0) * sizeof *last);
     sp_chain_expect(&chain);
-    for (struct walk w = { 0 }; next(c, &w);) {
+    for (struct walk w = { 0 }; next(c, &chain, &w);) {
         const sp_real dy = c->dy.data[w.number * c->dy.stride[0]];
         if (dy == 0)
             continue;
@@ -216,7 +223,7 @@ sp_tensor *sp_linear_chain(sp_tape *t, sp_tensor *scores, sp_tensor *start, sp_t
     if (!sp_ragged_take(t, "linear_chain", in[0], sequences, 1, &a.sequences, &a.steps, &a.longest))
         return sp_tape_fail(t, SP_ERR_VALUE, "linear_chain: no input");
     if (a.steps && !tags)
-        return sp_tape_fail(t, SP_ERR_VALUE, "linear_chain: no tags");
+        return sp_tape_fail(t, SP_ERR_VALUE, "linear_chain: no tags");          /* before they are copied */
     a.tags = sp_tape_copy(t, tags, (size_t)a.steps * sizeof *tags);
     if (forbidden)
         a.forbidden = sp_tape_copy(t, forbidden, (k + 1) * (k + 1) * sizeof *forbidden);

@@ -4,9 +4,11 @@
 /* Adds up the lengths. */
 static bool count_steps(sp_tape *t, const char *who, const sp_ragged *r, long shortest, long *steps, long *longest)
 {
-    const long n = r ? r->n : -1;
+    const long n = r ? r->n : 0;
     *steps = *longest = 0;
-    if (n < 0 || (n && !r->length))
+    if (!r)
+        sp_tape_fail(t, SP_ERR_VALUE, "%s: no sequences (NULL)", who);
+    else if (n < 0 || (n && !r->length))
         sp_tape_fail(t, SP_ERR_VALUE, "%s: %ld sequences%s", who, n, n > 0 ? ", and no lengths" : "");
     for (long i = 0; i < n && sp_ok(t); i++) {
         const long length = r->length[i];

@@ -43,24 +43,21 @@ bool sp_check_axis(sp_shape shape, int axis, sp_status *s)
            || sp_fail(s, SP_ERR_SHAPE, "%s has no axis %d", sp_shape_format(text, shape), axis);
 }
 
-bool sp_infer_target(sp_call *c, int target, sp_status *s)
-{
-    char x_text[SP_SHAPE_TEXT], y_text[SP_SHAPE_TEXT];
-    const sp_shape x = c->x[0].shape, y = c->x[target].shape;
-    c->y.shape = x;
-    return sp_shape_equal(x, y)
-           || sp_fail(s, SP_ERR_SHAPE, "%s and the target %s differ", sp_shape_format(x_text, x), sp_shape_format(y_text, y));
-}
-
-void sp_check_target(sp_tape *t, const char *who, const sp_tensor *target, enum sp_target kind)
+bool sp_check_target(sp_tape *t, const char *who, const sp_tensor *x, const sp_tensor *target, int number, enum sp_target kind)
 {
     static const struct { double low, high; const char *text; } allowed[] = {
         [SP_TARGET_FINITE] = { -HUGE_VAL, HUGE_VAL, "finite" },
         [SP_TARGET_POSITIVE] = { 0, HUGE_VAL, "finite and 0 or more" },
         [SP_TARGET_UNIT] = { 0, 1, "in 0..1" },
     };
-    if (!sp_ok(t) || !sp_sound(target) || target->tape != t || target->buffer->wants_grad || target->buffer->row)
-        return;                                         /* or the operation finds what is wrong */
+    char x_text[SP_SHAPE_TEXT], y_text[SP_SHAPE_TEXT];
+    if (!sp_ok(t) || !sp_usable(t, x, who, "input", 1) || !sp_usable(t, target, who, "input", number))
+        return false;
+    if (!sp_shape_equal(x->view.shape, target->view.shape))
+        return sp_tape_fail(t, SP_ERR_SHAPE, "%s: %s and the target %s differ", who, sp_shape_format(x_text, x->view.shape),
+                            sp_shape_format(y_text, target->view.shape)), false;
+    if (target->buffer->wants_grad || target->buffer->row)
+        return true;
     const sp_real low = (sp_real)allowed[kind].low, high = (sp_real)allowed[kind].high;
     struct sp_walk w;
     long before = 0;
@@ -68,18 +65,17 @@ void sp_check_target(sp_tape *t, const char *who, const sp_tensor *target, enum 
     for (; sp_walk_next(&w); before += w.n) {
         bool right = true;
         for (long i = 0; i < w.n; i++) {
-            const sp_real x = w.p[0][i * w.step[0]];
-            right &= (x >= low) & (x <= high) & (x - x == 0);
+            const sp_real z = w.p[0][i * w.step[0]];
+            right &= (z >= low) & (z <= high) & (z - z == 0);
         }
         for (long i = 0; i < w.n && !right; i++) {
-            const sp_real x = w.p[0][i * w.step[0]];
-            if (!(x >= low && x <= high && isfinite((double)x))) {
-                sp_tape_fail(t, SP_ERR_VALUE, "%s: the target %g at %ld is not %s", who, (double)x, before + i,
-                             allowed[kind].text);
-                return;
-            }
+            const sp_real z = w.p[0][i * w.step[0]];
+            if (!(z >= low && z <= high && isfinite((double)z)))
+                return sp_tape_fail(t, SP_ERR_VALUE, "%s: the target %g at %ld is not %s", who, (double)z, before + i,
+                                    allowed[kind].text), false;
         }
     }
+    return true;
 }
 
 bool sp_infer_reduced(sp_call *c, int axis, sp_status *s)
@@ -171,4 +167,11 @@ sp_tensor *sp_like_rows(sp_tape *t, sp_tensor *y, const sp_tensor *x)
         return sp_reshape(t, y, SP_SCALAR);
     shape.dim[shape.rank - 1] = sp_dim(y, -1);
     return sp_reshape(t, y, shape);
+}
+
+sp_tensor *sp_one_each_row(sp_tape *t, sp_tensor *y, const sp_tensor *x)
+{
+    sp_shape shape = sp_shape_get(x);
+    shape.rank -= shape.rank > 0;
+    return shape.rank == 1 ? y : sp_reshape(t, y, shape);
 }

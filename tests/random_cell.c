@@ -337,6 +337,43 @@ static struct value build_gru_gates(struct drawing *d)
     return (struct value){ sp_gru_gates(d->t, a.x, b.x, h.x), h.most + 1 };
 }
 
+/* A value and a target as wide, both whole or in parts, for what compares them. */
+static struct value pair(struct drawing *d, double low, double high, struct value *target)
+{
+    struct value v = within(d, any(d), 1);
+    *target = between(d, of_width(d, any(d), width_of(v)), low, high);
+    if (!one_in(d, 4))
+        return v;
+    *target = folded(d, *target);
+    return folded(d, v);
+}
+
+static struct value build_huber(struct drawing *d)
+{
+    struct value z, v = pair(d, -1, 1, &z);
+    return as_rows(d, sp_huber(d->t, v.x, z.x, 0.75), 1.5);
+}
+
+static struct value build_bce_logits(struct drawing *d)
+{
+    struct value z, v = pair(d, 0.1, 0.9, &z);
+    return as_rows(d, sp_bce_logits(d->t, v.x, z.x, 1.5), 4);
+}
+
+static struct value build_kl_div(struct drawing *d)
+{
+    struct value z, v = pair(d, 0.1, 0.9, &z);
+    return as_rows(d, sp_kl_div(d->t, v.x, z.x), 2 * WIDEST);
+}
+
+/* The logarithm of the variance is as wide, or one for all rows or columns. */
+static struct value build_gaussian_nll(struct drawing *d)
+{
+    struct value v = within(d, any(d), 1), z = within(d, of_width(d, any(d), width_of(v)), 1);
+    struct value s = within(d, beside(d, width_of(v)), 1);
+    return as_rows(d, sp_gaussian_nll(d->t, v.x, s.x, z.x, 0.5), 5);
+}
+
 /* [B,places,width]: the same in every step, or made of a value. */
 static struct value memory(struct drawing *d, long places, long width)
 {
@@ -429,6 +466,10 @@ static const struct row {
     BUILT(lstm_gates),
     BUILT(gru_gates),
     BUILT(attend),
+    BUILT(huber),
+    BUILT(bce_logits),
+    BUILT(kl_div),
+    BUILT(gaussian_nll),
     BUILT(conv),
     BUILT(max_pool),
     BUILT(avg_pool),

@@ -243,9 +243,10 @@ static const struct {
     { 8, 20, 1, { 0 }, 2, "out: cutoff 0 is 0, not in 1..19" },
     { 8, 20, 2, { 4, 20 }, 2, "out: cutoff 1 is 20, not in 5..19" },
     { 8, 20, 1, { -3 }, 2, "out: cutoff 0 is -3, not in 1..19" },
-    { 8, 20, 1, { 4 }, 0, "out: 20 classes, divisor 0: needs an int and 1 or more" },
-    { 8, 20, 1, { 4 }, NAN, "out: 20 classes, divisor nan: needs an int and 1 or more" },
-    { 8, 1L << 40, 1, { 4 }, 2, "out: 1099511627776 classes, divisor 2: needs an int and 1 or more" },
+    { 8, 20, 1, { 4 }, 0, "out: 20 classes, divisor 0: needs up to 2147483647 and 1 or more" },
+    { 8, 20, 1, { 4 }, NAN, "out: 20 classes, divisor nan: needs up to 2147483647 and 1 or more" },
+    { 8, 1L << 40, 1, { 4 }, 2, "out: 1099511627776 classes, divisor 2: needs up to 2147483647 and 1 or more" },
+    { 8, 20, 1, { 4 }, 0.99, "out: 20 classes, divisor 0.99: needs up to 2147483647 and 1 or more" },
     { 8, 20, 2, { 4, 10 }, 4, "out: cluster 1 is 8 / 4^2 wide, less than 1" },
     { 0, 20, 1, { 4 }, 2, "store: parameter 'out.head.weight' has the shape [5,0]" },
 };
@@ -260,6 +261,67 @@ START_TEST(bad_declaration)
     sp_tape *t = sp_tape_new(NULL);
     ck_assert(!sp_adaptive_best(t, &a, sp_full(t, 0, SP_SHAPE(1, 8)), (int[1]){ 0 }));
     ck_assert_str_eq(sp_error(t), "adaptive_softmax: no clusters (was it made?)");
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* in / divisor^(c+1) as PyTorch has it: Python's in // divisor**(c+1). */
+START_TEST(widths)
+{
+    static const struct { long in; double divisor; int cluster; long width; } all[] = {
+        { 512, 1.6, 0, 319 }, { 80, 1.6, 0, 49 }, { 11, 1.1, 0, 9 }, { 8, 1.6, 0, 4 }, { 512, 1.6, 1, 199 }, { 64, 4, 2, 1 },
+        { 8, 1, 1, 8 }, { 9, 2, 1, 2 },
+    };
+    sp_store *s = sp_store_new(1);
+    sp_adaptive_softmax a = sp_adaptive_softmax_make(s, "out", all[_i].in, 20, all[_i].cluster + 1, (const long[]){ 4, 8, 12 },
+                                                     all[_i].divisor, false);
+    ck_assert_int_eq(a.tail[all[_i].cluster].down.weight->shape.dim[0], all[_i].width);
+    sp_store_free(s);
+}
+END_TEST
+
+/* No operations and no memory, and whether the tape records is as it was. */
+START_TEST(best_leaves_nothing)
+{
+    struct model m = make_model(false);
+    int best[ROWS];
+    sp_tape *t = sp_tape_new(m.store);
+    sp_tensor *x = sp_param_on(t, m.x);
+    size_t held = 0;
+    for (int i = 0; i < 200; i++) {
+        sp_tape_set_recording(t, i % 2);
+        const long length = sp_tape_length(t);
+        ck_assert(sp_adaptive_best(t, &m.out, x, best));
+        ck_assert(sp_tape_length(t) == length && sp_tape_recording(t) == i % 2);
+        held = i > 1 ? held : sp_tape_bytes(t);
+    }
+    ck_assert_uint_eq(sp_tape_bytes(t), held);
+    sp_tape_free(t);
+    sp_store_free(m.store);
+}
+END_TEST
+
+/* Of equals the first: in the head a class before a cluster, and among all the lowest. */
+START_TEST(ties)
+{
+    sp_store *s = sp_store_new(1);
+    sp_adaptive_softmax a = sp_adaptive_softmax_make(s, "out", 1, 8, 1, (const long[]){ 4 }, 1, true);
+    sp_tape *t = sp_tape_new(s);
+    sp_real *bias = sp_param_values(a.head.bias);
+    int best[2];
+    sp_tensor *x = sp_full(t, 0, SP_SHAPE(2, 1));
+    for (int i = 0; i < 5; i++)
+        bias[i] = (sp_real)(i == 1 || i > 2);
+    ck_assert(sp_adaptive_best(t, &a, x, best));
+    ck_assert_int_eq(best[0], 1);
+    bias[1] = bias[3] = 0;
+    bias[4] = 9;
+    ck_assert(sp_adaptive_best(t, &a, x, best));
+    ck_assert(best[0] == 4 && best[1] == 4);
+    bias[4] = (sp_real)0.5;                     /* the cluster is likeliest, but none of its four classes is */
+    ck_assert(sp_adaptive_best(t, &a, x, best));
+    ck_assert(best[0] == 0 && best[1] == 0);
     sp_tape_free(t);
     sp_store_free(s);
 }
@@ -302,8 +364,8 @@ static const struct {
     { width, "matmul: [1,10] x [9,7]: inner 10 != 9 (out.head.weight)" },
     { all_width, "matmul: [1,10] x [9,7]: inner 10 != 9 (out.head.weight)" },
     { no_layer, "adaptive_softmax: the layer is NULL" },
-    { no_x, "matmul: input 1 is NULL" },
-    { no_x_for_all, "matmul: input 1 is NULL" },
+    { no_x, "adaptive_softmax: no input" },
+    { no_x_for_all, "adaptive_softmax: no input" },
     { no_list, "adaptive_softmax: no list for 2 classes" },
 };
 
@@ -326,6 +388,9 @@ Suite *suite(void)
     tcase_add_test(c, clusters_without_rows);
     suite_add_tcase(all, c);
     c = tcase_create("errors");
+    tcase_add_loop_test(c, widths, 0, 8);
+    tcase_add_test(c, best_leaves_nothing);
+    tcase_add_test(c, ties);
     tcase_add_loop_test(c, bad_declaration, 0, sizeof declarations / sizeof *declarations);
     suite_add_tcase(all, c);
     c = tcase_create("use");

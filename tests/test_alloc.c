@@ -385,7 +385,7 @@ static void structured_step(sp_tape *t, const sp_crf *crf)
     sp_real marginal[8 * 3];
     sp_ctc_path path[4];
     sp_seq x = sp_seq_pack(t, sp_full(t, (sp_real)0.1, SP_SHAPE(8, 3)), length, 2);
-    sp_tensor *a = sp_crf_nll_mean(t, crf, x, labels), *b = sp_ctc_mean(t, (sp_ctc_options){ 0 }, x, labels, said);
+    sp_tensor *a = sp_crf_loss_mean(t, crf, x, labels), *b = sp_ctc_loss_mean(t, (sp_ctc_options){ 0 }, x, labels, said);
     sp_crf_nbest(t, crf, x, 3, tags, score, count);
     sp_crf_marginals(t, crf, x, marginal);
     sp_ctc_greedy(t, x, 0, tags, lengths);

@@ -184,7 +184,7 @@ static void check_sums(struct model m, const struct batch *b)
     sp_zero_grad(m.t);
     sp_seq seq = seq_of(m, b);
     ck_assert(sp_crf_marginals(m.t, &m.crf, seq, marginal));
-    sp_tensor *x = sp_tape_last(m.t)->input[0], *y = sp_crf_nll(m.t, &m.crf, seq, b->tags);
+    sp_tensor *x = sp_tape_last(m.t)->input[0], *y = sp_crf_loss(m.t, &m.crf, seq, b->tags);
     ck_assert(sp_backward(m.t, sp_sum(m.t, sp_mul(m.t, y, sp_feed(m.t, weight, SP_SHAPE(3))), 0)));
     ck_assert(sp_read(y, nll) && sp_read_grad(x, dscores));
     const sp_real *gradient = sp_gradients(m.t);
@@ -330,7 +330,7 @@ static sp_tensor *loss_of(sp_tape *t, void *context)
     noise(4, 27, 1, x);
     sp_seq in = sp_seq_pack(t, sp_feed(t, x, SP_SHAPE(9, 3)), (const long[]){ 2, 4, 1, 2 }, 4);
     sp_seq scores = sp_seq_like(in, sp_linear_on(t, &g->head, in.rows));
-    return sp_crf_nll_mean(t, &g->crf, scores, (const int[]){ 4, 0, 1, 2, 2, 0, 3, 4, 4 });
+    return sp_crf_loss_mean(t, &g->crf, scores, (const int[]){ 4, 0, 1, 2, 2, 0, 3, 4, 4 });
 }
 
 START_TEST(gradients_by_differences)
@@ -408,7 +408,7 @@ static void check_long(double range, bool mask, double tolerance)
     const double log_z = plain_sums(&m.crf, scores, want);
     sp_tensor *x = sp_variable(m.t, scores, SP_SHAPE(LONG, 1, LABELS));
     ck_assert(sp_crf_viterbi(m.t, &m.crf, sp_seq_of(m.t, x), tags, NULL));
-    sp_tensor *nll = sp_crf_nll(m.t, &m.crf, sp_seq_of(m.t, x), tags);
+    sp_tensor *nll = sp_crf_loss(m.t, &m.crf, sp_seq_of(m.t, x), tags);
     double score = path_score(&m.crf, scores, LONG, tags);
     ck_assert(sp_backward(m.t, sp_sum(m.t, nll, 0)));
     ck_assert_double_eq_tol((double)sp_item(nll), log_z - score, tolerance * (1 + log_z - score));
@@ -432,6 +432,59 @@ START_TEST(long_sequences)
 }
 END_TEST
 
+/* Two labels that never follow each other: two paths through all steps, of which one falls behind by `gap` a step and catches
+   up again. They end equal, so the loss is ln 2 and the probabilities are 1/2, however far behind it was. */
+START_TEST(late_comers)
+{
+    static const double gaps[] = { 0.0613, 10.1, 100.3, 1000.7 };
+    static sp_real scores[LONG * 2], got[LONG * 2], marginal[LONG * 2];
+    static const int tags[LONG];
+    struct model m = make(2, 0);
+    const double tolerance = WIDE(1e-10, 1e-4);
+    ck_assert(sp_crf_forbid(&m.crf, 0, 1) && sp_crf_forbid(&m.crf, 1, 0));
+    for (int i = 0; i < LONG; i++) {
+        scores[2 * i] = (sp_real)(i < LONG / 2 ? gaps[_i] : 0);
+        scores[2 * i + 1] = (sp_real)(i < LONG / 2 ? 0 : gaps[_i]);
+    }
+    sp_tensor *x = sp_variable(m.t, scores, SP_SHAPE(LONG, 1, 2)), *nll = sp_crf_loss(m.t, &m.crf, sp_seq_of(m.t, x), tags);
+    ck_assert(sp_backward(m.t, sp_sum(m.t, nll, 0)));
+    ck_assert_double_eq_tol((double)sp_item(nll), log(2), tolerance);
+    ck_assert(sp_crf_marginals(m.t, &m.crf, sp_seq_of(m.t, x), marginal) && sp_read_grad(x, got));
+    for (int i = 0; i < 2 * LONG; i++)
+        ck_each(fabs((double)marginal[i] - 0.5) < tolerance && fabs((double)got[i] - (i % 2 ? 0.5 : -0.5)) < tolerance,
+                "gap %g, %d: %.9g, gradient %.9g", gaps[_i], i, (double)marginal[i], (double)got[i]);
+    const double pairs[] = { 0.5 * (LONG - 1) - (LONG - 1), 0, 0, 0.5 * (LONG - 1) };
+    for (int i = 0; i < 4; i++)
+        ck_assert_double_eq_tol((double)sp_gradients(m.t)[m.crf.transitions->offset + i], pairs[i], tolerance * LONG);
+    ck_tape_ok(m.t);
+    destroy(m);
+}
+END_TEST
+
+/* One label has one path: nothing is lost on the way. And scores whose sums are no numbers of the build. */
+START_TEST(one_path)
+{
+    static sp_real scores[LONG];
+    static const int tags[LONG];
+    struct model m = make(1, 1);
+    noise(9, LONG, 5, scores);
+    ck_assert_double_eq_tol((double)sp_item(sp_crf_loss(m.t, &m.crf, sp_seq_of(m.t, sp_feed(m.t, scores, SP_SHAPE(LONG, 1, 1))), tags)),
+                            0, 1e-10);
+    destroy(m);
+    m = make(2, 0);
+    const sp_real large = (sp_real)0x1p127, far[] = { large, -large, large, 0, large, 0 };
+    sp_param_values(m.crf.start_transitions)[0] = large;
+    sp_param_values(m.crf.transitions)[0] = large;
+    sp_tensor *x = sp_variable(m.t, far, SP_SHAPE(3, 1, 2)), *nll = sp_crf_loss(m.t, &m.crf, sp_seq_of(m.t, x), tags);
+    ck_assert(sp_backward(m.t, sp_sum(m.t, nll, 0)));
+    ck_assert(sp_item(nll) == 0);
+    for (int i = 0; i < 4; i++)
+        ck_assert(sp_gradients(m.t)[m.crf.transitions->offset + i] == 0);
+    ck_tape_ok(m.t);
+    destroy(m);
+}
+END_TEST
+
 /* Transitions of -10000 are how some say forbidden: then the only path counts, however improbable it is. */
 START_TEST(transitions_beyond_all_numbers)
 {
@@ -446,7 +499,7 @@ START_TEST(transitions_beyond_all_numbers)
     struct path path[MOST_PATHS];
     all_paths(&m.crf, scores, 4, path);
     sp_tensor *x = sp_variable(m.t, scores, SP_SHAPE(4, 1, 3));
-    sp_tensor *nll = sp_crf_nll(m.t, &m.crf, sp_seq_of(m.t, x), path[1].tags);
+    sp_tensor *nll = sp_crf_loss(m.t, &m.crf, sp_seq_of(m.t, x), path[1].tags);
     ck_assert(sp_backward(m.t, sp_sum(m.t, nll, 0)));
     near((double)sp_item(nll), log_sum(path, 81) - path[1].score, "likelihood");
     sp_read_grad(x, got);
@@ -477,7 +530,7 @@ START_TEST(nan_scores)
     b.scores[3 * 3 + 1] = (sp_real)NAN;                 /* sequence 1, step 1, label 1 */
     b.tags[3] = 0;
     sp_seq seq = seq_of(m, &b);
-    sp_tensor *y = sp_crf_nll(m.t, &m.crf, seq, b.tags);
+    sp_tensor *y = sp_crf_loss(m.t, &m.crf, seq, b.tags);
     ck_assert(sp_read(y, nll) && sp_backward(m.t, sp_sum(m.t, y, 0)));
     ck_assert(isfinite((double)nll[0]) && isnan((double)nll[1]) && isfinite((double)nll[2]));
     ck_assert(sp_crf_marginals(m.t, &m.crf, seq, marginal));
@@ -487,6 +540,36 @@ START_TEST(nan_scores)
     all_paths(&m.crf, b.scores + 2 * 3, 3, path);
     ck_assert_mem_eq(tags + 2, path[0].tags, sizeof path[0].tags / MOST_STEPS * 3);
     ck_assert_double_eq_tol(score[1], path[0].score, 1e-6);
+    destroy(m);
+}
+END_TEST
+
+/* ... even where no other path leads to a label, and without a weight it does not matter. */
+START_TEST(nan_paths)
+{
+    struct model m = make(2, 1);
+    const sp_real nan = (sp_real)NAN, scores[] = { 1, 0, nan, 1, 0, 1, 0, 2, 1, 0 };
+    const int tags[] = { 0, 1, 1, 1, 0 };
+    sp_real dx[10], loss[3];
+    ck_assert(sp_crf_forbid(&m.crf, 0, 1) && sp_crf_forbid(&m.crf, 1, 0));
+    sp_tensor *x = sp_variable(m.t, scores, SP_SHAPE(5, 2));
+    sp_tensor *y = sp_crf_loss(m.t, &m.crf, sp_seq_pack(m.t, x, (const long[]){ 1, 3, 1 }, 3), tags);
+    ck_assert(sp_read(y, loss) && isfinite((double)loss[0]) && isnan((double)loss[1]) && isfinite((double)loss[2]));
+    ck_assert(sp_backward(m.t, sp_sum(m.t, sp_where(m.t, sp_feed(m.t, REALS(1, 0, 1), SP_SHAPE(3)), y, sp_full(m.t, 0, SP_SCALAR)), 0)));
+    sp_read_grad(x, dx);
+    for (int i = 0; i < 10; i++)
+        ck_assert(i < 2 || i > 7 ? isfinite((double)dx[i]) && dx[i] != 0 : dx[i] == 0);
+    for (long i = 0; i < sp_store_size(m.store); i++)
+        ck_assert(isfinite((double)sp_gradients(m.t)[i]));
+    for (int i = 0; i < 3; i++) {                       /* and NaN parameters */
+        sp_real *p = sp_param_values(sp_store_at(m.store, i)), kept = *p;
+        *p = nan;
+        sp_tape_reset(m.t);
+        y = sp_crf_loss(m.t, &m.crf, sp_seq_pack(m.t, sp_full(m.t, 0, SP_SHAPE(3, 2)), (const long[]){ 3 }, 1), tags + 1);
+        ck_assert(isnan((double)sp_item(sp_sum(m.t, y, 0))));
+        *p = kept;
+    }
+    ck_tape_ok(m.t);
     destroy(m);
 }
 END_TEST
@@ -505,9 +588,9 @@ START_TEST(infinite_scores)
     ck_assert(tags[2] == 0 && tags[3] == 0 && count[1] == 0 && score[1] == -INFINITY);
     ck_assert(sp_crf_marginals(m.t, &m.crf, seq, marginal));
     ck_assert(marginal[2] == 0 && marginal[3] == 1 && fabs((double)(marginal[0] + marginal[1]) - 1) < 1e-6);
-    sp_tensor *y = sp_crf_nll(m.t, &m.crf, seq, (const int[]){ 0, 1, 0, 0 });
+    sp_tensor *y = sp_crf_loss(m.t, &m.crf, seq, (const int[]){ 0, 1, 0, 0 });
     ck_assert(sp_read(y, nll) && isfinite((double)nll[0]) && !isfinite((double)nll[1]));
-    y = sp_crf_nll(m.t, &m.crf, sp_seq_of(m.t, sp_feed(m.t, scores, SP_SHAPE(2, 1, 2))), (const int[]){ 0, 0 });
+    y = sp_crf_loss(m.t, &m.crf, sp_seq_of(m.t, sp_feed(m.t, scores, SP_SHAPE(2, 1, 2))), (const int[]){ 0, 0 });
     ck_assert(sp_item(y) == (sp_real)INFINITY);
     ck_tape_ok(m.t);
     destroy(m);
@@ -518,10 +601,91 @@ START_TEST(no_sequences)
 {
     struct model m = make(3, 1);
     sp_seq none = sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(4, 0, 3)));
-    sp_tensor *y = sp_crf_nll(m.t, &m.crf, none, NULL);
+    sp_tensor *y = sp_crf_loss(m.t, &m.crf, none, NULL);
     ck_assert(sp_shape_equal(sp_shape_get(y), SP_SHAPE(0)));
-    ck_assert(sp_item(sp_crf_nll_mean(m.t, &m.crf, none, NULL)) == 0);
+    ck_assert(sp_item(sp_crf_loss_mean(m.t, &m.crf, none, NULL)) == 0);
     ck_assert(sp_crf_viterbi(m.t, &m.crf, none, NULL, NULL));
+    none = sp_seq_pack(m.t, sp_full(m.t, 0, SP_SHAPE(0, 3)), NULL, 0);
+    y = sp_crf_loss_mean(m.t, &m.crf, none, NULL);
+    ck_assert(sp_item(y) == 0 && sp_crf_viterbi(m.t, &m.crf, none, NULL, NULL));
+    ck_assert(sp_backward(m.t, y) && sp_gradients(m.t)[0] == 0);
+    ck_tape_ok(m.t);
+    destroy(m);
+}
+END_TEST
+
+/* The mean for one tag, whatever the lengths. */
+START_TEST(mean_of_tags)
+{
+    struct model m = make(3, 1);
+    const struct batch b = make_batch(m, 4, 1, false);
+    sp_real loss[3];
+    sp_seq seq = seq_of(m, &b);
+    ck_assert(sp_read(sp_crf_loss(m.t, &m.crf, seq, b.tags), loss));
+    const double sum = (double)loss[0] + (double)loss[1] + (double)loss[2];
+    ck_assert_double_eq_tol((double)sp_item(sp_crf_loss_mean(m.t, &m.crf, seq, b.tags)), sum / 8, WIDE(1e-13, 1e-6));
+    destroy(m);
+}
+END_TEST
+
+/* Decoding takes what stands for a parameter, as the loss does. */
+START_TEST(replaced_parameters)
+{
+    struct model m = make(3, 0), other = make(3, 3);
+    const struct batch b = make_batch(other, 4, 1, false);
+    int tags[8], want[8];
+    double score[3], wanted[3];
+    sp_real marginal[24], wanted_marginal[24];
+    sp_seq seq = seq_of(other, &b);
+    ck_assert(sp_crf_viterbi(other.t, &other.crf, seq, want, wanted) && sp_crf_marginals(other.t, &other.crf, seq, wanted_marginal));
+    seq = seq_of(m, &b);
+    sp_scope_push(m.t, "instead");
+    for (int i = 0; i < 3; i++) {
+        const sp_param *p = sp_store_at(m.store, i);
+        sp_real x[9], turned[9];
+        const bool square = p->shape.rank == 2;
+        for (int j = 0; j < 9; j++)
+            turned[j % 3 * 3 + j / 3] = x[j] = j < 3 || square ? sp_param_read(sp_store_at(other.store, i))[j] : 0;
+        sp_param_replace(m.t, p, square ? sp_transpose(m.t, sp_feed(m.t, turned, p->shape), 0, 1) : sp_feed(m.t, x, p->shape));
+    }
+    ck_assert(sp_crf_viterbi(m.t, &m.crf, seq, tags, score) && sp_crf_marginals(m.t, &m.crf, seq, marginal));
+    sp_scope_pop(m.t);
+    ck_assert_mem_eq(tags, want, sizeof tags);
+    ck_assert_mem_eq(score, wanted, sizeof score);
+    ck_same(marginal, wanted_marginal, 24);
+    ck_tape_ok(m.t);
+    destroy(m);
+    destroy(other);
+}
+END_TEST
+
+/* No operations, and no memory but what one call takes. */
+START_TEST(decoding_leaves_nothing)
+{
+    struct model m = make(3, 1);
+    int tags[600];
+    sp_real marginal[600 * 3];
+    size_t held = 0;
+    sp_seq seq = sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(600, 1, 3)));
+    ck_assert(sp_crf_viterbi(m.t, &m.crf, seq, tags, NULL) && sp_crf_marginals(m.t, &m.crf, seq, marginal));
+    const long length = sp_tape_length(m.t);
+    for (int i = 0; i < 200; i++) {
+        ck_assert(i % 2 ? sp_crf_viterbi(m.t, &m.crf, seq, tags, NULL) : sp_crf_marginals(m.t, &m.crf, seq, marginal));
+        held = i > 1 ? held : sp_tape_bytes(m.t);
+    }
+    ck_assert_int_eq(sp_tape_length(m.t), length);
+    ck_assert_uint_eq(sp_tape_bytes(m.t), held);
+    destroy(m);
+}
+END_TEST
+
+/* More than there can be is no reason to take more memory. */
+START_TEST(all_there_are)
+{
+    struct model m = make(2, 1);
+    int count;
+    ck_assert(sp_crf_nbest(m.t, &m.crf, sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(5, 1, 2))), INT32_MAX, NULL, NULL, &count));
+    ck_assert_int_eq(count, 32);
     ck_tape_ok(m.t);
     destroy(m);
 }
@@ -545,29 +709,29 @@ START_TEST(bad_input)
     sp_real room[15];
     int tags[15], ok[] = { 0, 0, 0, 0, 0 };
     sp_crf missing = { 0 };
-    FAILS("tag 3 at step 1 of sequence 1 is not in 0..2", sp_crf_nll(m.t, &m.crf, seq, (const int[]){ 0, 0, 0, 3, 0 }));
-    FAILS("tag -1 at step 0 of sequence 0 is not in 0..2", sp_crf_nll(m.t, &m.crf, seq, (const int[]){ -1, 0, 0, 0, 0 }));
-    FAILS("no tags", sp_crf_nll(m.t, &m.crf, seq, NULL));
-    FAILS("the layer is NULL", sp_crf_nll(m.t, NULL, seq, ok));
-    FAILS("the layer is NULL", sp_crf_nll(m.t, &missing, seq, ok));
-    FAILS("another store", sp_crf_nll(m.t, &other.crf, seq, ok));
+    FAILS("crf: tag 3 at step 1 of sequence 1 is not in 0..2", sp_crf_loss(m.t, &m.crf, seq, (const int[]){ 0, 0, 0, 3, 0 }));
+    FAILS("crf: tag -1 at step 0 of sequence 0 is not in 0..2", sp_crf_loss(m.t, &m.crf, seq, (const int[]){ -1, 0, 0, 0, 0 }));
+    FAILS("crf: no tags", sp_crf_loss(m.t, &m.crf, seq, NULL));
+    FAILS("crf: the layer is NULL", sp_crf_loss(m.t, NULL, seq, ok));
+    FAILS("crf: the layer is NULL", sp_crf_loss(m.t, &missing, seq, ok));
+    FAILS("another store", sp_crf_loss(m.t, &other.crf, seq, ok));
     FAILS("another store", sp_crf_marginals(m.t, &other.crf, seq, room));
-    FAILS("crf: no input", sp_crf_nll(m.t, &m.crf, (sp_seq){ NULL, seq.layout }, ok));
-    FAILS("crf: no input", sp_crf_nll(m.t, &m.crf, (sp_seq){ seq.rows, NULL }, ok));
-    FAILS("scores for 4 labels, not 3", sp_crf_nll(m.t, &m.crf, sp_seq_like(seq, sp_full(m.t, 0, SP_SHAPE(5, 4))), ok));
-    FAILS("scores for 4 labels, not 3", sp_crf_viterbi(m.t, &m.crf, sp_seq_like(seq, sp_full(m.t, 0, SP_SHAPE(5, 4))), tags, NULL));
-    FAILS("crf: the rows are [6,3], but the layout has 5", sp_crf_nll(m.t, &m.crf, sp_seq_like(seq, sp_full(m.t, 0, SP_SHAPE(6, 3))), ok));
-    FAILS("length 0 of sequence 0 is not 1 or more", sp_crf_nll(m.t, &m.crf, sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(0, 2, 3))), ok));
-    FAILS("length 0 of sequence 0 is not 1 or more", sp_crf_viterbi(m.t, &m.crf, sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(0, 2, 3))), tags, NULL));
-    FAILS("the 0 best", sp_crf_nbest(m.t, &m.crf, seq, 0, tags, NULL, NULL));
-    FAILS("are too many", sp_crf_nbest(m.t, &m.crf, sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(500, 1, 3))), 2000000000, tags, NULL, NULL));
-    FAILS("no room", sp_crf_marginals(m.t, &m.crf, seq, NULL));
+    FAILS("crf: no input", sp_crf_loss(m.t, &m.crf, (sp_seq){ NULL, seq.layout }, ok));
+    FAILS("crf: no input", sp_crf_loss(m.t, &m.crf, (sp_seq){ seq.rows, NULL }, ok));
+    FAILS("crf: scores for 4 labels, not 3", sp_crf_loss(m.t, &m.crf, sp_seq_like(seq, sp_full(m.t, 0, SP_SHAPE(5, 4))), ok));
+    FAILS("crf: scores for 4 labels, not 3", sp_crf_viterbi(m.t, &m.crf, sp_seq_like(seq, sp_full(m.t, 0, SP_SHAPE(5, 4))), tags, NULL));
+    FAILS("crf: the rows are [6,3], but the layout has 5", sp_crf_loss(m.t, &m.crf, sp_seq_like(seq, sp_full(m.t, 0, SP_SHAPE(6, 3))), ok));
+    FAILS("crf: length 0 of sequence 0 is not 1 or more", sp_crf_loss(m.t, &m.crf, sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(0, 2, 3))), ok));
+    FAILS("crf: length 0 of sequence 0 is not 1 or more", sp_crf_viterbi(m.t, &m.crf, sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(0, 2, 3))), tags, NULL));
+    FAILS("crf: the 0 best paths, not 1 or more", sp_crf_nbest(m.t, &m.crf, seq, 0, tags, NULL, NULL));
+    FAILS("crf: the 2000000000 best of 500 steps and 3 labels are too many", sp_crf_nbest(m.t, &m.crf, sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(500, 1, 3))), 2000000000, tags, NULL, NULL));
+    FAILS("crf: no room", sp_crf_marginals(m.t, &m.crf, seq, NULL));
     ck_assert(sp_crf_forbid(&m.crf, 0, 1) && sp_crf_forbid(&m.crf, SP_CRF_START, 2) && sp_crf_forbid(&m.crf, 2, SP_CRF_END));
-    FAILS("sequence 1 goes from tag 0 to 1 at step 2", sp_crf_nll(m.t, &m.crf, seq, (const int[]){ 0, 0, 0, 0, 1 }));
-    FAILS("sequence 0 begins with tag 2", sp_crf_nll(m.t, &m.crf, seq, (const int[]){ 2, 0, 0, 0, 0 }));
-    FAILS("sequence 1 ends with tag 2 at step 2", sp_crf_nll(m.t, &m.crf, seq, (const int[]){ 0, 0, 1, 1, 2 }));
+    FAILS("crf: sequence 1 goes from tag 0 to 1 at step 2", sp_crf_loss(m.t, &m.crf, seq, (const int[]){ 0, 0, 0, 0, 1 }));
+    FAILS("crf: sequence 0 begins with tag 2", sp_crf_loss(m.t, &m.crf, seq, (const int[]){ 2, 0, 0, 0, 0 }));
+    FAILS("crf: sequence 1 ends with tag 2 at step 2", sp_crf_loss(m.t, &m.crf, seq, (const int[]){ 0, 0, 1, 1, 2 }));
     ck_assert(!sp_crf_viterbi(NULL, &m.crf, seq, tags, NULL));
-    ck_assert_ptr_null(sp_crf_nll(NULL, &m.crf, seq, ok));
+    ck_assert_ptr_null(sp_crf_loss(NULL, &m.crf, seq, ok));
     destroy(m);
     destroy(other);
 }
@@ -584,9 +748,9 @@ START_TEST(masks_that_leave_no_path)
         ck_assert(i % 3 == i / 3 + 1 || sp_crf_forbid(&m.crf, i / 3, i % 3));
     ck_assert(sp_crf_forbid(&m.crf, SP_CRF_START, 1) && sp_crf_forbid(&m.crf, SP_CRF_START, 2));
     ck_assert(sp_crf_forbid(&m.crf, 0, SP_CRF_END) && sp_crf_forbid(&m.crf, 1, SP_CRF_END));
-    FAILS("sequence 0: what is forbidden leaves no path of 2 steps through 3 labels", sp_crf_viterbi(m.t, &m.crf, seq, tags, NULL));
-    FAILS("sequence 0: what is forbidden leaves no path of 2 steps", sp_crf_marginals(m.t, &m.crf, seq, room));
-    FAILS("sequence 0: what is forbidden leaves no path of 5 steps",
+    FAILS("crf: sequence 0: what is forbidden leaves no path of 2 steps through 3 labels", sp_crf_viterbi(m.t, &m.crf, seq, tags, NULL));
+    FAILS("crf: sequence 0: what is forbidden leaves no path of 2 steps", sp_crf_marginals(m.t, &m.crf, seq, room));
+    FAILS("crf: sequence 0: what is forbidden leaves no path of 5 steps",
           sp_crf_nbest(m.t, &m.crf, sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(5, 1, 3))), 2, tags, NULL, NULL));
     sp_tape_clear(m.t);
     ck_assert(sp_crf_viterbi(m.t, &m.crf, sp_seq_of(m.t, sp_full(m.t, 0, SP_SHAPE(3, 1, 3))), tags, NULL));
@@ -607,7 +771,11 @@ START_TEST(bad_layers)
 {
     sp_store *s = sp_store_new(1);
     ck_assert_ptr_null(sp_crf_make(s, "crf", 0).transitions);
-    ck_assert_ptr_nonnull(strstr(sp_store_status(s)->message, "crf 'crf': 0 labels"));
+    ck_assert_ptr_nonnull(strstr(sp_store_status(s)->message, "crf 'crf': 0 labels, not 1..32767"));
+    sp_store_free(s);
+    s = sp_store_new(1);
+    ck_assert_ptr_null(sp_crf_make(s, "crf", INT16_MAX + 1).transitions);
+    ck_assert_ptr_nonnull(strstr(sp_store_status(s)->message, "crf 'crf': 32768 labels, not 1..32767"));
     sp_store_free(s);
     const int bad[][2] = { { 3, 0 }, { 0, 3 }, { -2, 0 }, { 0, -1 }, { SP_CRF_START, SP_CRF_END }, { 0, -3 } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -623,6 +791,9 @@ START_TEST(bad_layers)
     ck_assert_ptr_nonnull(sp_store_find(s, "a.start_transitions"));
     ck_assert_ptr_nonnull(sp_store_find(s, "a.transitions"));
     ck_assert_ptr_nonnull(sp_store_find(s, "a.end_transitions"));
+    for (int i = 0; i < 3; i++)
+        for (long j = 0; j < sp_shape_size(sp_store_at(s, i)->shape); j++)
+            ck_assert(at(sp_store_at(s, i), j) != 0 && fabs(at(sp_store_at(s, i), j)) <= 0.1);
     ck_assert_ptr_null(sp_crf_make(s, "a", 2).transitions);             /* the names are there already */
     sp_store_free(s);
 }
@@ -643,13 +814,13 @@ START_TEST(learns_transitions)
     for (int step = 0; step < 60; step++) {
         sp_tape_reset(m.t);
         sp_seq seq = sp_seq_pack(m.t, sp_feed(m.t, scores, SP_SHAPE(11, 3)), (const long[]){ 3, 8 }, 2);
-        ck_assert(sp_backward(m.t, sp_crf_nll_mean(m.t, &m.crf, seq, gold)));
+        ck_assert(sp_backward(m.t, sp_crf_loss_mean(m.t, &m.crf, seq, gold)));
         sp_step(o, m.t);
     }
     sp_tape_reset(m.t);
     sp_tape_set_recording(m.t, false);
     sp_seq seq = sp_seq_pack(m.t, sp_feed(m.t, scores, SP_SHAPE(11, 3)), (const long[]){ 3, 8 }, 2);
-    ck_assert_double_lt((double)sp_item(sp_crf_nll_mean(m.t, &m.crf, seq, gold)), 0.1);
+    ck_assert_double_lt((double)sp_item(sp_crf_loss_mean(m.t, &m.crf, seq, gold)), 0.1);
     ck_assert(sp_crf_viterbi(m.t, &m.crf, seq, tags, NULL));
     ck_assert_mem_eq(tags, gold, sizeof gold);
     sp_optimizer_free(o);
@@ -670,7 +841,7 @@ START_TEST(even_sequences)
             memcpy(y + (i * 4 + t) * 3, x + (t * 2 + i) * 3, 3 * sizeof *x);
     sp_seq even = sp_seq_of(m.t, sp_feed(m.t, x, SP_SHAPE(4, 2, 3)));
     sp_seq packed = sp_seq_pack(m.t, sp_feed(m.t, y, SP_SHAPE(8, 3)), (const long[]){ 4, 4 }, 2);
-    ck_assert(sp_read(sp_crf_nll(m.t, &m.crf, even, tags), a) && sp_read(sp_crf_nll(m.t, &m.crf, packed, tags), b));
+    ck_assert(sp_read(sp_crf_loss(m.t, &m.crf, even, tags), a) && sp_read(sp_crf_loss(m.t, &m.crf, packed, tags), b));
     ck_same(a, b, 2);
     ck_assert(sp_crf_viterbi(m.t, &m.crf, even, best[0], NULL) && sp_crf_viterbi(m.t, &m.crf, packed, best[1], NULL));
     ck_assert_mem_eq(best[0], best[1], sizeof best[0]);
@@ -688,9 +859,16 @@ Suite *suite(void)
     tcase_add_test(c, ties);
     tcase_add_test(c, gradients_by_differences);
     tcase_add_test(c, long_sequences);
+    tcase_add_loop_test(c, late_comers, 0, 4);
+    tcase_add_test(c, one_path);
     tcase_add_test(c, transitions_beyond_all_numbers);
     tcase_add_test(c, nan_scores);
     tcase_add_test(c, infinite_scores);
+    tcase_add_test(c, mean_of_tags);
+    tcase_add_test(c, replaced_parameters);
+    tcase_add_test(c, decoding_leaves_nothing);
+    tcase_add_test(c, all_there_are);
+    tcase_add_test(c, nan_paths);
     tcase_add_test(c, no_sequences);
     tcase_add_test(c, bad_input);
     tcase_add_test(c, masks_that_leave_no_path);

@@ -507,6 +507,72 @@ START_TEST(odd_values)
 }
 END_TEST
 
+/* Where p is 0 all logits of the sequence have a NaN as gradient; where nothing comes back, nothing does. */
+START_TEST(probability_zero)
+{
+    const sp_real none = -(sp_real)INFINITY, nan = (sp_real)NAN, x[] = { 0, none, 0, 1, none, 2, 0, nan, 0, 0, 1, 2 };
+    sp_real dx[12];
+    sp_tensor *in = sp_variable(t, x, SP_SHAPE(4, 3));
+    sp_seq seq = sp_seq_pack(t, in, (const long[]){ 2, 1, 1 }, 3);
+    sp_tensor *y = sp_ctc_loss(t, (sp_ctc_options){ 0 }, seq, (const int[]){ 1, 2, 1 }, (const long[]){ 1, 1, 1 });
+    sp_tensor *mask = sp_feed(t, REALS(1, 0, 1), SP_SHAPE(3));
+    ck_assert(sp_backward(t, sp_sum(t, sp_where(t, mask, y, sp_full(t, 0, SP_SCALAR)), 0)) && sp_read_grad(in, dx));
+    for (int i = 0; i < 12; i++)
+        ck_assert(i < 6 ? isnan((double)dx[i]) : i < 9 ? dx[i] == 0 : isfinite((double)dx[i]) && dx[i] != 0);
+    ck_tape_ok(t);
+}
+END_TEST
+
+/* Who is told which cannot be said: also where all can, and where it is an error. */
+START_TEST(reports)
+{
+    bool which[2] = { true, true };
+    long infeasible = 9;
+    const sp_ctc_options o = { .infeasible = &infeasible, .which = which };
+    sp_seq seq = sp_seq_pack(t, sp_full(t, 0, SP_SHAPE(3, 3)), (const long[]){ 1, 2 }, 2);
+    ck_assert(sp_sound(sp_ctc_loss(t, o, seq, (const int[]){ 1, 1, 2 }, (const long[]){ 1, 2 })));
+    ck_assert(infeasible == 0 && !which[0] && !which[1]);
+    ck_assert(!sp_sound(sp_ctc_loss(t, o, seq, (const int[]){ 1, 1, 1 }, (const long[]){ 1, 2 })));
+    ck_assert(infeasible == 1 && !which[0] && which[1]);
+    ck_assert_ptr_nonnull(strstr(sp_error(t), "ctc: sequence 1: 2 labels, 1 of them repeated, need 3 steps; it has 2"));
+}
+END_TEST
+
+START_TEST(decoding_leaves_nothing)
+{
+    sp_seq seq = sp_seq_of(t, sp_full(t, 0, SP_SHAPE(300, 1, 3)));
+    int labels[300];
+    long lengths[1];
+    const long length = sp_tape_length(t);
+    size_t held = 0;
+    for (int i = 0; i < 100; i++) {
+        ck_assert(sp_ctc_greedy(t, seq, 0, labels, lengths));
+        held = i ? held : sp_tape_bytes(t);
+    }
+    ck_assert_uint_eq(sp_tape_bytes(t), held);
+    for (int i = 0; i < 100; i++) {                     /* paths stay, 300 numbers each */
+        sp_ctc_path path;
+        ck_assert(sp_ctc_search(t, (sp_ctc_beam){ 0 }, seq, 1, &path));
+        held = i == 50 ? sp_tape_bytes(t) : held;
+    }
+    ck_assert_uint_le(sp_tape_bytes(t), held + 50 * 300 * sizeof(int) * 2);
+    ck_assert_int_eq(sp_tape_length(t), length);
+    ck_tape_ok(t);
+}
+END_TEST
+
+/* All of the first step are equally probable. */
+START_TEST(equals)
+{
+    sp_ctc_path path[4];
+    ck_assert(sp_ctc_search(t, (sp_ctc_beam){ .blank = 1 }, sp_seq_of(t, sp_full(t, 0, SP_SHAPE(1, 1, 4))), 4, path));
+    ck_assert_int_eq(path[0].length, 0);
+    for (int i = 1; i < 4; i++)
+        ck_assert(path[i].length == 1 && path[i].labels[0] == (i == 1 ? 0 : i));
+    ck_tape_ok(t);
+}
+END_TEST
+
 static double never(void *self, const int *prefix, long n, int next)
 {
     (void)self, (void)prefix, (void)n;
@@ -520,6 +586,10 @@ START_TEST(a_model_that_says_no)
     ck_assert(sp_ctc_search(t, (sp_ctc_beam){ .score = never, .weight = 1 }, seq, 2, path));
     ck_assert(path[0].length == 0 && path[1].score == -INFINITY);
     ck_assert_double_eq_tol(path[0].log_p, -3 * log(3), 1e-12);
+    for (double weight = -1; weight <= 0; weight++) {
+        ck_assert(sp_ctc_search(t, (sp_ctc_beam){ .score = never, .weight = weight }, seq, 2, path));
+        ck_assert(path[0].length == 0 && path[1].score == -INFINITY);
+    }
     ck_tape_ok(t);
 }
 END_TEST
@@ -531,8 +601,12 @@ START_TEST(nothing)
     int labels[1];
     sp_seq none = sp_seq_of(t, sp_full(t, 0, SP_SHAPE(4, 0, 3)));
     ck_assert(sp_shape_equal(sp_shape_get(sp_ctc_loss(t, (sp_ctc_options){ 0 }, none, NULL, NULL)), SP_SHAPE(0)));
-    ck_assert(sp_item(sp_ctc_mean(t, (sp_ctc_options){ 0 }, none, NULL, NULL)) == 0);
+    ck_assert(sp_item(sp_ctc_loss_mean(t, (sp_ctc_options){ 0 }, none, NULL, NULL)) == 0);
     ck_assert(sp_ctc_greedy(t, none, 0, labels, lengths) && sp_ctc_search(t, (sp_ctc_beam){ 0 }, none, 1, path));
+    sp_seq packed = sp_seq_pack(t, sp_variable(t, NULL, SP_SHAPE(0, 3)), NULL, 0);
+    sp_tensor *mean = sp_ctc_loss_mean(t, (sp_ctc_options){ 0 }, packed, NULL, NULL);
+    ck_assert(sp_item(mean) == 0 && sp_backward(t, mean));
+    ck_assert(sp_ctc_greedy(t, packed, 0, labels, lengths) && sp_ctc_search(t, (sp_ctc_beam){ 0 }, packed, 1, path));
     sp_seq still = sp_seq_of(t, sp_full(t, 0, SP_SHAPE(0, 2, 3)));      /* no steps say no labels for certain */
     sp_tensor *y = sp_ctc_loss(t, (sp_ctc_options){ 0 }, still, NULL, (const long[]){ 0, 0 });
     ck_assert(sp_item(sp_sum(t, y, 0)) == 0);
@@ -573,7 +647,7 @@ START_TEST(bad_input)
     FAILS("no targets", LOSS(0, NULL, 1, 1));
     FAILS("no lengths of targets", sp_ctc_loss(t, (sp_ctc_options){ 0 }, seq, labels, NULL));
     FAILS("ctc: no input", sp_ctc_loss(t, (sp_ctc_options){ 0 }, (sp_seq){ 0 }, labels, lengths));
-    FAILS("ctc: no input", sp_ctc_mean(t, (sp_ctc_options){ 0 }, (sp_seq){ 0 }, labels, lengths));
+    FAILS("ctc: no input", sp_ctc_loss_mean(t, (sp_ctc_options){ 0 }, (sp_seq){ 0 }, labels, lengths));
     FAILS("ctc: the rows are [4,3], but the layout has 5", sp_ctc_loss(t, (sp_ctc_options){ 0 }, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(4, 3))), labels, lengths));
     FAILS("has no classes", sp_ctc_loss(t, (sp_ctc_options){ 0 }, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(5, 0))), NULL, (const long[]){ 0, 0 }));
     FAILS("the blank 5 is not in 0..2", sp_ctc_greedy(t, seq, 5, labels, lengths));
@@ -584,6 +658,18 @@ START_TEST(bad_input)
     FAILS("the 0 best of a beam of 4", sp_ctc_search(t, beam, seq, 0, path));
     FAILS("the 1 best of a beam of -2", sp_ctc_search(t, (sp_ctc_beam){ .width = -2 }, seq, 1, path));
     FAILS("and no room", sp_ctc_search(t, beam, seq, 1, NULL));
+    FAILS("ctc: the weight nan and the bonus 0 are not both finite", sp_ctc_search(t, (sp_ctc_beam){ .weight = NAN }, seq, 1, path));
+    FAILS("ctc: the weight inf and the bonus 0 are", sp_ctc_search(t, (sp_ctc_beam){ .weight = INFINITY }, seq, 1, path));
+    FAILS("ctc: the weight 1 and the bonus nan are", sp_ctc_search(t, (sp_ctc_beam){ .weight = 1, .bonus = NAN }, seq, 1, path));
+    const sp_ragged wrong[] = { { -1, NULL, NULL }, { 2, NULL, NULL }, { 1, (const long[]){ 2 }, (const int[]){ 0, -1 } },
+                                { 1, (const long[]){ 2 }, (const int[]){ 5, 0 } }, { 2, (const long[]){ INT32_MAX, 1 }, NULL } };
+    FAILS("ctc: no sequences (NULL)", sp_ctc(t, seq.rows, labels, lengths, 0, false, NULL));
+    FAILS("ctc: -1 sequences", sp_ctc(t, seq.rows, labels, lengths, 0, false, &wrong[0]));
+    FAILS("ctc: 2 sequences, and no lengths", sp_ctc(t, seq.rows, labels, lengths, 0, false, &wrong[1]));
+    FAILS("ctc: row -1 at place 1 is not in 0..4", sp_ctc(t, seq.rows, labels, (const long[]){ 1 }, 0, false, &wrong[2]));
+    FAILS("ctc: row 5 at place 0 is not in 0..4", sp_ctc(t, seq.rows, labels, (const long[]){ 1 }, 0, false, &wrong[3]));
+    FAILS("ctc: length 1 of sequence 1 makes more than 2147483647 steps", sp_ctc(t, seq.rows, labels, (const long[]){ 1, 1 }, 0, false, &wrong[4]));
+    FAILS("ctc: length 1 of the target of sequence 1 is not in 0..0", LOSS(0, labels, INT32_MAX, 1));
     FAILS("is too wide", sp_ctc_search(t, (sp_ctc_beam){ .width = 2000000000 }, seq, 1, path));
     ck_assert(!sp_ctc_greedy(NULL, seq, 0, labels, lengths) && !sp_ctc_search(NULL, beam, seq, 1, path));
     ck_assert_ptr_null(sp_ctc_loss(NULL, (sp_ctc_options){ 0 }, seq, labels, lengths));
@@ -606,7 +692,7 @@ static void read_ctc(struct golden *g)
     sp_seq seq = sp_seq_pack(t, x, length, n);
     golden_same(g, "loss", sp_ctc_loss(t, o, seq, targets, lengths));
     ck_assert_int_eq(infeasible, golden_count(g, "infeasible"));
-    sp_tensor *mean = sp_ctc_mean(t, o, seq, targets, lengths);
+    sp_tensor *mean = sp_ctc_loss_mean(t, o, seq, targets, lengths);
     golden_same(g, "mean", mean);
     ck_assert(sp_backward(t, mean));
     golden_same_gradient(g, "grad", x);
@@ -636,6 +722,10 @@ Suite *suite(void)
     tcase_add_test(c, long_sequences);
     tcase_add_test(c, odd_values);
     tcase_add_test(c, a_model_that_says_no);
+    tcase_add_test(c, probability_zero);
+    tcase_add_test(c, reports);
+    tcase_add_test(c, decoding_leaves_nothing);
+    tcase_add_test(c, equals);
     tcase_add_test(c, nothing);
     tcase_add_test(c, bad_input);
     tcase_add_test(c, golden);

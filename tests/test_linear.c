@@ -151,6 +151,22 @@ START_TEST(unbiased_values)
 }
 END_TEST
 
+/* Both uniform in +-1/sqrt(in). */
+START_TEST(first_values)
+{
+    sp_store *s = sp_store_new(1);
+    sp_linear l = sp_linear_make(s, "x", 100, 200);
+    const sp_param *part[] = { l.weight, l.bias };
+    for (int i = 0; i < 2; i++) {
+        double most = 0;
+        for (long j = 0; j < sp_shape_size(part[i]->shape); j++)
+            most = fmax(most, fabs((double)sp_param_read(part[i])[j]));
+        ck_assert(most <= 0.1 && most > 0.09);
+    }
+    sp_store_free(s);
+}
+END_TEST
+
 static const char *const tied_errors[] = {
     "linear: 'out' is tied to NULL",
     "linear: 'out' is tied to a weight of another store",
@@ -182,6 +198,7 @@ Suite *suite(void)
     tcase_add_test(c, golden);
     tcase_add_test(c, tied_values_and_gradients);
     tcase_add_test(c, unbiased_values);
+    tcase_add_test(c, first_values);
     tcase_add_loop_test(c, bad_ties, 0, sizeof tied_errors / sizeof *tied_errors);
     suite_add_tcase(all, c);
     return all;

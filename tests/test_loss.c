@@ -342,6 +342,76 @@ START_TEST(ragged)
 }
 END_TEST
 
+/* A common offset of the logits changes nothing but their own last digits. */
+START_TEST(smoothing_far_from_zero)
+{
+    enum { N = 64 };
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real x[2 * N];
+    for (int i = 0; i < N; i++) {
+        x[i] = (sp_real)(i % 5);
+        x[N + i] = (sp_real)(1e7 + i % 5);              /* both as they are, in float32 too */
+    }
+    sp_tensor *y = sp_cross_entropy_smooth(t, sp_feed(t, x, SP_SHAPE(2, N)), (const int[]){ 3, 3 }, SP_IGNORE, NULL, 0.5);
+    sp_real got[2];
+    sp_read(y, got);
+    ck_assert_double_eq((double)got[0], (double)got[1]);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* The extremes that are allowed. */
+START_TEST(bounds)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    const double least = WIDE(1e-300, 1e-38), delta = WIDE(1e-300, 1e-37);
+    sp_tensor *zero = sp_full(t, 0, SP_SHAPE(1)), *one = sp_full(t, 1, SP_SHAPE(1)), *far = sp_full(t, -(sp_real)1e4, SP_SHAPE(1));
+    const double got[] = {
+        (double)sp_item(sp_gaussian_nll_mean(t, zero, far, zero, least)) / (log(least) / 2),
+        (double)sp_item(sp_gaussian_nll_mean(t, zero, far, one, 1e30)) / (log(1e30) / 2),
+        (double)sp_item(sp_huber_mean(t, one, zero, delta)) / delta,
+        (double)sp_item(sp_bce_logits_mean(t, zero, one, 1e30)) / (1e30 * log(2)),
+    };
+    ck_tape_ok(t);
+    for (int i = 0; i < 4; i++)
+        ck_assert_msg(fabs(got[i] - 1) < WIDE(1e-12, 1e-6), "%d: %.9g", i, got[i]);
+    ck_assert(sp_item(sp_bce_logits_mean(t, zero, one, 0)) == 0);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* A weight of 0 leaves out what has no number, and one weight is for all. */
+START_TEST(masks)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real gradient[4];
+    sp_tensor *x = sp_variable(t, REALS(1, NAN, 3, INFINITY), SP_SHAPE(2, 2));
+    sp_tensor *y = sp_weighted_mean(t, x, REALS(2, 0, 6, 0), 4);
+    ck_assert(sp_backward(t, y) && sp_read_grad(x, gradient));
+    ck_assert_double_eq((double)sp_item(y), 2.5);
+    ck_same(gradient, REALS(0.25, 0, 0.75, 0), 4);
+    y = sp_weighted_mean(t, sp_feed(t, REALS(1, 2, 3, 6), SP_SHAPE(2, 2)), REALS(7), 1);
+    ck_assert_double_eq_tol((double)sp_item(y), 3, 1e-6);
+    y = sp_weighted_mean(t, sp_full(t, 5, SP_SCALAR), REALS(7), 1);
+    ck_assert_double_eq_tol((double)sp_item(y), 5, 1e-6);
+    ck_tape_ok(t);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* The gradient of one that is as good as certain is what is left over, to all digits. */
+START_TEST(certain_among)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real gradient[1];
+    sp_tensor *own = sp_variable(t, REALS(30), SP_SHAPE(1));
+    ck_assert(sp_backward(t, sp_sum(t, sp_cross_entropy_among(t, own, sp_full(t, 0, SP_SHAPE(1, 2)), (const int[]){ SP_OMIT_NONE }), 0)));
+    sp_read_grad(own, gradient);
+    ck_assert_double_eq_tol((double)gradient[0] / (-2 * exp(-30)), 1, WIDE(1e-12, 1e-5));
+    sp_tape_free(t);
+}
+END_TEST
+
 /* Over nothing each is 0, and the gradient of what there is stays 0. */
 START_TEST(nothing)
 {
@@ -355,7 +425,7 @@ START_TEST(nothing)
         sp_cross_entropy_balanced_mean(t, one, (const int[]){ 1 }, SP_IGNORE, REALS(1, 0)),
         sp_bce_logits_mean(t, x, z, 1), sp_mse(t, x, z), sp_mae(t, x, z), sp_huber_mean(t, x, z, 1),
         sp_gaussian_nll_mean(t, x, z, z, 1e-6), sp_kl_div_mean(t, x, z), sp_weighted_mean(t, x, NULL, 0),
-        sp_weighted_mean(t, one, REALS(0), 1),
+        sp_weighted_mean(t, one, REALS(0), 1), sp_mse(t, sp_seq_pack(t, x, NULL, 0).rows, z),
     };
     sp_tensor *sum = sp_sum(t, sp_scale(t, w, 0), SP_ALL);
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
@@ -418,6 +488,14 @@ USE(huber_nan, sp_huber_mean(t, x, with(1, NAN), 1))
 USE(huber_delta, sp_huber_mean(t, x, with(0, 0), 0))
 USE(huber_delta_nan, sp_huber_mean(t, x, with(0, 0), NAN))
 USE(gaussian_nan, sp_gaussian_nll_mean(t, x, x, with(2, NAN), 1))
+USE(gaussian_least_tiny, sp_gaussian_nll_mean(t, x, x, with(2, 0), 1e-310))
+USE(gaussian_least_huge, sp_gaussian_nll_mean(t, x, x, with(2, 0), 1e31))
+USE(bce_weight_huge, sp_bce_logits_mean(t, x, with(0, 0), 1e31))
+USE(huber_delta_tiny, sp_huber_mean(t, x, with(0, 0), 1e-310))
+USE(null_list, sp_linear_chain(t, x, x, x, x, NULL, NULL, NULL))
+USE(null_gaussian, sp_gaussian_nll_mean(t, x, x, NULL, 1))
+USE(among_below, sp_cross_entropy_among(t, sp_full(t, 0, SP_SHAPE(2)), x, ((const int[]){ -1, -3 })))
+USE(among_nobody, sp_cross_entropy_among(t, sp_full(t, 0, SP_SHAPE(1)), sp_full(t, 0, SP_SHAPE(1, 0)), ((const int[]){ 0 })))
 USE(gaussian_least, sp_gaussian_nll_mean(t, x, x, with(2, 0), 0))
 USE(smoothing_high, sp_cross_entropy_smooth_mean(t, x, ((const int[]){ 0, 1 }), SP_IGNORE, 1.5))
 USE(smoothing_nan, sp_cross_entropy_smooth_mean(t, x, ((const int[]){ 0, 1 }), SP_IGNORE, NAN))
@@ -438,6 +516,15 @@ USE(among_shapes, sp_cross_entropy_among(t, sp_full(t, 0, SP_SHAPE(3)), x, ((con
 USE(among_omit, sp_cross_entropy_among(t, sp_full(t, 0, SP_SHAPE(2)), x, ((const int[]){ -1, 3 })))
 USE(among_none, sp_cross_entropy_among(t, sp_full(t, 0, SP_SHAPE(2)), x, NULL))
 
+/* What is in a float and has an inverse there. */
+#ifdef SP_FLOAT64
+#define LEAST "1e-300"
+#define DELTA "1e-300"
+#else
+#define LEAST "1e-38"
+#define DELTA "1e-37"
+#endif
+
 static const struct {
     void (*use)(void);
     const char *error;
@@ -454,17 +541,21 @@ static const struct {
     { bce_below, "bce_logits: the target -0.25 at 0 is not in 0..1" },
     { bce_nan, "bce_logits: the target nan at 5 is not in 0..1" },
     { bce_view, "bce_logits: the target 2 at 3 is not in 0..1" },
-    { bce_weight, "bce_logits: the positive weight is -1, not 0 or more" },
-    { bce_weight_nan, "bce_logits: the positive weight is nan, not 0 or more" },
+    { bce_weight, "bce_logits: the positive weight is -1, not in 0..1e30" },
+    { bce_weight_nan, "bce_logits: the positive weight is nan, not in 0..1e30" },
     { kl_negative, "kl_div: the target -0.125 at 3 is not finite and 0 or more" },
     { kl_infinite, "kl_div: the target inf at 3 is not finite and 0 or more" },
     { mse_infinite, "mse: the target -inf at 2 is not finite" },
     { mae_nan, "mae: the target nan at 1 is not finite" },
     { huber_nan, "huber: the target nan at 1 is not finite" },
-    { huber_delta, "huber: delta is 0, not above 0" },
-    { huber_delta_nan, "huber: delta is nan, not above 0" },
+    { huber_delta, "huber: delta is 0, not " DELTA " or more" },
+    { huber_delta_nan, "huber: delta is nan, not " DELTA " or more" },
     { gaussian_nan, "gaussian_nll: the target nan at 2 is not finite" },
-    { gaussian_least, "gaussian_nll: the least variance is 0, not above 0" },
+    { gaussian_least, "gaussian_nll: the least variance is 0, not in " LEAST "..1e+30" },
+    { gaussian_least_tiny, "gaussian_nll: the least variance is 1e-310, not in " LEAST "..1e+30" },
+    { gaussian_least_huge, "gaussian_nll: the least variance is 1e+31, not in " LEAST "..1e+30" },
+    { bce_weight_huge, "bce_logits: the positive weight is 1e+31, not in 0..1e30" },
+    { huber_delta_tiny, "huber: delta is 1e-310, not " DELTA " or more" },
     { smoothing_high, "cross_entropy: the smoothing is 1.5, not in 0..1" },
     { smoothing_nan, "cross_entropy: the smoothing is nan, not in 0..1" },
     { no_such_id, "cross_entropy: id 3 in row 1 is not in 0..2" },
@@ -477,11 +568,15 @@ static const struct {
     { weights_nan, "weighted_mean: the weight nan at 1 is not finite and 0 or more" },
     { null_x, "bce_logits: input 1 is NULL" },
     { null_target, "huber: input 2 is NULL" },
+    { null_list, "linear_chain: no sequences (NULL)" },
+    { null_gaussian, "gaussian_nll: input 3 is NULL" },
+    { among_below, "cross_entropy_among: row 1 omits -3, which is none of 3" },
+    { among_nobody, "cross_entropy_among: row 0 omits 0, which is none of 0" },
     { null_kl, "kl_div: input 1 is NULL" },
-    { null_mse, "sub: input 2 is NULL" },
-    { null_mean, "reshape: input 1 is NULL" },
+    { null_mse, "mse: input 2 is NULL" },
+    { null_mean, "weighted_mean: input 1 is NULL" },
     { among_shapes, "cross_entropy_among: [3] among [2,3]: needs [rows] and [rows,n]" },
-    { among_omit, "cross_entropy_among: row 1 omits 3, which is not in 0..2" },
+    { among_omit, "cross_entropy_among: row 1 omits 3, which is none of 3" },
     { among_none, "cross_entropy_among: no list of what is omitted" },
 };
 
@@ -516,6 +611,10 @@ Suite *suite(void)
     tcase_add_test(c, least_variance);
     tcase_add_test(c, no_probability);
     tcase_add_test(c, ragged);
+    tcase_add_test(c, smoothing_far_from_zero);
+    tcase_add_test(c, bounds);
+    tcase_add_test(c, masks);
+    tcase_add_test(c, certain_among);
     tcase_add_test(c, nothing);
     suite_add_tcase(all, c);
     c = tcase_create("errors");

@@ -217,13 +217,14 @@ END_TEST
 /* No sequences give no rows. */
 START_TEST(no_batch)
 {
-    sp_seq none = sp_seq_of(t, sp_full(t, 1, SP_SHAPE(3, 0, W)));
+    sp_seq none = _i ? sp_seq_pack(t, sp_full(t, 1, SP_SHAPE(0, W)), NULL, 0) : sp_seq_of(t, sp_full(t, 1, SP_SHAPE(3, 0, W)));
     sp_tensor *y[] = { sp_pool_last(t, none), sp_pool_mean(t, none), sp_pool_max(t, none),
                        sp_pool_attention_on(t, &attention, none, NULL), sp_locked_dropout_seq(t, none, 0.5).rows,
                        sp_seq_reverse(t, none).rows };
     ck_tape_ok(t);
     for (int i = 0; i < 6; i++)
         ck_assert(sp_shape_equal(sp_shape_get(y[i]), SP_SHAPE(0, W)));
+    ck_assert(sp_shape_equal(sp_shape_get(sp_seq_unpack(t, none)), SP_SHAPE(0, W)));
 }
 END_TEST
 
@@ -332,7 +333,7 @@ Suite *suite(void)
     tcase_add_test(c, last_mean_max);
     tcase_add_loop_test(c, attends, 0, 2);
     tcase_add_test(c, gradients);
-    tcase_add_test(c, no_batch);
+    tcase_add_loop_test(c, no_batch, 0, 2);
     tcase_add_test(c, segments);
     tcase_add_test(c, largest);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);

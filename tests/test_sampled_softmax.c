@@ -391,6 +391,24 @@ START_TEST(learns)
 }
 END_TEST
 
+/* A row that is ignored reads nothing that is not read anyway: a NaN of a class that is not drawn stays where it is. */
+START_TEST(ignored_rows)
+{
+    sp_store *s = sp_store_new(1);
+    const sp_linear out = sp_linear_make(s, "out", 2, 4);
+    const sp_sampler q = sp_sampler_make(s, (const double[]){ 0, 1, 1, 1 }, 4, 1);
+    sp_real gradient[4];
+    sp_param_values(out.weight)[0] = (sp_real)NAN;
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *x = sp_variable(t, REALS(1, 2, 3, 4), SP_SHAPE(2, 2));
+    sp_tensor *y = sp_sampled_cross_entropy_mean(t, &out, &q, x, (const int[]){ SP_IGNORE, 2 }, SP_IGNORE, 3);
+    ck_assert(sp_backward(t, y) && sp_read_grad(x, gradient));
+    ck_assert(gradient[0] == 0 && gradient[1] == 0 && isfinite((double)gradient[2]) && isfinite((double)sp_item(y)));
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
 /* ---- nothing, and errors --------------------------------------------------------------------------------------- */
 
 static struct model model;
@@ -490,6 +508,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, gradients, 0, 4);
     tcase_add_loop_test(c, exact, 0, 2);
     tcase_add_loop_test(c, on_average, 0, 3);
+    tcase_add_test(c, ignored_rows);
     tcase_add_test(c, keys);
     tcase_add_test(c, learns);
     suite_add_tcase(all, c);

@@ -602,7 +602,7 @@ static const struct {
     { { 2, 0, 1 }, 3, 3, "sequence: length 0 of sequence 1 is not 1 or more" },
     { { 2, -1, 2 }, 3, 3, "sequence: length -1 of sequence 1 is not 1 or more" },
     { { 2, 2 }, 2, 3, "sequence: [3,1] does not have the 4 rows of the lengths" },
-    { { 1 }, 0, 1, "sequence: 0 lengths, or no list of them" },
+    { { 1 }, 0, 1, "sequence: [1,1] does not have the 0 rows of the lengths" },
 };
 
 START_TEST(wrong_lengths)

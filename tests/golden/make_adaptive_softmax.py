@@ -30,3 +30,4 @@ def main():
     adaptive("plain", 8, 20, [4, 10], 2.0, False)
     adaptive("head_bias", 8, 20, [3, 6, 12], 2.0, True)
     adaptive("one_cluster", 6, 11, [5], 4.0, False)
+    adaptive("divisor", 8, 15, [4, 8], 1.6, False)          # 8 // 1.6 is 4: 1.6 is a little more than it looks
