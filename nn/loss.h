@@ -10,13 +10,18 @@
    Each is the mean, over all elements or all rows, of an operation of ops/table.h, which has the same name without _mean; but
    sp_mse and sp_mae are of sp_sub and sp_abs, smooth is of sp_cross_entropy_smooth (ops/ops.h), and balanced of
    sp_cross_entropy with the weight of each row's class. Use those for PyTorch's reduction='none', or the sum of it for 'sum',
-   or sp_weighted_mean. What sequences of different lengths
-   give goes in as it is: the rows of an sp_seq have no padding, so a mean over them needs no mask.
+   or sp_weighted_mean.
+
+   Sequences of different lengths have no padding, so a mean over their rows needs no mask. But the rows of an sp_seq are in an
+   order of their own (nn/seq.h), targets in yours: unpack what is compared with them, or nothing is learned, and no error says so.
+
+       loss = sp_cross_entropy_mean(t, sp_linear_on(t, &head, sp_seq_unpack(t, ys)), ids, SP_IGNORE);
 
    Over nothing (no rows, or none that counts) a loss is 0, and so is its gradient: an empty batch changes nothing.
    Shapes that differ are an error, with both. So is a number in a target that cannot be right, with its place: one that is not
    finite, outside 0..1 where it is a probability (of sp_kl_div_mean: below 0). That is looked for in targets of which no
-   gradient is wanted, so in all while the tape does not record; for another the loss is what the formula gives. Predictions are not looked at: NaN gives NaN. */
+   gradient is wanted, so in all while the tape does not record; for another the loss is what the formula gives. Predictions
+   are not looked at: NaN gives NaN. */
 #ifndef SP_NN_LOSS_H
 #define SP_NN_LOSS_H
 
