@@ -188,6 +188,43 @@ START_TEST(wrong_order)
 }
 END_TEST
 
+/* Sorted rows meet weights from outside, in the step: they have no rows, though no parameters either. The product with a weight
+   and what is doubled many times are of the rows alone. */
+struct weights {
+    sp_tensor *number, *row, *column, *square;
+};
+
+static sp_tensor *weighing_step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct weights *w = self;
+    sp_tensor *rows = sp_seq_rows(t, outside, x), *y = sp_add(t, sp_matmul(t, sp_mul(t, rows, w->number), w->square), w->row);
+    y = sp_affine(t, sp_mul(t, y, w->column), sp_transpose(t, w->square, 0, 1), w->row);
+    for (int i = 0; i < 60; i++)
+        y = sp_scale(t, sp_add(t, y, y), 0.5);
+    return *h = sp_add(t, sp_mul(t, x, y), *h);
+}
+
+START_TEST(weights_from_outside)
+{
+    sp_real value[MOST], y[2][MOST];
+    sp_tape *t = sp_tape_new(NULL);
+    sp_tensor *x, *doubled[4];
+    const sp_shape shape[4] = { SP_SCALAR, SP_SHAPE(W), SP_SHAPE(1, W), SP_SHAPE(W, W) };
+    for (int i = 0; i < MOST; i++)
+        value[i] = (sp_real)(i * i % 7) / 7;
+    for (int i = 0; i < 4; i++)
+        doubled[i] = sp_scale(t, sp_feed(t, value + 1, shape[i]), 2);
+    const struct weights w = { doubled[0], doubled[1], doubled[2], doubled[3] };
+    const sp_cell weighing = { .name = "weighing", .self = &w, .step = weighing_step, .states = 1, .width = { W } };
+    sp_seq xs = packed(t, 0, &x);
+    outside = sp_seq_sorted(t, xs.layout, sp_feed(t, value, SP_SHAPE(3, W)));
+    for (int way = 0; way < 2; way++)
+        ck_assert_msg(sp_read((way ? sp_scan_seq : sp_unroll_seq)(t, &weighing, xs, NULL, false).rows, y[way]), "%s", sp_error(t));
+    check_near("output", y[1], y[0], rows_of(0) * W);
+    sp_tape_free(t);
+}
+END_TEST
+
 static sp_tape *t;
 static sp_seq seq;
 
@@ -244,6 +281,7 @@ Suite *suite(void)
     tcase_add_test(c, even_padding);
     tcase_add_loop_test(c, sorted_rows, 0, LISTS);
     tcase_add_loop_test(c, wrong_order, 0, 4);
+    tcase_add_test(c, weights_from_outside);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);
     suite_add_tcase(s, c);
     return s;
