@@ -229,13 +229,6 @@ sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m
     return sp_slice(t, y, 1, 0, a->memory);
 }
 
-sp_tensor *sp_masked_softmax(sp_tape *t, sp_tensor *x, sp_tensor *mask)
-{
-    /* A masked one is so far below all others that it becomes 0, but where there are no others. */
-    sp_tensor *y = sp_softmax(t, sp_where(t, mask, x, sp_full(t, (sp_real)-1e30, SP_SCALAR)));
-    return sp_where(t, mask, y, sp_full(t, 0, SP_SCALAR));
-}
-
 /* [context a] for queries [B,T,units]: large products where scores are products. */
 static sp_tensor *attend_all(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_tensor *query)
 {

@@ -76,10 +76,6 @@ sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m
    of the queries, [rows,S]. Not for the kind "coverage". (For queries [T,B,query] see sp_seq_of and sp_seq_tensor.) */
 sp_seq sp_attention_on_seq(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_seq queries, sp_tensor **weights);
 
-/* e^x_i / sum_j e^x_j over the last axis among the places where mask (broadcast to x) is not 0, and 0 elsewhere; zeros where no
-   place is left. */
-sp_tensor *sp_masked_softmax(sp_tape *t, sp_tensor *x, sp_tensor *mask);
-
 /* sum_s min(a_s, c_s) for weights and the coverage before them, [...,S] -> [...]: what looking twice costs (See et al.). */
 sp_tensor *sp_coverage_loss(sp_tape *t, sp_tensor *weights, sp_tensor *coverage);
 

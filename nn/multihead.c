@@ -3,7 +3,6 @@
 
 #include <math.h>
 
-#include "nn/attention.h"
 #include "nn/init.h"
 #include "ops/ops.h"
 
