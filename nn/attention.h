@@ -65,7 +65,7 @@ sp_memory sp_memory_sorted(sp_tape *t, const sp_memory *m, const sp_layout *layo
 /* Chosen sequences, in this order, any of them repeatedly: row i is of sequence row[i]. For a beam. */
 sp_memory sp_memory_rows(sp_tape *t, const sp_memory *m, const int *row, long n);
 
-/* A query for each sequence, [B,query] -> the contexts [B,memory]. weights, unless NULL, gets a, [B,S]. coverage, unless NULL,
+/* A query for each sequence, [B,query] -> the contexts [B,memory]. weights, unless NULL, gets a, [B,S] (poison if that fails). coverage, unless NULL,
    is the coverage so far, [B,S], and gets what it is now, with a added; the kind "coverage" needs it, zeros at first.
    Inside a step the memory is a sorted one and B may shrink. A sequence all of whose places are masked gets zeros. */
 sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_tensor *query, sp_tensor **coverage,

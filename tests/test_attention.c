@@ -461,6 +461,30 @@ static void coverage_width(void)
     sp_attention_on(t, &coverage, &memory, zeros(3, Q), &c, NULL);
 }
 
+static void coverage_short(void)
+{
+    sp_tensor *c = sp_full(t, 0, SP_SHAPE(2));
+    sp_attention_on(t, &general, &memory, zeros(3, Q), &c, NULL);
+}
+
+static void seq_layout(void)        { sp_attention_on_seq(t, &general, &memory, sp_seq_like(sequence(4, 3, Q), zeros(6, Q)), NULL); }
+static void seq_rank(void)
+{
+    sp_attention_on_seq(t, &general, &memory, sp_seq_like(sequence(2, 3, Q), sp_full(t, 0, SP_SHAPE(6, Q, 1))), NULL);
+}
+
+static void no_mask(void)
+{
+    const sp_memory bare = { .keys = memory.keys, .values = memory.values };
+    sp_attention_on(t, &general, &bare, zeros(3, Q), NULL, NULL);
+}
+
+static void mask_shape(void)
+{
+    const sp_memory odd = { .keys = memory.keys, .values = memory.values, .mask = zeros(3, 1) };
+    sp_attention_on_seq(t, &general, &odd, sequence(2, 3, Q), NULL);
+}
+
 static void coverage_null(void)
 {
     sp_tensor *c = NULL;
@@ -485,19 +509,25 @@ static const struct {
     { sorted_batch, "sequence: [3,2,6] does not have a row for each of 4 sequences" },
     { sorted_null, "attention: no memory" },
     { query_width, "attention 'general' of a query 4 wide on a memory 6 wide with keys 4 wide: the query is [3,5], the memory [3,2,6], "
-                   "its keys [3,2,4]" },
+                   "its keys [3,2,4], its mask [3,2]" },
     { query_batch, "sequence: [3,2,4] for the 4 rows of [4,4]" },
     { query_fewer, "sequence: [3,2,4] for the 2 rows of [2,4]; where sequences have different lengths it must be sorted: sp_seq_sorted" },
     { query_null, "attention: no query" },
     { no_memory, "attention: no memory" },
     { no_coverage, "attention 'coverage': no coverage; see sp_attention_on" },
-    { coverage_width, "attend: coverage [3,3], query [3,4], mask [3,2]: needs [B,S], [B,u], [B,S] (b.score, b.coverage)" },
+    { coverage_width, "attention 'coverage': the coverage is [3,3], not [3,2]" },
     { coverage_null, "attention 'coverage': no coverage; see sp_attention_on" },
     { coverage_seq, "attention 'coverage': its queries come one after the other" },
     { seq_width, "attention 'general' of a query 4 wide on a memory 6 wide with keys 4 wide: the query is [6,6], the memory [3,2,6], "
-                 "its keys [3,2,4]" },
+                 "its keys [3,2,4], its mask [3,2]" },
     { seq_batch, "attention: queries of 4 sequences, a memory of 3" },
-    { seq_nothing, "attention: no query" },
+    { seq_nothing, "attention: no input" },
+    { coverage_short, "attention 'general': the coverage is [2], not [3,2]" },
+    { seq_layout, "attention: the rows are [6,4], but the layout has 12" },
+    { seq_rank, "attention: the rows are [6,4,1], but the layout has 6" },
+    { no_mask, "attention: no mask in the memory" },
+    { mask_shape, "attention 'general' of a query 4 wide on a memory 6 wide with keys 4 wide: the query is [6,4], the memory [3,2,6], "
+                  "its keys [3,2,4], its mask [3,1]" },
 };
 
 START_TEST(bad_use)

@@ -1,4 +1,5 @@
 /* Multi-head attention against PyTorch's numbers and plain loops; masks, sequences, and as a part of a step. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -330,6 +331,7 @@ static const struct {
     { 6, 6, -1, 2, 0, "m: keys 6 wide, values -1 wide" },
     { 6, 6, 6, 2, 1, "m: dropout 1, not in 0 <= p < 1" },
     { 6, 6, 6, 2, NAN, "m: dropout nan, not in 0 <= p < 1" },
+    { LONG_MAX - 1, 6, 6, 2, 0, "m: an embedding 9223372036854775806 wide" },
 };
 
 START_TEST(bad_declaration)
@@ -379,7 +381,8 @@ static const struct {
     { query_rank, "multihead: query [2,6], key [2,4,6], value [2,4,6]: needs [B,L,6], [B,S,6], [B,S,6]" },
     { key_width, "multihead: query [2,3,6], key [2,4,5], value [2,4,6]: needs [B,L,6], [B,S,6], [B,S,6]" },
     { value_places, "multihead: query [2,3,6], key [2,4,6], value [2,5,6]: needs [B,L,6], [B,S,6], [B,S,6]" },
-    { other_batch, "sequence: [3,4,6] for the 2 rows of [2,3,6]; where sequences have different lengths it must be sorted: sp_seq_sorted" },
+    { other_batch, "multihead: query [2,3,6] of 2 sequences, key [3,4,6] of 3: inside a step, where there are fewer and fewer, keys are "
+                   "sorted ones (sp_seq_sorted)" },
     { mask_shape, "multihead: mask [2,3] for query [2,3,6] and key [2,4,6]: needs [B,S] or [B,L,S]" },
     { mask_places, "multihead: mask [2,4,4] for query [2,3,6] and key [2,4,6]: needs [B,S] or [B,L,S]" },
     { no_query, "multihead: no query" },
@@ -391,8 +394,7 @@ static const struct {
     { long_length, "sequence: length 4 of sequence 0 is not in 1..3" },
     { negative, "sequence: length -2 of sequence 1 is not in 1..3" },
     { no_lengths, "sequence: 2 lengths, and no list" },
-    { sequences_apart, "sequence: [3,4,6] for the 2 rows of [2,3,6]; where sequences have different lengths it must be sorted: "
-                       "sp_seq_sorted" },
+    { sequences_apart, "multihead: queries of 2 sequences, a memory of 3" },
 };
 
 START_TEST(bad_use)

@@ -1,4 +1,5 @@
 /* Sequences of different lengths: padding, and rows in the order of a step. (Packing is tested by test_scan.c.) */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -229,6 +230,15 @@ static sp_tape *t;
 static sp_seq seq;
 
 static void pad_nothing(void)       { sp_seq_padded(t, (sp_seq){ NULL, NULL }); }
+static void pad_rows(void)          { sp_seq_padded(t, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(6, 3)))); }
+static void pad_rank(void)          { sp_seq_padded(t, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(7, 3, 1)))); }
+static void unpack_rows(void)       { sp_seq_unpack(t, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(8, 3)))); }
+static void unpack_rank(void)       { sp_seq_unpack(t, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(7)))); }
+static void many_rows(void)         { sp_seq_pack(t, sp_full(t, 0, SP_SHAPE(2, 3)), (const long[]){ 2, LONG_MAX }, 2); }
+static void even_rows(void)
+{
+    sp_seq_tensor(t, sp_seq_like(sp_seq_of(t, sp_full(t, 0, SP_SHAPE(3, 2, 2))), sp_full(t, 0, SP_SHAPE(4, 2))));
+}
 static void mask_nothing(void)      { sp_seq_mask(t, NULL); }
 static void unpad_shape(void)       { sp_seq_of_padded(t, seq.layout, sp_full(t, 0, SP_SHAPE(3, 5, 2))); }
 static void unpad_rank(void)        { sp_seq_of_padded(t, seq.layout, sp_full(t, 0, SP_SHAPE(3, 4))); }
@@ -247,6 +257,12 @@ static const struct {
     const char *error;
 } uses[] = {
     { pad_nothing, "sequence: no input" },
+    { pad_rows, "sequence: the rows are [6,3], but the layout has 7" },
+    { pad_rank, "sequence: the rows are [7,3,1], but the layout has 7" },
+    { unpack_rows, "sequence: the rows are [8,3], but the layout has 7" },
+    { unpack_rank, "sequence: the rows are [7], but the layout has 7" },
+    { even_rows, "sequence: the rows are [4,2], but the layout has 6" },
+    { many_rows, "sequence: 2 rows and length 9223372036854775807 of sequence 1 are more than 2147483647" },
     { mask_nothing, "sequence: no layout" },
     { unpad_shape, "sequence: [3,5,2] is not [3,4,w], as the layout has it" },
     { unpad_rank, "sequence: [3,4] is not [3,4,w], as the layout has it" },
