@@ -31,17 +31,23 @@ static void forward(const sp_call *c)
         }
 }
 
+/* Of each column the first row that is the largest; where that is NaN, the first that is. */
 static void backward(const sp_call *c)
 {
     const struct sp_segments *g = c->attr;
     const sp_view *x = &c->x[0], *dx = &c->dx[0], *y = &c->y, *dy = &c->dy;
     for (long s = 0; s < g->n; s++)
-        for (long j = 0; j < y->shape.dim[1]; j++) {
-            const sp_real most = y->data[s * y->stride[0] + j * y->stride[1]];
-            int i = g->begin[s];
-            while (i + 1 < g->begin[s + 1] && x->data[g->row[i] * x->stride[0] + j * x->stride[1]] != most && most == most)
-                i++;
-            dx->data[g->row[i] * dx->stride[0] + j * dx->stride[1]] += dy->data[s * dy->stride[0] + j * dy->stride[1]];
+        for (long j = 0; j < y->shape.dim[1]; j += SP_TILE) {
+            bool found[SP_TILE] = { false };
+            for (int i = g->begin[s]; i < g->begin[s + 1]; i++)
+                for (long k = j; k < y->shape.dim[1] && k < j + SP_TILE; k++) {
+                    const sp_real most = y->data[s * y->stride[0] + k * y->stride[1]];
+                    const sp_real v = x->data[g->row[i] * x->stride[0] + k * x->stride[1]];
+                    if (found[k - j] || (v != most && (v == v || most == most)))
+                        continue;
+                    found[k - j] = true;
+                    dx->data[g->row[i] * dx->stride[0] + k * dx->stride[1]] += dy->data[s * dy->stride[0] + k * dy->stride[1]];
+                }
         }
 }
 
