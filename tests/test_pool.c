@@ -255,10 +255,10 @@ START_TEST(largest)
     enum { COLUMNS = 70, KINDS = 4 };                   /* more than are worked on together */
     const sp_real in[3][KINDS] = { { 2, NAN, 3, -INFINITY }, { 2, 1, NAN, -INFINITY }, { 1, NAN, 4, NAN } };
     const int first[] = { 0, 0, 1, 2 };
-    sp_real x[3][COLUMNS], y[COLUMNS], dx[3][COLUMNS];
+    sp_real values[3][COLUMNS], y[COLUMNS], dx[3][COLUMNS];
     for (int i = 0; i < 3 * COLUMNS; i++)
-        x[i / COLUMNS][i % COLUMNS] = in[i / COLUMNS][i % COLUMNS % KINDS];
-    sp_tensor *v = sp_variable(t, x[0], SP_SHAPE(3, COLUMNS)), *max = sp_segment_max(t, v, (const int[]){ 0, 0, 0 }, 1);
+        values[i / COLUMNS][i % COLUMNS] = in[i / COLUMNS][i % COLUMNS % KINDS];
+    sp_tensor *v = sp_variable(t, values[0], SP_SHAPE(3, COLUMNS)), *max = sp_segment_max(t, v, (const int[]){ 0, 0, 0 }, 1);
     ck_assert(sp_read(max, y) && sp_backward(t, sp_sum(t, max, SP_ALL)) && sp_read_grad(v, dx[0]));
     for (int j = 0; j < COLUMNS; j++) {
         ck_assert(j % KINDS ? isnan(y[j]) : y[j] == 2);
