@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "autograd/op.h"
 #include "nn/scan.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
@@ -72,6 +73,7 @@ START_TEST(even_padding)
     sp_real got[12];
     sp_seq seq = sp_seq_of(t, sp_feed(t, REALS(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), SP_SHAPE(2, 3, 2)));
     sp_tensor *padded = sp_seq_padded(t, seq);
+    ck_assert(padded->buffer == seq.rows->buffer && sp_seq_of_padded(t, seq.layout, padded).rows->buffer == padded->buffer);
     ck_assert(sp_read(padded, got));
     ck_same(got, REALS(1, 2, 7, 8, 3, 4, 9, 10, 5, 6, 11, 12), 12);
     ck_assert(sp_read(sp_seq_tensor(t, sp_seq_of_padded(t, seq.layout, padded)), got));
@@ -157,6 +159,21 @@ static sp_tensor *derived_step(sp_tape *t, const void *self, sp_tensor *x, sp_te
 }
 
 static const sp_cell derived = { .name = "derived", .step = derived_step, .states = 1, .width = { W } };
+
+/* Fewer and fewer rows of sorted ones are still sorted. */
+START_TEST(fewer_rows)
+{
+    const long length[] = { 1, 3, 2 };
+    sp_real y[W];
+    sp_tape *t = sp_tape_new(NULL);
+    sp_seq seq = sp_seq_pack(t, sp_full(t, 1, SP_SHAPE(6, W)), length, 3);
+    sp_tensor *rows = sp_seq_sorted(t, seq.layout, sp_feed(t, REALS(1, 1, 1, 2, 2, 2, 3, 3, 3), SP_SHAPE(3, W)));
+    for (long n = 3; n > 0; n--)
+        rows = sp_seq_rows(t, rows, sp_full(t, 0, SP_SHAPE(n, 1)));
+    ck_assert_msg(sp_read(rows, y) && y[0] == 2, "%s", sp_error(t));
+    sp_tape_free(t);
+}
+END_TEST
 
 /* What is sorted for one layout is refused by others, but for those of the same order; without recording as well. */
 START_TEST(wrong_order)
@@ -296,6 +313,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, padding, 0, LISTS);
     tcase_add_test(c, even_padding);
     tcase_add_loop_test(c, sorted_rows, 0, LISTS);
+    tcase_add_test(c, fewer_rows);
     tcase_add_loop_test(c, wrong_order, 0, 4);
     tcase_add_test(c, weights_from_outside);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);

@@ -330,6 +330,15 @@ START_TEST(by_hand)
     sp_seq r = sp_scan_seq(t, &layer[0].reverse, xs, NULL, true);
     sp_seq both = sp_seq_like(xs, sp_concat(t, 2, (sp_tensor *[]){ y.rows, r.rows }, 1));
     same(sp_stack_on_seq(t, &mine, xs, NULL).rows, sp_scan_seq(t, &layer[1].cell, both, NULL, false).rows);
+    sp_tensor *state[4] = { noise(2, SP_SHAPE(B, H)), noise(3, SP_SHAPE(B, H)), noise(4, SP_SHAPE(B, 3)), noise(5, SP_SHAPE(B, 2)) };
+    sp_tensor *one[4] = { state[0], state[1], state[2], state[3] };         /* the LSTM's, the GRU's, those of the next layer */
+    y = sp_scan_seq(t, &layer[0].cell, xs, one, false);
+    r = sp_scan_seq(t, &layer[0].reverse, xs, one + 2, true);
+    both = sp_seq_like(xs, sp_concat(t, 2, (sp_tensor *[]){ y.rows, r.rows }, 1));
+    y = sp_scan_seq(t, &layer[1].cell, both, one + 3, false);
+    same(sp_stack_on_seq(t, &mine, xs, state).rows, y.rows);
+    for (int i = 0; i < 4; i++)
+        same(state[i], one[i]);
 }
 END_TEST
 
@@ -354,6 +363,70 @@ START_TEST(dropout_between)
         equal += (first[i] == 0) == (third[i] == 0);
     }
     ck_assert(zeros > 0 && zeros < 2 * H && (equal == 2 * H) == _i);
+}
+END_TEST
+
+/* What is skipped past a layer is what comes before dropout, and the first layer sees all of x: sequences and single steps. */
+START_TEST(dropout_and_skip)
+{
+    enum { N = 40 };
+    sp_real y[2 * N], x[2 * N];
+    const sp_cell one = { .name = "passes", .step = passes, .states = 1, .width = { N } };
+    sp_stack_layer layer[] = { { .cell = one }, { .cell = one } };
+    const sp_stack stack = { .layer = layer, .layers = 2, .skip = SP_SKIP_RESIDUAL, .dropout = 0.5 };
+    t = sp_tape_new(s);
+    sp_tensor *in = noise(2, SP_SHAPE(2, N)), *state[2] = { sp_full(t, 0, SP_SHAPE(2, N)), sp_full(t, 0, SP_SHAPE(2, N)) };
+    sp_tensor *out = _i ? sp_stack_step(t, &stack, in, state) : sp_stack_on(t, &stack, sp_reshape(t, in, SP_SHAPE(1, 2, N)), NULL);
+    ck_assert(sp_read(out, y) && sp_read(in, x));
+    int kept = 0;
+    for (int i = 0; i < 2 * N; i++) {                   /* 2 x after the first layer; then that and, of half of them, twice it */
+        const double ratio = (double)(y[i] / x[i]);
+        kept += ratio > 4;
+        ck_assert_msg(fabs(ratio - 2) < 1e-5 || fabs(ratio - 6) < 1e-5, "%g", ratio);
+    }
+    ck_assert(kept > 0 && kept < 2 * N);
+}
+END_TEST
+
+/* Where something fails no carried state moves on. */
+START_TEST(all_or_none)
+{
+    sp_stack stack = make(0);
+    sp_real before[ROOM];
+    long n;
+    t = sp_tape_new(s);
+    sp_state *carry = sp_state_new(&stack, B);
+    sp_stack_on(t, &stack, noise(2, SP_SHAPE(3, B, IN)), carry);
+    const sp_real *values = sp_state_values(carry, &n);
+    memcpy(before, values, (size_t)n * sizeof *before);
+    stack.layer[2].cell.step = NULL;
+    sp_stack_on(t, &stack, noise(2, SP_SHAPE(3, B, IN)), carry);
+    ck_assert(!sp_ok(t));
+    ck_same(values, before, n);
+    sp_state_zero(carry);
+    for (long i = 0; i < n; i++)
+        ck_assert(values[i] == 0);
+    sp_state_free(carry);
+    sp_state_zero(NULL);
+    ck_assert(!sp_state_values(NULL, &n) && n == 0);
+}
+END_TEST
+
+/* Uniform in +-1/sqrt(out) at first: within it, and near it. One name is one parameter, in every kind of cell. */
+START_TEST(highway_begins)
+{
+    const sp_stack_config config = { .cell = sp_cell_kind(_i), .in = H, .hidden = H, .layers = 1, .skip = SP_SKIP_HIGHWAY };
+    sp_stack_make(s, "rnn", &config);
+    ck_assert_msg(sp_store_ok(s), "%s", sp_store_status(s)->message);
+    const sp_param *w = sp_store_find(s, "rnn.weight_highway_l0");
+    double low = 1, high = -1;
+    for (int i = 0; w && i < H * H; i++) {
+        low = fmin(low, (double)sp_param_read(w)[i]);
+        high = fmax(high, (double)sp_param_read(w)[i]);
+    }
+    const double bound = 1 / sqrt(H);
+    ck_assert(!w || (low >= -bound * 1.000001 && low < -0.7 * bound && high <= bound * 1.000001 && high > 0.7 * bound));
+    ck_assert(w || sp_cell_out(&sp_stack_make(s, "other", &config).layer[0].cell) != H);
 }
 END_TEST
 
@@ -382,6 +455,30 @@ START_TEST(zoneout)
     same(sp_reshape(t, y, SP_SHAPE(B, H)), state[0]);
     for (int i = 0; i < 2; i++)
         same(state[i], sp_add(t, sp_scale(t, start[i], p[1][i]), sp_scale(t, fresh[i], 1 - p[1][i])));
+}
+END_TEST
+
+/* Its y is its state 1; or, where `own` is set, twice that. */
+static sp_tensor *second(sp_tape *tape, const void *own, sp_tensor *x, sp_tensor **state)
+{
+    state[0] = sp_add(tape, state[0], x);
+    state[1] = sp_sub(tape, state[1], x);
+    return own ? sp_scale(tape, state[1], 2) : state[1];
+}
+
+/* y is the new state where it was that of the cell, whichever; else what the cell gives. */
+START_TEST(zoneout_y)
+{
+    const double p[] = { 0.25, 0.5 };
+    const sp_cell cell = { .name = "second", .self = _i ? &p : NULL, .step = second, .states = 2, .width = { H, H } };
+    const sp_cell zoned = sp_zoneout_make(s, &cell, p);
+    t = sp_tape_new(s);
+    sp_tape_set_training(t, false);
+    sp_tensor *x = noise(1, SP_SHAPE(B, H)), *start[2] = { noise(2, SP_SHAPE(B, H)), noise(3, SP_SHAPE(B, H)) };
+    sp_tensor *state[2] = { start[0], start[1] }, *y = zoned.step(t, zoned.self, x, state);
+    same(state[0], sp_add(t, start[0], sp_scale(t, x, 0.75)));
+    same(state[1], sp_sub(t, start[1], sp_scale(t, x, 0.5)));
+    same(y, _i ? sp_scale(t, sp_sub(t, start[1], x), 2) : state[1]);
 }
 END_TEST
 
@@ -689,7 +786,11 @@ Suite *suite(void)
     tcase_add_test(c, deep);
     tcase_add_test(c, by_hand);
     tcase_add_loop_test(c, dropout_between, 0, 2);
+    tcase_add_loop_test(c, dropout_and_skip, 0, 2);
+    tcase_add_test(c, all_or_none);
+    tcase_add_loop_test(c, highway_begins, 0, kinds());
     tcase_add_test(c, zoneout);
+    tcase_add_loop_test(c, zoneout_y, 0, 2);
     tcase_add_test(c, zoneout_rate);
     tcase_add_loop_test(c, weight_drop, 0, 2 * kinds());
     tcase_add_test(c, stack_draws);
