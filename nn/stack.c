@@ -276,7 +276,7 @@ sp_real *sp_state_values(sp_state *s, long *size)
 static bool fits(const sp_state *carry, const sp_stack *stack, long batch)
 {
     int n = 0;
-    bool ok = carry->batch == batch && carry->layers == stack->layers && carry->states == carried_states(stack);
+    bool ok = carry->batch == batch && carry->states == carried_states(stack);
     for (int l = 0; ok && l < stack->layers; l++)
         for (int i = 0; ok && i < stack->layer[l].cell.states; i++, n++)
             ok = carry->state[n].layer == l && carry->state[n].shape.dim[1] == stack->layer[l].cell.width[i];

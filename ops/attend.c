@@ -297,7 +297,7 @@ static const struct sp_probe probes[] = {
 };
 
 const sp_op sp_op_attend = {
-    "attend", SP_OP_ROWS | SP_OP_SHARED << SCORE | SP_OP_SHARED << WEIGHT | SP_OP_FREES << MASK,
+    "attend", SP_OP_ROWS | SP_OP_FREES << MASK,
     infer, forward, backward, cost, probes
 };
 

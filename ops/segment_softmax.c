@@ -23,8 +23,8 @@ static void forward_over(const struct sp_segments *g, long s, long j, long w, co
     double sum[SP_TILE] = { 0 };
     for (int i = from; i < to; i++) {
         const sp_real *in = row_of(x, g->row[i], j);
-        for (long k = 0; k < w; k++)                    /* a NaN stays */
-            most[k] = i == from || (most[k] == most[k] && !(in[k * step] <= most[k])) ? in[k * step] : most[k];
+        for (long k = 0; k < w; k++)
+            most[k] = i == from || in[k * step] > most[k] ? in[k * step] : most[k];
     }
     for (int i = from; i < to; i++) {
         const sp_real *in = row_of(x, g->row[i], j);
