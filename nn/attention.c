@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "nn/init.h"
+#include "nn/seq_inside.h"
 #include "ops/ops.h"
 
 /* ---- kinds ----------------------------------------------------------------------------------------------------- */
@@ -105,7 +106,7 @@ sp_attention sp_attention_make(sp_store *s, const char *kind, const char *name, 
     const struct kind *k = kind_of(kind);
     char known[128] = "";
     if (!name)
-        name = "";
+        return sp_store_fail(s, SP_ERR_VALUE, "attention: no name"), (sp_attention){ 0 };
     for (int i = 0; !k && i < KINDS; i++)
         snprintf(known + strlen(known), sizeof known - strlen(known), " %s", kinds[i].name);
     if (!k)
@@ -182,25 +183,51 @@ sp_memory sp_memory_rows(sp_tape *t, const sp_memory *m, const int *row, long n)
     return s;
 }
 
+/* What a call gives that fails; the tape has the error, or gets one. */
+static sp_tensor *failed(sp_tape *t, sp_tensor **weights)
+{
+    sp_tensor *poison = sp_tape_fail(t, SP_ERR_STATE, "attention: failed");
+    if (weights)
+        *weights = poison;
+    return poison;
+}
+
 /* ---- looking --------------------------------------------------------------------------------------------------- */
 
-static bool check(sp_tape *t, const sp_attention *a, const sp_memory *m, const sp_tensor *query, int rank)
+static bool check(sp_tape *t, const sp_attention *a, const sp_memory *m, const sp_tensor *query)
 {
-    char q[SP_SHAPE_TEXT], k[SP_SHAPE_TEXT], v[SP_SHAPE_TEXT];
+    char q[SP_SHAPE_TEXT], k[SP_SHAPE_TEXT], v[SP_SHAPE_TEXT], seen[SP_SHAPE_TEXT];
     if (!made(t, a))
         return false;
-    if (!m || !sp_sound(m->keys) || !sp_sound(m->values) || !sp_sound(m->mask) || !sp_sound(query)) {
-        sp_tape_fail(t, SP_ERR_VALUE, "attention: no %s", !sp_sound(query) ? "query" : "memory");
-        return false;
-    }
+    const char *missing = !m ? "memory" : !sp_sound(query) ? "query" : !sp_sound(m->keys) ? "keys in the memory"
+                        : !sp_sound(m->values) ? "values in the memory" : !sp_sound(m->mask) ? "mask in the memory" : NULL;
+    if (missing)
+        return sp_tape_fail(t, SP_ERR_VALUE, "attention: no %s", missing), false;
     const sp_shape keys = sp_shape_get(m->keys), values = sp_shape_get(m->values), shape = sp_shape_get(query);
-    if (shape.rank == rank && shape.dim[rank - 1] == a->query && keys.rank == 3 && keys.dim[2] == a->units
-        && values.rank == 3 && values.dim[2] == a->memory)
+    const sp_shape mask = sp_shape_get(m->mask);
+    if (shape.rank == 2 && shape.dim[1] == a->query && keys.rank == 3 && keys.dim[2] == a->units
+        && values.rank == 3 && values.dim[2] == a->memory
+        && sp_shape_equal(mask, SP_SHAPE(keys.dim[0], keys.dim[1])))
         return true;
     sp_tape_fail(t, SP_ERR_SHAPE, "attention '%s' of a query %ld wide on a memory %ld wide with keys %ld wide: "
-                 "the query is %s, the memory %s, its keys %s", a->kind, a->query, a->memory, a->units, sp_shape_format(q, shape),
-                 sp_shape_format(v, values), sp_shape_format(k, keys));
+                 "the query is %s, the memory %s, its keys %s, its mask %s", a->kind, a->query, a->memory, a->units, sp_shape_format(q, shape),
+                 sp_shape_format(v, values), sp_shape_format(k, keys), sp_shape_format(seen, mask));
     return false;
+}
+
+/* The coverage is [B,S]; only its own kind must have one. */
+static bool check_coverage(sp_tape *t, const sp_attention *a, const sp_memory *m, const sp_tensor *query, sp_tensor **coverage)
+{
+    char text[SP_SHAPE_TEXT];
+    const sp_shape want = SP_SHAPE(sp_dim(query, 0), sp_dim(m->mask, 1));
+    if (!coverage && !a->coverage)
+        return true;
+    if (!coverage || !sp_sound(*coverage))
+        sp_tape_fail(t, SP_ERR_VALUE, "attention '%s': no coverage; see sp_attention_on", a->kind);
+    else if (!sp_shape_equal(sp_shape_get(*coverage), want))
+        sp_tape_fail(t, SP_ERR_SHAPE, "attention '%s': the coverage is %s, not [%ld,%ld]", a->kind,
+                     sp_shape_format(text, sp_shape_get(*coverage)), want.dim[0], want.dim[1]);
+    return sp_ok(t);
 }
 
 static sp_tensor *query_of(sp_tape *t, const sp_attention *a, sp_tensor *query)
@@ -211,12 +238,8 @@ static sp_tensor *query_of(sp_tape *t, const sp_attention *a, sp_tensor *query)
 sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_tensor *query, sp_tensor **coverage,
                            sp_tensor **weights)
 {
-    if (weights)
-        *weights = NULL;
-    if (!check(t, a, m, query, 2))
-        return sp_tape_fail(t, SP_ERR_STATE, "attention: failed");
-    if (coverage ? !sp_sound(*coverage) : a->coverage != NULL)
-        return sp_tape_fail(t, SP_ERR_VALUE, "attention '%s': no coverage; see sp_attention_on", a->kind);
+    if (!check(t, a, m, query) || !check_coverage(t, a, m, query, coverage))
+        return failed(t, weights);
     sp_tensor *keys = sp_seq_rows(t, m->keys, query), *mask = sp_seq_rows(t, m->mask, query);
     sp_tensor *values = m->values == m->keys ? keys : sp_seq_rows(t, m->values, query);
     sp_tensor *y = sp_attend(t, query_of(t, a, query), keys, values, mask, a->score ? sp_param_on(t, a->score) : NULL,
@@ -229,40 +252,37 @@ sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m
     return sp_slice(t, y, 1, 0, a->memory);
 }
 
-sp_tensor *sp_masked_softmax(sp_tape *t, sp_tensor *x, sp_tensor *mask)
-{
-    /* A masked one is so far below all others that it becomes 0, but where there are no others. */
-    sp_tensor *y = sp_softmax(t, sp_where(t, mask, x, sp_full(t, (sp_real)-1e30, SP_SCALAR)));
-    return sp_where(t, mask, y, sp_full(t, 0, SP_SCALAR));
-}
-
-/* [context a] for queries [B,T,units]: large products where scores are products. */
-static sp_tensor *attend_all(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_tensor *query)
+/* The contexts [B,T,memory] for queries [B,T,units], and the weights [B,T,S]: large products where scores are products. */
+static sp_tensor *attend_all(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_tensor *query, sp_tensor **weights)
 {
     const long batch = sp_dim(m->mask, 0), places = sp_dim(m->mask, 1);
-    if (a->score)
-        return sp_attend(t, query, m->keys, m->values, m->mask, sp_param_on(t, a->score), NULL, NULL);
+    if (a->score) {
+        sp_tensor *y = sp_attend(t, query, m->keys, m->values, m->mask, sp_param_on(t, a->score), NULL, NULL);
+        *weights = sp_slice(t, y, 2, a->memory, a->memory + places);
+        return sp_slice(t, y, 2, 0, a->memory);
+    }
     sp_tensor *scores = sp_matmul(t, query, sp_transpose(t, m->keys, 1, 2));
-    sp_tensor *weights = sp_masked_softmax(t, scores, sp_reshape(t, m->mask, SP_SHAPE(batch, 1, places)));
-    return sp_concat(t, 2, (sp_tensor *[]){ sp_matmul(t, weights, m->values), weights }, 2);
+    *weights = sp_masked_softmax(t, scores, sp_reshape(t, m->mask, SP_SHAPE(batch, 1, places)));
+    return sp_matmul(t, *weights, m->values);
 }
 
 sp_seq sp_attention_on_seq(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_seq queries, sp_tensor **weights)
 {
-    if (weights)
-        *weights = NULL;
-    if (!queries.layout || !check(t, a, m, queries.rows, 2))
-        return sp_seq_like(queries, sp_tape_fail(t, SP_ERR_VALUE, "attention: no query"));
+    sp_tensor *all;
+    if (!sp_seq_check(t, "attention", queries) || !check(t, a, m, queries.rows))
+        return sp_seq_like(queries, failed(t, weights));
     if (a->coverage)
-        return sp_seq_like(queries, sp_tape_fail(t, SP_ERR_VALUE, "attention '%s': its queries come one after the other", a->kind));
+        sp_tape_fail(t, SP_ERR_VALUE, "attention '%s': its queries come one after the other", a->kind);
+    else if (queries.layout->batch != sp_dim(m->mask, 0))
+        sp_tape_fail(t, SP_ERR_SHAPE, "attention: queries of %ld sequences, a memory of %ld", queries.layout->batch,
+                     sp_dim(m->mask, 0));
+    if (!sp_ok(t))
+        return sp_seq_like(queries, failed(t, weights));
     sp_tensor *query = sp_seq_padded(t, sp_seq_like(queries, query_of(t, a, queries.rows)));
-    if (sp_ok(t) && sp_dim(query, 0) != sp_dim(m->mask, 0))
-        return sp_seq_like(queries, sp_tape_fail(t, SP_ERR_SHAPE, "attention: queries of %ld sequences, a memory of %ld",
-                                                 sp_dim(query, 0), sp_dim(m->mask, 0)));
-    sp_tensor *rows = sp_seq_of_padded(t, queries.layout, attend_all(t, a, m, query)).rows;
+    sp_tensor *contexts = attend_all(t, a, m, query, &all);
     if (weights)
-        *weights = sp_slice(t, rows, 1, a->memory, sp_dim(rows, 1));
-    return sp_seq_like(queries, sp_slice(t, rows, 1, 0, a->memory));
+        *weights = sp_seq_of_padded(t, queries.layout, all).rows;
+    return sp_seq_like(queries, sp_seq_of_padded(t, queries.layout, contexts).rows);
 }
 
 sp_tensor *sp_coverage_loss(sp_tape *t, sp_tensor *weights, sp_tensor *coverage)

@@ -65,7 +65,7 @@ sp_memory sp_memory_sorted(sp_tape *t, const sp_memory *m, const sp_layout *layo
 /* Chosen sequences, in this order, any of them repeatedly: row i is of sequence row[i]. For a beam. */
 sp_memory sp_memory_rows(sp_tape *t, const sp_memory *m, const int *row, long n);
 
-/* A query for each sequence, [B,query] -> the contexts [B,memory]. weights, unless NULL, gets a, [B,S]. coverage, unless NULL,
+/* A query for each sequence, [B,query] -> the contexts [B,memory]. weights, unless NULL, gets a, [B,S] (poison if that fails). coverage, unless NULL,
    is the coverage so far, [B,S], and gets what it is now, with a added; the kind "coverage" needs it, zeros at first.
    Inside a step the memory is a sorted one and B may shrink. A sequence all of whose places are masked gets zeros. */
 sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_tensor *query, sp_tensor **coverage,
@@ -75,10 +75,6 @@ sp_tensor *sp_attention_on(sp_tape *t, const sp_attention *a, const sp_memory *m
    i of the queries looks at sequence i of the memory, which is in the caller's order. weights, unless NULL, gets a in the rows
    of the queries, [rows,S]. Not for the kind "coverage". (For queries [T,B,query] see sp_seq_of and sp_seq_tensor.) */
 sp_seq sp_attention_on_seq(sp_tape *t, const sp_attention *a, const sp_memory *m, sp_seq queries, sp_tensor **weights);
-
-/* e^x_i / sum_j e^x_j over the last axis among the places where mask (broadcast to x) is not 0, and 0 elsewhere; zeros where no
-   place is left. */
-sp_tensor *sp_masked_softmax(sp_tape *t, sp_tensor *x, sp_tensor *mask);
 
 /* sum_s min(a_s, c_s) for weights and the coverage before them, [...,S] -> [...]: what looking twice costs (See et al.). */
 sp_tensor *sp_coverage_loss(sp_tape *t, sp_tensor *weights, sp_tensor *coverage);

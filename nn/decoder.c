@@ -15,8 +15,10 @@ static bool check_config(sp_store *s, const char *name, const sp_attention *a, c
         return sp_store_fail(s, SP_ERR_VALUE, "decoder: no %s", name ? "configuration" : "name");
     if (!a || !a->kind)
         return sp_store_fail(s, SP_ERR_VALUE, "%s: the attention is NULL, or was not made", name);
-    if (c->in < 0 || c->hidden < 1 || c->in > MOST || c->hidden > MOST)
+    if (c->in < 1 || c->hidden < 1 || c->in > MOST || c->hidden > MOST)
         return sp_store_fail(s, SP_ERR_VALUE, "%s: in %ld, hidden %ld", name, c->in, c->hidden);
+    if (a->memory > MOST)
+        return sp_store_fail(s, SP_ERR_VALUE, "%s: a memory %ld wide", name, a->memory);
     if (c->bidirectional || c->variational || c->weight_drop > 0)
         return sp_store_fail(s, SP_ERR_VALUE, "%s: a decoder goes step by step: it is not bidirectional, and has neither "
                              "variational dropout nor weight drop", name);
@@ -37,9 +39,12 @@ sp_decoder sp_decoder_make(sp_store *s, const char *name, const sp_attention *at
     if (query != attention->query)
         sp_store_fail(s, SP_ERR_VALUE, "%s: a stack that gives %ld numbers, and an attention whose query is %ld wide", name,
                       query, attention->query);
+    d.attention = *attention;
+    if (sp_decoder_states(&d) > SP_MAX_STATES)
+        sp_store_fail(s, SP_ERR_VALUE, "%s: %d states of %d layers, more than %d", name, sp_decoder_states(&d), d.cells.layers,
+                      SP_MAX_STATES);
     sp_param *combine = sp_store_add(s, SP_SHAPE(config->hidden, wide), "%s.combine.weight", name);
     sp_init_uniform(combine, -1 / sqrt((double)wide), 1 / sqrt((double)wide));
-    d.attention = *attention;
     d.combine.weight = combine;
     return sp_store_ok(s) ? d : (sp_decoder){ 0 };
 }

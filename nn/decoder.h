@@ -5,6 +5,8 @@
        context = attention(h, memory)
        h~      = tanh(Wc [context, h])                  the output
 
+   The first cell's product takes x' as one, in every step: what it makes of x is not computed before the loop.
+
    An encoder and a decoder, from parameters to the loss; text[i] and out[i] are ids, sequence behind sequence, and lengths
    count them:
 
@@ -40,7 +42,8 @@ typedef struct sp_decoder {
 
 /* A stack by a configuration, whose in is the width of x: "<name>.weight_ih_l0" and so on, of which the first takes in + hidden
    numbers; and "<name>.combine.weight" [hidden, memory + query], so that h~ is hidden wide. The attention is copied; its query
-   must be as wide as what the stack gives. What sp_stack_step does not take is an error, as is all else: of the store. */
+   must be as wide as what the stack gives. What sp_stack_step does not take is an error, as are more than SP_MAX_STATES states (an LSTM's layers have two
+   each) and all else: of the store. */
 sp_decoder sp_decoder_make(sp_store *s, const char *name, const sp_attention *attention, const sp_stack_config *config);
 
 /* The states, in this order: those of the cells, layer by layer; h~; and the coverage [B,S], which a decoder with the attention

@@ -51,5 +51,5 @@ SP_CELL_MAKER(sp_mlstm_make)
             sp_param_values(m->gate.bias)[1] = 3;
     }
     return (sp_cell){ .name = "mlstm", .self = m, .step = sp_store_ok(s) ? step : NULL, .out = hidden, .states = 3,
-                      .width = { hidden * hidden, hidden, 1 } };
+                      .width = { hidden * hidden, hidden, 1 }, .joint = true };
 }

@@ -1,9 +1,10 @@
 /* Equations and the source stand in nn/multihead.h. */
 #include "nn/multihead.h"
 
+#include <limits.h>
 #include <math.h>
 
-#include "nn/attention.h"
+#include "autograd/op.h"
 #include "nn/init.h"
 #include "ops/ops.h"
 
@@ -16,27 +17,30 @@ static sp_param *xavier(sp_store *s, const char *name, const char *which, long o
 
 sp_multihead sp_multihead_make_of(sp_store *s, const char *name, long embed, long kdim, long vdim, int heads, double dropout)
 {
-    const char *who = name ? name : "";
     sp_multihead m = { .embed = embed, .kdim = kdim, .vdim = vdim, .heads = heads, .dropout = dropout };
-    if (embed < 1 || heads < 1 || embed % heads)
-        sp_store_fail(s, SP_ERR_VALUE, "%s: %d heads do not divide an embedding %ld wide", who, heads, embed);
+    if (!name)
+        sp_store_fail(s, SP_ERR_VALUE, "multihead: no name");
+    else if (embed < 1 || heads < 1 || embed % heads)
+        sp_store_fail(s, SP_ERR_VALUE, "%s: %d heads do not divide an embedding %ld wide", name, heads, embed);
+    else if (embed > LONG_MAX / 3)
+        sp_store_fail(s, SP_ERR_VALUE, "%s: an embedding %ld wide", name, embed);
     else if (kdim < 1 || vdim < 1)
-        sp_store_fail(s, SP_ERR_VALUE, "%s: keys %ld wide, values %ld wide", who, kdim, vdim);
+        sp_store_fail(s, SP_ERR_VALUE, "%s: keys %ld wide, values %ld wide", name, kdim, vdim);
     else if (!(dropout >= 0 && dropout < 1))
-        sp_store_fail(s, SP_ERR_VALUE, "%s: dropout %g, not in 0 <= p < 1", who, dropout);
+        sp_store_fail(s, SP_ERR_VALUE, "%s: dropout %g, not in 0 <= p < 1", name, dropout);
     if (!sp_store_ok(s))
         return (sp_multihead){ 0 };
     if (kdim == embed && vdim == embed) {
-        m.in_weight = xavier(s, who, "in_proj_weight", 3 * embed, embed);
+        m.in_weight = xavier(s, name, "in_proj_weight", 3 * embed, embed);
     } else {
-        m.q_weight = xavier(s, who, "q_proj_weight", embed, embed);
-        m.k_weight = xavier(s, who, "k_proj_weight", embed, kdim);
-        m.v_weight = xavier(s, who, "v_proj_weight", embed, vdim);
+        m.q_weight = xavier(s, name, "q_proj_weight", embed, embed);
+        m.k_weight = xavier(s, name, "k_proj_weight", embed, kdim);
+        m.v_weight = xavier(s, name, "v_proj_weight", embed, vdim);
     }
-    m.in_bias = sp_store_add(s, SP_SHAPE(3 * embed), "%s.in_proj_bias", who);
-    sp_param *weight = sp_store_add(s, SP_SHAPE(embed, embed), "%s.out_proj.weight", who);
+    m.in_bias = sp_store_add(s, SP_SHAPE(3 * embed), "%s.in_proj_bias", name);
+    sp_param *weight = sp_store_add(s, SP_SHAPE(embed, embed), "%s.out_proj.weight", name);
     sp_init_uniform(weight, -1 / sqrt((double)embed), 1 / sqrt((double)embed));
-    m.out = (sp_linear){ weight, sp_store_add(s, SP_SHAPE(embed), "%s.out_proj.bias", who) };
+    m.out = (sp_linear){ weight, sp_store_add(s, SP_SHAPE(embed), "%s.out_proj.bias", name) };
     return sp_store_ok(s) ? m : (sp_multihead){ 0 };
 }
 
@@ -82,7 +86,7 @@ static sp_tensor *combined_mask(sp_tape *t, sp_tensor *mask, bool causal, long q
     if (!causal || queries < 1 || (!mask && keys < 2))
         return mask;
     sp_tensor *past = causal_mask(t, queries, keys);
-    return mask ? sp_mul(t, mask, past) : past;
+    return mask ? sp_where(t, past, mask, sp_full(t, 0, SP_SCALAR)) : past;
 }
 
 /* softmax(q k') of what may be seen */
@@ -108,6 +112,10 @@ static bool check(sp_tape *t, const sp_multihead *m, const sp_tensor *query, con
         sp_tape_fail(t, SP_ERR_SHAPE, "multihead: query %s, key %s, value %s: needs [B,L,%ld], [B,S,%ld], [B,S,%ld]",
                      sp_shape_format(q_text, q), sp_shape_format(k_text, k), sp_shape_format(v_text, v), m->embed, m->kdim,
                      m->vdim);
+    else if (k.dim[0] != q.dim[0] && !(k.dim[0] > q.dim[0] && key->order))
+        sp_tape_fail(t, SP_ERR_SHAPE, "multihead: query %s of %ld sequences, key %s of %ld: inside a step, where there are fewer and "
+                     "fewer, keys are sorted ones (sp_seq_sorted)", sp_shape_format(q_text, q), q.dim[0], sp_shape_format(k_text, k),
+                     k.dim[0]);
     else if (mask && !sp_shape_equal(seen, SP_SHAPE(k.dim[0], k.dim[1]))
              && !sp_shape_equal(seen, SP_SHAPE(k.dim[0], q.dim[1], k.dim[1])))
         sp_tape_fail(t, SP_ERR_SHAPE, "multihead: mask %s for query %s and key %s: needs [B,S] or [B,L,S]",
@@ -119,12 +127,17 @@ sp_tensor *sp_multihead_on(sp_tape *t, const sp_multihead *m, sp_tensor *query, 
                            bool causal, sp_tensor **weights)
 {
     sp_tensor *part[3];
-    if (weights)
-        *weights = NULL;
-    if (!check(t, m, query, key, value, mask))
-        return sp_tape_fail(t, SP_ERR_STATE, "multihead: failed");
-    if (query == key && key == value && m->in_weight) {
+    if (!check(t, m, query, key, value, mask)) {
+        sp_tensor *poison = sp_tape_fail(t, SP_ERR_STATE, "multihead: failed");
+        if (weights)
+            *weights = poison;
+        return poison;
+    }
+    if (m->in_weight && query == key && key == value) {
         sp_split(t, project(t, m, query, 0, 3), 2, 3, part);
+    } else if (m->in_weight && key == value) {
+        part[0] = project(t, m, query, 0, 1);
+        sp_split(t, project(t, m, sp_seq_rows(t, key, query), 1, 3), 2, 2, part + 1);
     } else {
         part[0] = project(t, m, query, 0, 1);
         part[1] = project(t, m, sp_seq_rows(t, key, query), 1, 2);
@@ -142,7 +155,12 @@ sp_tensor *sp_multihead_on(sp_tape *t, const sp_multihead *m, sp_tensor *query, 
 
 sp_seq sp_multihead_on_seq(sp_tape *t, const sp_multihead *m, sp_seq query, sp_seq memory, bool causal, sp_tensor **weights)
 {
-    sp_tensor *q = sp_seq_padded(t, query), *kv = memory.rows == query.rows ? q : sp_seq_padded(t, memory);
+    sp_tensor *q = sp_seq_padded(t, query), *kv = q;
+    if (memory.rows != query.rows || memory.layout != query.layout)
+        kv = sp_seq_padded(t, memory);
+    if (sp_ok(t) && query.layout->batch != memory.layout->batch)
+        sp_tape_fail(t, SP_ERR_SHAPE, "multihead: queries of %ld sequences, a memory of %ld", query.layout->batch,
+                     memory.layout->batch);
     sp_tensor *mask = sp_seq_mask(t, memory.layout);
     sp_tensor *y = sp_multihead_on(t, m, q, kv, kv, mask, causal, weights);
     return sp_seq_of_padded(t, query.layout, y);

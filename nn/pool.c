@@ -48,6 +48,12 @@ sp_tensor *sp_pool_mean(sp_tape *t, sp_seq xs)
 
 sp_pool_attention sp_pool_attention_make(sp_store *s, const char *name, long in, long hidden)
 {
+    if (!name)
+        sp_store_fail(s, SP_ERR_VALUE, "pool: no name");
+    else if (in < 1 || hidden < 1)
+        sp_store_fail(s, SP_ERR_VALUE, "%s: in %ld, hidden %ld", name, in, hidden);
+    if (!sp_store_ok(s))
+        return (sp_pool_attention){ 0 };
     const double a = 1 / sqrt((double)hidden);
     sp_param *weight = sp_store_add(s, SP_SHAPE(hidden, in), "%s.project.weight", name);
     sp_param *bias = sp_store_add(s, SP_SHAPE(hidden), "%s.project.bias", name);

@@ -165,18 +165,26 @@ bool sp_row_constant(const struct sp_node *n, int input)
            && x.rank >= y.rank && x.dim[0] == y.dim[0] && (x.dim[0] > 1 || !(n->op->flags & SP_OP_ELEMENTS));
 }
 
+enum { ON_X = 1, ON_STATE = 2, REACHES = 4, SEEN = 8 };     /* marks of nodes */
+
 /* Are rows that a step finds outside, or makes of what is there without x and the states, in another order than its own? What
    was sorted knows its order; the rest is in the caller's, which is the step's where all lengths are equal. Parameters, whose
-   id is 0, have no such rows. */
+   id is 0, have no such rows, and neither has what serves all rows alike: a weight, a number. */
 static bool in_other_order(const struct tracing *k, const sp_layout *l, const sp_tensor *x)
 {
+    struct sp_node *n = x->node;
     if (x->order)
         return !sp_layout_same_order(l, x->order);
     if (x->id < k->x->id)
         return x->id > 0 && !sp_layout_even(l);
-    for (int i = 0; x->node && !x->buffer->row && i < x->node->call.inputs; i++)
-        if (in_other_order(k, l, x->node->input[i]))
+    if (!n || (n->mark & SEEN))
+        return false;
+    n->mark |= SEEN;
+    for (int i = 0; i < n->call.inputs; i++) {
+        const bool shared = (n->op->flags & SP_OP_ROWS) && !sp_row_constant(n, i);
+        if (!shared && in_other_order(k, l, n->input[i]))
             return true;
+    }
     return false;
 }
 
@@ -212,8 +220,6 @@ static bool make_operation(sp_tape *t, const struct tracing *k, const struct sca
     }
     return o->x;
 }
-
-enum { ON_X = 1, ON_STATE = 2, REACHES = 4 };
 
 /* What each node depends on, and whether a next state depends on it; nodes lie in list in the order of the step. */
 static void mark_nodes(const struct tracing *k, int states, struct sp_node **list, int n)

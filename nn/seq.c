@@ -38,9 +38,9 @@ sp_seq sp_seq_of(sp_tape *t, sp_tensor *xs)
 
 sp_tensor *sp_seq_tensor(sp_tape *t, sp_seq seq)
 {
-    if (!sp_sound(seq.rows) || !seq.layout)
-        return sp_tape_fail(t, SP_ERR_VALUE, "sequence: no input");
     const sp_layout *l = seq.layout;
+    if (!sp_seq_check(t, "sequence", seq))
+        return sp_tape_fail(t, SP_ERR_STATE, "sequence: failed");
     if (!sp_layout_even(l) || l->order)
         return sp_tape_fail(t, SP_ERR_SHAPE, "sequence: %ld sequences of different lengths are no [T,B,w]; see sp_seq_unpack",
                             l->batch);
@@ -121,9 +121,12 @@ sp_seq sp_seq_pack(sp_tape *t, sp_tensor *x, const long *length, long n)
         if (length[i] < 1)
             return (sp_seq){ sp_tape_fail(t, SP_ERR_SHAPE, "sequence: length %ld of sequence %ld is not 1 or more", length[i], i),
                              NULL };
+        if (length[i] > INT32_MAX - rows)
+            return (sp_seq){ sp_tape_fail(t, SP_ERR_SHAPE, "sequence: %ld rows and length %ld of sequence %ld are more than %d", rows,
+                                          length[i], i, INT32_MAX), NULL };
         rows += length[i];
     }
-    if (s.rank != 2 || s.dim[0] != rows || rows > INT32_MAX)
+    if (s.rank != 2 || s.dim[0] != rows)
         return (sp_seq){ sp_tape_fail(t, SP_ERR_SHAPE, "sequence: %s does not have the %ld rows of the lengths",
                                       sp_shape_format(text, s), rows), NULL };
     sp_layout *l = lay_out(t, length, n, rows);
@@ -133,10 +136,8 @@ sp_seq sp_seq_pack(sp_tape *t, sp_tensor *x, const long *length, long n)
 
 sp_tensor *sp_seq_unpack(sp_tape *t, sp_seq seq)
 {
-    if (!sp_sound(seq.rows) || !seq.layout)
-        return sp_tape_fail(t, SP_ERR_VALUE, "sequence: no input");
-    int *ids = row_numbers(t, seq.layout, true);
-    return ids ? sp_embedding(t, seq.rows, ids, seq.layout->rows) : seq.rows;
+    int *ids = sp_seq_check(t, "sequence", seq) ? row_numbers(t, seq.layout, true) : NULL;
+    return ids ? sp_embedding(t, seq.rows, ids, seq.layout->rows) : sp_tape_fail(t, SP_ERR_STATE, "sequence: failed");
 }
 
 bool sp_seq_check(sp_tape *t, const char *who, sp_seq seq)

@@ -1,4 +1,4 @@
-/* What unroll and scan need of a layout. */
+/* What the files of sequences, and those that work on them, share. */
 #ifndef SP_NN_SEQ_INSIDE_H
 #define SP_NN_SEQ_INSIDE_H
 

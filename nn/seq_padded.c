@@ -24,9 +24,9 @@ static int *place_numbers(sp_tape *t, const sp_layout *l, bool inverse, long non
 
 sp_tensor *sp_seq_padded(sp_tape *t, sp_seq seq)
 {
-    if (!sp_sound(seq.rows) || !seq.layout)
-        return sp_tape_fail(t, SP_ERR_VALUE, "sequence: no input");
     const sp_layout *l = seq.layout;
+    if (!sp_seq_check(t, "sequence", seq))
+        return sp_tape_fail(t, SP_ERR_STATE, "sequence: failed");
     const long width = sp_dim(seq.rows, 1);
     if (sp_layout_even(l) && !l->order)
         return sp_transpose(t, sp_reshape(t, seq.rows, SP_SHAPE(l->steps, l->batch, width)), 0, 1);

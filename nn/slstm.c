@@ -30,6 +30,6 @@ SP_CELL_MAKER(sp_slstm_make)
     const struct sp_recurrent *m = sp_recurrent_make(s, scope, layer, in, hidden, 4);
     for (long i = 0; m && i < hidden; i++)
         sp_param_values(m->x.bias)[hidden + i] = (sp_real)(3 + 3.0 * (double)i / (double)hidden);
-    return (sp_cell){ .name = "slstm", .self = m, .step = m ? step : NULL, .states = 4,
+    return (sp_cell){ .name = "slstm", .self = m, .step = m ? step : NULL, .states = 4, .joint = true,
                       .width = { hidden, hidden, hidden, hidden } };
 }

@@ -1,6 +1,7 @@
 #include "nn/stack.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,12 @@ static bool check_config(sp_store *s, const char *scope, const sp_stack_config *
         return sp_store_fail(s, SP_ERR_VALUE, "stack: no %s", scope ? "configuration" : "name");
     if (c->layers < 1)
         return sp_store_fail(s, SP_ERR_VALUE, "%s: %d layers, not 1 or more", scope, c->layers);
-    if (c->in < 1 || c->hidden < 1 || c->projected < 0)
+    if (c->in < 1 || c->hidden < 1 || c->projected < 0 || c->in > INT32_MAX || c->hidden > INT32_MAX || c->projected > INT32_MAX)
         return sp_store_fail(s, SP_ERR_VALUE, "%s: in %ld, hidden %ld, projected %ld", scope, c->in, c->hidden, c->projected);
+    if (c->merge != SP_MERGE_CONCAT && c->merge != SP_MERGE_SUM)
+        return sp_store_fail(s, SP_ERR_VALUE, "%s: a merge %d, which is no sp_merge", scope, (int)c->merge);
+    if (c->skip != SP_SKIP_NONE && c->skip != SP_SKIP_RESIDUAL && c->skip != SP_SKIP_HIGHWAY)
+        return sp_store_fail(s, SP_ERR_VALUE, "%s: a skip %d, which is no sp_skip", scope, (int)c->skip);
     const struct { const char *name; double p; } rates[] = {
         { "dropout", c->dropout }, { "zoneout", c->zoneout }, { "weight drop", c->weight_drop },
     };
@@ -30,9 +35,6 @@ static bool check_config(sp_store *s, const char *scope, const sp_stack_config *
     const char *cell = c->cell ? c->cell : "NULL";
     if (c->projected && strcmp(cell, "lstm-projected") != 0)
         return sp_store_fail(s, SP_ERR_VALUE, "%s: a cell '%s' has no output that is %ld wide", scope, cell, c->projected);
-    if (c->zoneout > 0 && (!strcmp(cell, "slstm") || !strcmp(cell, "mlstm")))
-        return sp_store_fail(s, SP_ERR_VALUE, "%s: zoneout %g, but the states of '%s' are scaled by one of them and only mean "
-                             "something together", scope, c->zoneout, cell);
     return true;
 }
 
@@ -49,7 +51,9 @@ static const sp_param *find_recurrent(const sp_store *s, const char *scope, int 
 static sp_cell make_cell(sp_store *s, const char *scope, const sp_stack_config *c, int layer, long in, const sp_param **drop)
 {
     const int before = sp_store_count(s);
-    const double p[SP_MAX_STATES] = { c->zoneout, c->zoneout, c->zoneout, c->zoneout };
+    double p[SP_MAX_STATES];
+    for (int i = 0; i < SP_MAX_STATES; i++)
+        p[i] = c->zoneout;
     sp_cell cell = c->projected ? sp_lstm_projected_to(s, scope, layer, in, c->hidden, c->projected)
                                 : sp_cell_make(s, c->cell, scope, layer, in, c->hidden);
     if (cell.step && c->weight_drop > 0 && !(*drop = find_recurrent(s, scope, before)))
@@ -60,8 +64,8 @@ static sp_cell make_cell(sp_store *s, const char *scope, const sp_stack_config *
 static sp_linear make_gate(sp_store *s, const char *scope, int layer, long width)
 {
     const double a = 1 / sqrt((double)width);
-    sp_param *weight = sp_recurrent_param(s, SP_SHAPE(width, width), scope, "weight_gate", layer, a);
-    sp_param *bias = sp_recurrent_param(s, SP_SHAPE(width), scope, "bias_gate", layer, 0);
+    sp_param *weight = sp_recurrent_param(s, SP_SHAPE(width, width), scope, "weight_highway", layer, a);
+    sp_param *bias = sp_recurrent_param(s, SP_SHAPE(width), scope, "bias_highway", layer, 0);
     sp_init_constant(bias, -1);
     return (sp_linear){ weight, bias };
 }
@@ -167,15 +171,34 @@ sp_seq sp_stack_on_seq(sp_tape *t, const sp_stack *stack, sp_seq xs, sp_tensor *
     return xs;
 }
 
+/* Why a layer cannot go step by step; NULL: it can. */
+static const char *not_a_step(const sp_tape *t, const sp_stack *stack, int l)
+{
+    const sp_stack_layer *layer = &stack->layer[l];
+    const bool training = sp_tape_training(t);
+    if (!layer->cell.step)
+        return "has no step (was its cell made?)";
+    if (is_bidirectional(layer))
+        return "is bidirectional";
+    if (l && training && stack->variational && stack->dropout > 0)
+        return "has variational dropout, which is drawn once for a whole sequence";
+    if (training && layer->drop[0] && stack->weight_drop > 0)
+        return "has weight drop, which is drawn once for a whole sequence";
+    return NULL;
+}
+
 sp_tensor *sp_stack_step(sp_tape *t, const sp_stack *stack, sp_tensor *x, sp_tensor **state)
 {
     if (!stack || !stack->layer || stack->layers < 1 || !state)
         return sp_tape_fail(t, SP_ERR_VALUE, "stack: no %s", state ? "layers (was it made?)" : "states");
     for (int l = 0; l < stack->layers; l++) {
         const sp_stack_layer *layer = &stack->layer[l];
-        if (!layer->cell.step || is_bidirectional(layer) || stack->variational || layer->drop[0])
-            return sp_tape_fail(t, SP_ERR_STATE, "stack: layer %d %s", l, !layer->cell.step
-                                ? "has no step (was its cell made?)" : "is bidirectional, or draws once for a whole sequence");
+        const char *why = not_a_step(t, stack, l);
+        if (why)
+            return sp_tape_fail(t, SP_ERR_STATE, "stack: layer %d %s", l, why);
+        for (int i = 0; i < layer->cell.states; i++)
+            if (!state[i])
+                return sp_tape_fail(t, SP_ERR_VALUE, "stack: state %d of layer %d is NULL", i, l);
         sp_tensor *in = l ? sp_dropout(t, x, stack->dropout) : x;
         x = skip(t, stack, layer, x, layer->cell.step(t, layer->cell.self, in, state));
         state += layer->cell.states;
@@ -211,7 +234,7 @@ sp_state *sp_state_new(const sp_stack *stack, long batch)
     for (int l = 0; stack && l < stack->layers; l++)
         for (int i = 0; i < stack->layer[l].cell.states; i++) {
             long one = sp_shape_size(SP_SHAPE(batch, stack->layer[l].cell.width[i]));
-            if (one < 1)
+            if (one < 1 || one > (1L << 40) - size)
                 return NULL;
             size += one;
         }
@@ -239,20 +262,21 @@ void sp_state_free(sp_state *s)
 
 void sp_state_zero(sp_state *s)
 {
-    memset(s->value, 0, (size_t)s->size * sizeof *s->value);
+    if (s)
+        memset(s->value, 0, (size_t)s->size * sizeof *s->value);
 }
 
 sp_real *sp_state_values(sp_state *s, long *size)
 {
-    *size = s->size;
-    return s->value;
+    *size = s ? s->size : 0;
+    return s ? s->value : NULL;
 }
 
 /* True if a carried state is one of this stack's, for this batch. */
 static bool fits(const sp_state *carry, const sp_stack *stack, long batch)
 {
     int n = 0;
-    bool ok = carry->batch == batch && carry->layers == stack->layers && carry->states == carried_states(stack);
+    bool ok = carry->batch == batch && carry->states == carried_states(stack);
     for (int l = 0; ok && l < stack->layers; l++)
         for (int i = 0; ok && i < stack->layer[l].cell.states; i++, n++)
             ok = carry->state[n].layer == l && carry->state[n].shape.dim[1] == stack->layer[l].cell.width[i];
@@ -260,7 +284,7 @@ static bool fits(const sp_state *carry, const sp_stack *stack, long batch)
 }
 
 /* From the state where the last sequence ended to the one where this does. */
-static sp_tensor *carry_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_state *carry)
+static sp_tensor *carry_on(sp_tape *t, const sp_stack *stack, sp_seq xs, sp_state *carry)
 {
     sp_tensor **state = sp_tape_take(t, (size_t)carry->states * sizeof *state);
     long at = 0;
@@ -268,26 +292,27 @@ static sp_tensor *carry_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_
         state[i] = sp_feed(t, carry->value + at, carry->state[i].shape);
     if (!state || !sp_ok(t))
         return sp_tape_fail(t, SP_ERR_STATE, "stack: failed");
-    xs = sp_seq_tensor(t, sp_stack_on_seq(t, stack, sp_seq_of(t, xs), state));
+    sp_tensor *ys = sp_seq_tensor(t, sp_stack_on_seq(t, stack, xs, state));
     at = 0;                                             /* all of them move on, or none */
     for (int i = 0; sp_ok(t) && i < carry->states; at += sp_shape_size(carry->state[i++].shape))
         sp_read(state[i], carry->value + at);
-    return xs;
+    return ys;
 }
 
 sp_tensor *sp_stack_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_state *carry)
 {
     if (!stack || !stack->layer || stack->layers < 1)
         return sp_tape_fail(t, SP_ERR_VALUE, "stack: no layers (was it made?)");
+    const sp_seq seq = sp_seq_of(t, xs);
     if (!carry)
-        return sp_seq_tensor(t, sp_stack_on_seq(t, stack, sp_seq_of(t, xs), NULL));
+        return sp_seq_tensor(t, sp_stack_on_seq(t, stack, seq, NULL));
     for (int l = 0; l < stack->layers; l++)
         if (is_bidirectional(&stack->layer[l]))
             return sp_tape_fail(t, SP_ERR_STATE, "stack: layer %d is bidirectional and carries no state: its reverse cell "
                                 "begins at the end of all that is to come", l);
-    if (sp_sound(xs) && !fits(carry, stack, sp_dim(xs, 1)))
+    if (seq.layout && !fits(carry, stack, seq.layout->batch))
         return sp_tape_fail(t, SP_ERR_SHAPE, "stack: the carried state, of %d layers and a batch of %ld, does not fit %d "
                             "layers and a batch of %ld, or is of other cells", carry->layers, carry->batch, stack->layers,
-                            sp_dim(xs, 1));
-    return carry_on(t, stack, xs, carry);
+                            seq.layout->batch);
+    return carry_on(t, stack, seq, carry);
 }

@@ -54,8 +54,8 @@ typedef struct sp_stack {
 } sp_stack;
 
 /* Cells of one kind, named as PyTorch names the layers of an nn.LSTM: "<scope>.weight_ih_l0",
-   "<scope>.weight_hh_l0_reverse", ... A highway's gate is "<scope>.weight_gate_l0" [out,out], uniform in +-1/sqrt(out) at
-   first, and "<scope>.bias_gate_l0" [out], -1 at first, so that much of x passes. The layers live as long as the store. If
+   "<scope>.weight_hh_l0_reverse", ... A highway's gate is "<scope>.weight_highway_l0" [out,out], uniform in +-1/sqrt(out) at
+   first, and "<scope>.bias_highway_l0" [out], -1 at first, so that much of x passes. The layers live as long as the store. If
    that fails the store has the error, and there are no layers. */
 sp_stack sp_stack_make(sp_store *s, const char *scope, const sp_stack_config *config);
 
@@ -72,23 +72,24 @@ int sp_stack_states(const sp_stack *stack);
 sp_seq sp_stack_on_seq(sp_tape *t, const sp_stack *stack, sp_seq xs, sp_tensor **state);
 
 /* One step of all layers, x [B,in] -> [B,out], for a cell that is made of a stack (nn/decoder.h). state[sp_stack_states], none
-   NULL, moves on. Not of a bidirectional stack, and without what is drawn once for a whole sequence: variational dropout and
-   weight drop. */
+   NULL, moves on. Not of a bidirectional stack. While training nothing may be drawn once for a whole sequence, as variational
+   dropout and weight drop are. */
 sp_tensor *sp_stack_step(sp_tape *t, const sp_stack *stack, sp_tensor *x, sp_tensor **state);
 
 /* The states of all cells of a stack for a batch, outside any tape: they outlive its reset (truncated backpropagation
-   through time). Zeros at first. NULL without memory. */
+   through time). Zeros at first. NULL without memory, for a stack without layers, and for a batch below 1. */
 typedef struct sp_state sp_state;
 sp_state *sp_state_new(const sp_stack *stack, long batch);
 void sp_state_free(sp_state *s);
 void sp_state_zero(sp_state *s);
 
-/* All its numbers, and in *size how many: to save, and to take back. */
+/* All its numbers, and in *size how many: to save, and to take back. Of NULL none. */
 sp_real *sp_state_values(sp_state *s, long *size);
 
 /* xs [T,B,in] -> [T,B,out]. With a carried state (of batch B) the sequence continues where the last one ended, no
-   gradient flows into the last one, and the state moves to the end of this one. Without (NULL) it begins at zeros. A
-   bidirectional stack carries none: its reverse cells begin at the end of all that is to come. */
+   gradient flows into the last one, and the state moves to the end of this one. Without (NULL) it begins at zeros, and
+   so does every window where sp_state_new gave NULL: check it. A bidirectional stack carries none: its reverse cells begin at
+   the end of all that is to come. */
 sp_tensor *sp_stack_on(sp_tape *t, const sp_stack *stack, sp_tensor *xs, sp_state *carry);
 
 SP_END

@@ -26,7 +26,13 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **s
 sp_cell sp_zoneout_make(sp_store *s, const sp_cell *cell, const double *p)
 {
     if (!cell || !cell->step || cell->states < 1 || cell->states > SP_MAX_STATES || !p) {
-        sp_store_fail(s, SP_ERR_VALUE, "zoneout: no %s", p ? "cell (was it made?)" : "rates");
+        const bool made = cell && cell->step && cell->states > 0;
+        sp_store_fail(s, SP_ERR_VALUE, "zoneout: no %s", made ? "rates" : "cell (was it made?)");
+        return (sp_cell){ 0 };
+    }
+    if (cell->joint) {
+        sp_store_fail(s, SP_ERR_VALUE, "zoneout: the states of cell '%s' mean something only together: one scales others",
+                      cell->name ? cell->name : "");
         return (sp_cell){ 0 };
     }
     for (int i = 0; i < cell->states; i++)

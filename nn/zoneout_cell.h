@@ -10,8 +10,8 @@
 SP_BEGIN
 
 /* A cell like another; p[states] for each state, 0 <= p < 1. y is the new state where it was that of the cell (in most it is
-   state 0), else what the cell gives. The cell is copied and lives as long as the store. If that fails the store has the
-   error, and the step is NULL. */
+   state 0), else what the cell gives. The cell is copied and lives as long as the store. A cell whose states mean something
+   only together ("slstm", "mlstm") is an error. If that fails the store has the error, and the step is NULL. */
 sp_cell sp_zoneout_make(sp_store *s, const sp_cell *cell, const double *p);
 
 SP_END

@@ -13,7 +13,6 @@
    Sources: Bahdanau, Cho, Bengio, "Neural machine translation by jointly learning to align and translate", 2015; Luong,
    Pham, Manning, "Effective approaches to attention-based neural machine translation", 2015; coverage: Tu et al., "Modeling
    coverage for neural machine translation", 2016. */
-#include <math.h>
 #include <string.h>
 
 #include "config.h"
@@ -166,29 +165,6 @@ static sp_real score(const struct query *q, long s)
     return e;
 }
 
-/* e -> a, in place; false if there is no place. */
-static bool weigh(const struct query *q, sp_real *a)
-{
-    bool any = false;
-    for (long s = 0; s < q->places; s++) {
-        const bool there = q->mask[s * q->mask_step] != 0;
-        a[s] = there ? score(q, s) : (sp_real)-INFINITY;
-        any |= there;
-    }
-    if (!any)
-        return false;
-    const sp_real most = sp_row_max(q->places, a);
-    for (long s = 0; s < q->places; s++)
-        a[s] -= most;
-    sp_vexp(q->places, a, a);
-    for (long s = 0; s < q->places; s++)
-        a[s] = q->mask[s * q->mask_step] != 0 ? a[s] : 0;
-    const sp_real inverse = 1 / sp_sum_run(q->places, a, 1);
-    for (long s = 0; s < q->places; s++)
-        a[s] *= inverse;
-    return true;
-}
-
 static void forward(const sp_call *c)
 {
     const bool many = c->y.shape.rank == 3;
@@ -196,11 +172,12 @@ static void forward(const sp_call *c)
         for (long i = 0; i < (many ? c->y.shape.dim[1] : 1); i++) {
             sp_real *context = row(&c->y, b) + (many ? i * c->y.stride[1] : 0);
             const struct query q = query_of(c, b, i);
+            sp_real *a = context + q.width;
             memset(context, 0, (size_t)(q.width + q.places) * sizeof *context);
-            if (!weigh(&q, context + q.width)) {
-                memset(context, 0, (size_t)(q.width + q.places) * sizeof *context);
-                continue;
-            }
+            for (long s = 0; s < q.places; s++)
+                if (q.mask[s * q.mask_step] != 0)
+                    a[s] = score(&q, s);
+            sp_masked_softmax_row(q.places, a, q.mask, q.mask_step);
             for (long s = 0; s < q.places; s++)
                 if (q.mask[s * q.mask_step] != 0)
                     add_scaled(q.width, q.a[s], q.values + s * q.value_step, context);
@@ -320,7 +297,7 @@ static const struct sp_probe probes[] = {
 };
 
 const sp_op sp_op_attend = {
-    "attend", SP_OP_ROWS | SP_OP_SHARED << SCORE | SP_OP_SHARED << WEIGHT | SP_OP_FREES << MASK,
+    "attend", SP_OP_ROWS | SP_OP_FREES << MASK,
     infer, forward, backward, cost, probes
 };
 

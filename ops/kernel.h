@@ -245,6 +245,9 @@ void sp_add_sums(const sp_view *y, const sp_view *x);
 /* The largest of n numbers, NaN if one is; 0 of none. */
 sp_real sp_row_max(long n, const sp_real *x);
 
+/* a = softmax(a) among the places where the mask is not 0, and 0 elsewhere; false where none is left. */
+bool sp_masked_softmax_row(long n, sp_real *a, const sp_real *mask, long step);
+
 /* m = max x, y = e^(x - m); returns ln sum y. So ln p of element i is (x_i - m) - ln sum y, which neither overflows nor
    cancels. */
 sp_real sp_log_sum(long n, const sp_real *x, sp_real *y, sp_real *m);

@@ -31,18 +31,36 @@ static void forward(const sp_call *c)
         }
 }
 
-static void backward(const sp_call *c)
+/* Columns j .. j+w-1 of a segment: of each the first row that is the largest; where that is NaN, the first that is. */
+static void backward_over(const sp_call *c, long s, long j, long w)
 {
     const struct sp_segments *g = c->attr;
     const sp_view *x = &c->x[0], *dx = &c->dx[0], *y = &c->y, *dy = &c->dy;
-    for (long s = 0; s < g->n; s++)
-        for (long j = 0; j < y->shape.dim[1]; j++) {
-            const sp_real most = y->data[s * y->stride[0] + j * y->stride[1]];
-            int i = g->begin[s];
-            while (i + 1 < g->begin[s + 1] && x->data[g->row[i] * x->stride[0] + j * x->stride[1]] != most && most == most)
-                i++;
-            dx->data[g->row[i] * dx->stride[0] + j * dx->stride[1]] += dy->data[s * dy->stride[0] + j * dy->stride[1]];
+    const long x_step = x->stride[1], dx_step = dx->stride[1];
+    sp_real most[SP_TILE], give[SP_TILE];               /* what is still to be given */
+    for (long k = 0; k < w; k++) {
+        most[k] = y->data[s * y->stride[0] + (j + k) * y->stride[1]];
+        give[k] = dy->data[s * dy->stride[0] + (j + k) * dy->stride[1]];
+    }
+    for (int i = g->begin[s]; i < g->begin[s + 1]; i++) {
+        const sp_real *from = x->data + g->row[i] * x->stride[0] + j * x_step;
+        sp_real *restrict to = dx->data + g->row[i] * dx->stride[0] + j * dx_step;
+        for (long k = 0; k < w; k++) {
+            const sp_real v = from[k * x_step];
+            const bool here = v == most[k] || (v != v && most[k] != most[k]);
+            to[k * dx_step] += here ? give[k] : 0;
+            give[k] = here ? 0 : give[k];
         }
+    }
+}
+
+static void backward(const sp_call *c)
+{
+    const struct sp_segments *g = c->attr;
+    const long width = c->y.shape.dim[1];
+    for (long s = 0; s < g->n; s++)
+        for (long j = 0; j < width; j += SP_TILE)
+            backward_over(c, s, j, width - j < SP_TILE ? width - j : SP_TILE);
 }
 
 static sp_cost cost(const sp_call *c, bool back)

@@ -1,7 +1,6 @@
 /* y_i = e^(x_i - m) / sum_k e^(x_k - m), k over the rows of the segment of i, m the largest of these; for each column.
    dx_i += y_i (dy_i - sum_k dy_k y_k). Sums are taken in double. */
-#include <math.h>
-
+#include "autograd/vmath.h"
 #include "ops/kernel.h"
 
 static bool infer(sp_call *c, sp_status *s)
@@ -10,51 +9,78 @@ static bool infer(sp_call *c, sp_status *s)
     return sp_check_segments(c, s);
 }
 
-/* One column of one segment. */
-static void forward_over(const struct sp_segments *g, long s, long j, const sp_view *x, const sp_view *y)
+static sp_real *row_of(const sp_view *v, long row, long column)
+{
+    return v->data + row * v->stride[0] + column * v->stride[1];
+}
+
+/* Columns j .. j+w-1 of one segment: y is the exponentials, then their shares. */
+static void forward_over(const struct sp_segments *g, long s, long j, long w, const sp_view *x, const sp_view *y)
 {
     const int from = g->begin[s], to = g->begin[s + 1];
-    sp_real most = from < to ? x->data[g->row[from] * x->stride[0] + j * x->stride[1]] : 0;
-    double sum = 0;
+    const long step = x->stride[1];
+    sp_real most[SP_TILE] = { 0 };
+    double sum[SP_TILE] = { 0 };
     for (int i = from; i < to; i++) {
-        const sp_real v = x->data[g->row[i] * x->stride[0] + j * x->stride[1]];
-        most = most == most && !(v <= most) ? v : most;
+        const sp_real *in = row_of(x, g->row[i], j);
+        for (long k = 0; k < w; k++)
+            most[k] = i == from || in[k * step] > most[k] ? in[k * step] : most[k];
     }
     for (int i = from; i < to; i++) {
-        sp_real *out = y->data + g->row[i] * y->stride[0] + j * y->stride[1];
-        *out = (sp_real)exp((double)(x->data[g->row[i] * x->stride[0] + j * x->stride[1]] - most));
-        sum += (double)*out;
+        const sp_real *in = row_of(x, g->row[i], j);
+        sp_real *out = row_of(y, g->row[i], j);
+        for (long k = 0; k < w; k++)
+            out[k] = in[k * step] - most[k];
+        sp_vexp(w, out, out);
+        for (long k = 0; k < w; k++)
+            sum[k] += (double)out[k];
     }
-    for (int i = from; i < to; i++)
-        y->data[g->row[i] * y->stride[0] + j * y->stride[1]] *= (sp_real)(1 / sum);
+    for (int i = from; i < to; i++) {
+        sp_real *out = row_of(y, g->row[i], j);
+        for (long k = 0; k < w; k++)
+            out[k] *= (sp_real)(1 / sum[k]);
+    }
+}
+
+static long tile(long left)
+{
+    return left < SP_TILE ? left : SP_TILE;
 }
 
 static void forward(const sp_call *c)
 {
     const struct sp_segments *g = c->attr;
+    const long width = c->y.shape.dim[1];
     for (long s = 0; s < g->n; s++)
-        for (long j = 0; j < c->y.shape.dim[1]; j++)
-            forward_over(g, s, j, &c->x[0], &c->y);
+        for (long j = 0; j < width; j += SP_TILE)
+            forward_over(g, s, j, tile(width - j), &c->x[0], &c->y);
+}
+
+static void backward_over(const sp_call *c, long s, long j, long w)
+{
+    const struct sp_segments *g = c->attr;
+    const sp_view *y = &c->y, *dy = &c->dy, *dx = &c->dx[0];
+    double dot[SP_TILE] = { 0 };
+    for (int i = g->begin[s]; i < g->begin[s + 1]; i++) {
+        const sp_real *a = row_of(y, g->row[i], j), *from = row_of(dy, g->row[i], j);
+        for (long k = 0; k < w; k++)
+            dot[k] += (double)a[k * y->stride[1]] * (double)from[k * dy->stride[1]];
+    }
+    for (int i = g->begin[s]; i < g->begin[s + 1]; i++) {
+        const sp_real *a = row_of(y, g->row[i], j), *from = row_of(dy, g->row[i], j);
+        sp_real *to = row_of(dx, g->row[i], j);
+        for (long k = 0; k < w; k++)
+            to[k * dx->stride[1]] += a[k * y->stride[1]] * (from[k * dy->stride[1]] - (sp_real)dot[k]);
+    }
 }
 
 static void backward(const sp_call *c)
 {
     const struct sp_segments *g = c->attr;
-    const sp_view *y = &c->y, *dy = &c->dy, *dx = &c->dx[0];
+    const long width = c->y.shape.dim[1];
     for (long s = 0; s < g->n; s++)
-        for (long j = 0; j < y->shape.dim[1]; j++) {
-            double dot = 0;
-            for (int i = g->begin[s]; i < g->begin[s + 1]; i++) {
-                const long row = g->row[i];
-                dot += (double)y->data[row * y->stride[0] + j * y->stride[1]]
-                     * (double)dy->data[row * dy->stride[0] + j * dy->stride[1]];
-            }
-            for (int i = g->begin[s]; i < g->begin[s + 1]; i++) {
-                const long row = g->row[i];
-                dx->data[row * dx->stride[0] + j * dx->stride[1]] += y->data[row * y->stride[0] + j * y->stride[1]]
-                    * (dy->data[row * dy->stride[0] + j * dy->stride[1]] - (sp_real)dot);
-            }
-        }
+        for (long j = 0; j < width; j += SP_TILE)
+            backward_over(c, s, j, tile(width - j));
 }
 
 static sp_cost cost(const sp_call *c, bool back)
@@ -72,7 +98,14 @@ static sp_tensor *build_columns(sp_tape *t, sp_tensor **leaf)
     return sp_segment_softmax(t, sp_transpose(t, leaf[0], 0, 1), (const int[]){ 1, 0, 1 }, 2);
 }
 
+/* More columns than a tile has. */
+static sp_tensor *build_wide(sp_tape *t, sp_tensor **leaf)
+{
+    return sp_segment_softmax(t, leaf[0], (const int[]){ 1, 0, 1 }, 2);
+}
+
 static const struct sp_probe probes[] = {
+    { "wide", { { { 2, { 3, 70 } }, -1, 1 } }, build_wide },
     { "rows, one segment without", { { { 2, { 5, 2 } }, -1, 1 } }, build },
     { "columns of a transpose", { { { 2, { 2, 3 } }, -1, 1 } }, build_columns },
     { 0 }

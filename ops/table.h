@@ -37,6 +37,7 @@ SP_OP(batch_norm,    sp_tensor *sp_batch_norm(sp_tape *t, sp_tensor *x, sp_tenso
 
 /* ---- along the last axis ---- */
 SP_OP(softmax,       sp_tensor *sp_softmax(sp_tape *t, sp_tensor *x))                               /* e^x_i / sum_j e^x_j */
+SP_OP(masked_softmax, sp_tensor *sp_masked_softmax(sp_tape *t, sp_tensor *x, sp_tensor *mask))      /* the same among the places where mask, broadcast to x, is not 0, and 0 elsewhere; zeros where no place is left */
 SP_OP(log_softmax,   sp_tensor *sp_log_softmax(sp_tape *t, sp_tensor *x))                           /* x_i - log sum_j e^x_j */
 SP_OP(layer_norm,    sp_tensor *sp_layer_norm(sp_tape *t, sp_tensor *x, sp_tensor *gain, sp_tensor *bias, double epsilon))  /* gain (x - mean) / sqrt(variance + epsilon) + bias; gain, bias [n] */
 

@@ -184,14 +184,19 @@ static struct value build_scale(struct drawing *d)
     return (struct value){ sp_scale(d->t, v.x, (double)number(d, -3, 3) / 2), 1.5 * v.most };
 }
 
-/* The mask: the same for all rows, another for each, or drawn in the step, where its zeros are exact. */
-static struct value build_where(struct drawing *d)
+/* A mask: the same for all rows, another for each, or drawn in the step, where its zeros are exact. */
+static sp_tensor *mask_for(struct drawing *d, long width)
 {
     static const sp_real zeros[WIDEST] = { 1, 0, 0, 1, 0, 1, 1, 0 };
+    return one_in(d, 3) ? row_constant(d, width).x
+         : one_in(d, 2) ? sp_feed(d->t, zeros, SP_SHAPE(width))
+                        : sp_dropout(d->t, sp_sigmoid(d->t, of_width(d, any(d), width).x), 0.5);
+}
+
+static struct value build_where(struct drawing *d)
+{
     struct value a = any(d), b = beside(d, width_of(a));
-    sp_tensor *mask = one_in(d, 3) ? row_constant(d, width_of(a)).x
-                    : one_in(d, 2) ? sp_feed(d->t, zeros, SP_SHAPE(width_of(a)))
-                                   : sp_dropout(d->t, sp_sigmoid(d->t, of_width(d, any(d), width_of(a)).x), 0.5);
+    sp_tensor *mask = mask_for(d, width_of(a));
     sp_tensor *y = one_in(d, 2) ? sp_where(d->t, mask, a.x, b.x) : sp_where(d->t, mask, b.x, a.x);
     return (struct value){ y, fmax(a.most, b.most) };
 }
@@ -245,6 +250,13 @@ static struct value build_affine(struct drawing *d)
 static struct value build_softmax(struct drawing *d)
 {
     return as_rows(d, sp_softmax(d->t, maybe_folded(d, any(d)).x), 1);
+}
+
+/* Some rows may have no place left. */
+static struct value build_masked_softmax(struct drawing *d)
+{
+    struct value v = any(d);
+    return (struct value){ sp_masked_softmax(d->t, v.x, mask_for(d, width_of(v))), 1 };
 }
 
 static struct value build_log_softmax(struct drawing *d)
@@ -453,6 +465,7 @@ static const struct row {
     BUILT(matmul),
     BUILT(affine),
     BUILT(softmax),
+    BUILT(masked_softmax),
     BUILT(log_softmax),
     BUILT(layer_norm),
     BUILT(sum),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "autograd/gradcheck.h"
+#include "autograd/op.h"
 #include "nn/attention.h"
 #include "nn/init.h"
 #include "ops/ops.h"
@@ -363,6 +364,81 @@ START_TEST(twin)
 }
 END_TEST
 
+/* Views of any strides in place of the numbers one after the other: keys, values, mask, coverage, score and weight turned round. */
+START_TEST(strided)
+{
+    enum { B = 3, S = 4, N = 5, V = 2, ALL = 2 * B * S + B * N + B * S * N + B * S * V + 2 * N };
+    const sp_shape shape[] = { SP_SHAPE(B, N), SP_SHAPE(B, S, N), SP_SHAPE(B, S, V), SP_SHAPE(N), SP_SHAPE(B, S), SP_SHAPE(N) };
+    sp_real x[MOST], y[3][MOST], grad[3][ALL];
+    const sp_real mask[B * S] = { 1, 0, 1, 1, 1, 1, 0, 1, 0, 0, 1, 1 };
+    noise(1, MOST, x);
+    for (int way = 0; way < 3; way++) {
+        sp_tape *t = sp_tape_new(NULL);
+        sp_tensor *leaf[6], *in[6], *seen = sp_feed(t, mask, SP_SHAPE(B, S));
+        for (int i = 0, at = 0; i < 6; at += (int)sp_shape_size(shape[i++])) {
+            leaf[i] = in[i] = sp_variable(t, x + at, shape[i]);
+            if (way && shape[i].rank > way)
+                in[i] = sp_transpose(t, sp_copy(t, sp_transpose(t, in[i], 0, way)), 0, way);
+            if (way && shape[i].rank == 1)                              /* the first column of two */
+                in[i] = sp_index(t, sp_concat(t, 2, (sp_tensor *[]){ sp_reshape(t, in[i], SP_SHAPE(N, 1)),
+                                                                     sp_full(t, 9, SP_SHAPE(N, 1)) }, 1), 1, 0);
+        }
+        if (way)
+            seen = sp_transpose(t, sp_copy(t, sp_transpose(t, seen, 0, 1)), 0, 1);
+        sp_tensor *out = _i ? sp_attend(t, in[0], in[1], in[2], seen, in[3], in[4], in[5])
+                            : sp_attend(t, in[0], in[1], in[2], seen, in[3], NULL, NULL);
+        ck_assert_msg(sp_backward(t, weighed(t, out)) && sp_read(out, y[way]), "%s", sp_error(t));
+        for (int i = 0, at = 0; i < 6; at += (int)sp_shape_size(shape[i++]))
+            sp_read_grad(leaf[i], grad[way] + at);
+        sp_tape_free(t);
+    }
+    for (int way = 1; way < 3; way++) {
+        ck_same(y[way], y[0], B * (V + S));
+        ck_same(grad[way], grad[0], B * N + B * S * N + B * S * V + N + (_i ? B * S + N : 0));
+    }
+}
+END_TEST
+
+/* Scores whose exponentials overflow, or all vanish: what counts is how far apart they are. */
+START_TEST(far_scores)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real y[2 * 4];
+    sp_tensor *keys = sp_feed(t, REALS(2000, 1999, 5000, -3000, -2999, 0), SP_SHAPE(2, 3, 1));
+    sp_tensor *first = sp_feed(t, REALS(1, 0, 0, 1, 0, 0), SP_SHAPE(2, 3, 1));
+    sp_tensor *mask = sp_feed(t, REALS(1, 1, 0, 1, 1, 0), SP_SHAPE(2, 3));
+    ck_assert(sp_read(sp_attend(t, sp_full(t, 1, SP_SHAPE(2, 1)), keys, first, mask, NULL, NULL, NULL), y));
+    const double more = 1 / (1 + exp(-1)), want[] = { more, more, 1 - more, 0, 1 - more, 1 - more, more, 0 };
+    for (int i = 0; i < 8; i++)
+        ck_assert_double_eq_tol((double)y[i], want[i], WIDE(1e-14, 1e-6));
+    sp_tape_free(t);
+}
+END_TEST
+
+/* Uniform in +-1 / sqrt(width of what they multiply) at first: within it, and near it. */
+START_TEST(first_values)
+{
+    static const struct {
+        const char *name;
+        double in;
+    } params[] = { { "a.query.weight", 30 }, { "a.memory.weight", 50 }, { "a.memory.bias", 50 }, { "a.score", 70 }, { "a.coverage", 70 } };
+    sp_store *s = sp_store_new(1);
+    sp_attention_make(s, "coverage", "a", 30, 50, 70);
+    for (int i = 0; i < 5; i++) {
+        const sp_param *p = sp_store_find(s, params[i].name);
+        const double bound = 1 / sqrt(params[i].in);
+        double low = 1, high = -1;
+        for (long k = 0; k < sp_shape_size(p->shape); k++) {
+            low = fmin(low, (double)sp_param_read(p)[k]);
+            high = fmax(high, (double)sp_param_read(p)[k]);
+        }
+        ck_assert_msg(low >= -bound * 1.000001 && low < -0.8 * bound && high <= bound * 1.000001 && high > 0.8 * bound, "%s: %g to %g",
+                      p->name, low, high);
+    }
+    sp_store_free(s);
+}
+END_TEST
+
 /* ---- memories -------------------------------------------------------------------------------------------------- */
 
 /* Rows chosen, some twice, see what they saw. */
@@ -431,6 +507,30 @@ START_TEST(bad_declaration)
 }
 END_TEST
 
+START_TEST(no_name)
+{
+    sp_store *s = sp_store_new(1);
+    ck_assert_ptr_null(sp_attention_make(s, "general", NULL, 2, 2, 0).kind);
+    ck_assert_str_eq(sp_store_status(s)->message, "attention: no name");
+    sp_store_free(s);
+}
+END_TEST
+
+/* What a call that fails gives is poison, the weights too. */
+START_TEST(poison)
+{
+    sp_store *s = sp_store_new(1);
+    sp_attention a = sp_attention_make(s, "general", "a", Q, M, 0);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *weights[2] = { NULL };
+    ck_assert(!sp_sound(sp_attention_on(t, &a, NULL, sp_full(t, 0, SP_SHAPE(3, Q)), NULL, &weights[0])));
+    sp_attention_on_seq(t, &a, NULL, sp_seq_of(t, sp_full(t, 0, SP_SHAPE(1, 3, Q))), &weights[1]);
+    ck_assert(weights[0] && !sp_sound(weights[0]) && weights[1] && !sp_sound(weights[1]));
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
 static sp_tape *t;
 static sp_attention general, coverage;
 static sp_memory memory;
@@ -461,6 +561,36 @@ static void coverage_width(void)
     sp_attention_on(t, &coverage, &memory, zeros(3, Q), &c, NULL);
 }
 
+static void coverage_short(void)
+{
+    sp_tensor *c = sp_full(t, 0, SP_SHAPE(2));
+    sp_attention_on(t, &general, &memory, zeros(3, Q), &c, NULL);
+}
+
+static void seq_layout(void)        { sp_attention_on_seq(t, &general, &memory, sp_seq_like(sequence(4, 3, Q), zeros(6, Q)), NULL); }
+static void seq_rank(void)
+{
+    sp_attention_on_seq(t, &general, &memory, sp_seq_like(sequence(2, 3, Q), sp_full(t, 0, SP_SHAPE(6, Q, 1))), NULL);
+}
+
+static void key_width(void)
+{
+    const sp_memory odd = { .keys = sp_full(t, 0, SP_SHAPE(3, 2, Q + 1)), .values = memory.values, .mask = memory.mask };
+    sp_attention_on(t, &general, &odd, zeros(3, Q), NULL, NULL);
+}
+
+static void no_mask(void)
+{
+    const sp_memory bare = { .keys = memory.keys, .values = memory.values };
+    sp_attention_on(t, &general, &bare, zeros(3, Q), NULL, NULL);
+}
+
+static void mask_shape(void)
+{
+    const sp_memory odd = { .keys = memory.keys, .values = memory.values, .mask = zeros(3, 1) };
+    sp_attention_on_seq(t, &general, &odd, sequence(2, 3, Q), NULL);
+}
+
 static void coverage_null(void)
 {
     sp_tensor *c = NULL;
@@ -485,19 +615,27 @@ static const struct {
     { sorted_batch, "sequence: [3,2,6] does not have a row for each of 4 sequences" },
     { sorted_null, "attention: no memory" },
     { query_width, "attention 'general' of a query 4 wide on a memory 6 wide with keys 4 wide: the query is [3,5], the memory [3,2,6], "
-                   "its keys [3,2,4]" },
+                   "its keys [3,2,4], its mask [3,2]" },
     { query_batch, "sequence: [3,2,4] for the 4 rows of [4,4]" },
     { query_fewer, "sequence: [3,2,4] for the 2 rows of [2,4]; where sequences have different lengths it must be sorted: sp_seq_sorted" },
     { query_null, "attention: no query" },
     { no_memory, "attention: no memory" },
     { no_coverage, "attention 'coverage': no coverage; see sp_attention_on" },
-    { coverage_width, "attend: coverage [3,3], query [3,4], mask [3,2]: needs [B,S], [B,u], [B,S] (b.score, b.coverage)" },
+    { coverage_width, "attention 'coverage': the coverage is [3,3], not [3,2]" },
     { coverage_null, "attention 'coverage': no coverage; see sp_attention_on" },
     { coverage_seq, "attention 'coverage': its queries come one after the other" },
     { seq_width, "attention 'general' of a query 4 wide on a memory 6 wide with keys 4 wide: the query is [6,6], the memory [3,2,6], "
-                 "its keys [3,2,4]" },
+                 "its keys [3,2,4], its mask [3,2]" },
     { seq_batch, "attention: queries of 4 sequences, a memory of 3" },
-    { seq_nothing, "attention: no query" },
+    { seq_nothing, "attention: no input" },
+    { coverage_short, "attention 'general': the coverage is [2], not [3,2]" },
+    { seq_layout, "attention: the rows are [6,4], but the layout has 12" },
+    { seq_rank, "attention: the rows are [6,4,1], but the layout has 6" },
+    { key_width, "attention 'general' of a query 4 wide on a memory 6 wide with keys 4 wide: the query is [3,4], the memory [3,2,6], "
+                 "its keys [3,2,5], its mask [3,2]" },
+    { no_mask, "attention: no mask in the memory" },
+    { mask_shape, "attention 'general' of a query 4 wide on a memory 6 wide with keys 4 wide: the query is [6,4], the memory [3,2,6], "
+                  "its keys [3,2,4], its mask [3,1]" },
 };
 
 START_TEST(bad_use)
@@ -525,11 +663,16 @@ Suite *suite(void)
     tcase_add_test(c, even_queries);
     tcase_add_loop_test(c, gradients, 0, kinds());
     tcase_add_loop_test(c, twin, 0, 2 * (int)(sizeof sizes / sizeof *sizes));
+    tcase_add_loop_test(c, strided, 0, 2);
+    tcase_add_test(c, far_scores);
+    tcase_add_test(c, first_values);
     tcase_add_loop_test(c, chosen_rows, 0, kinds());
     tcase_add_test(c, empty);
     suite_add_tcase(s, c);
     c = tcase_create("errors");
     tcase_add_loop_test(c, bad_declaration, 0, sizeof declarations / sizeof *declarations);
+    tcase_add_test(c, no_name);
+    tcase_add_test(c, poison);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);
     suite_add_tcase(s, c);
     return s;

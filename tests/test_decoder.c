@@ -476,6 +476,8 @@ static const struct {
     { H + 1, { .cell = "lstm", .in = IN, .hidden = H, .layers = 1 },
       "d: a stack that gives 4 numbers, and an attention whose query is 5 wide" },
     { H, { .cell = "lstm", .in = IN, .layers = 1 }, "d: in 3, hidden 0" },
+    { H, { .cell = "lstm", .in = 0, .hidden = H, .layers = 1 }, "d: in 0, hidden 4" },
+    { H, { .cell = "lstm", .in = IN, .hidden = H, .layers = 8 }, "d: 17 states of 8 layers, more than 16" },
     { H, { .cell = "lstm", .in = -1, .hidden = H, .layers = 1 }, "d: in -1, hidden 4" },
     { H, { .cell = "lstm", .in = LONG_MAX, .hidden = H, .layers = 1 }, "d: in 9223372036854775807, hidden 4" },
     { H, { .cell = "lstm", .in = IN, .hidden = H }, "d: 0 layers, not 1 or more" },

@@ -1,4 +1,5 @@
 /* Multi-head attention against PyTorch's numbers and plain loops; masks, sequences, and as a part of a step. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 #include "nn/init.h"
 #include "nn/multihead.h"
 #include "nn/scan.h"
+#include "nn/weight_drop.h"
 #include "ops/ops.h"
 #include "tests/golden.h"
 #include "tests/suite.h"
@@ -240,6 +242,99 @@ START_TEST(dropout)
 }
 END_TEST
 
+/* Query and key one tensor and the value another, or key and value one: as three of equal numbers. NaN in what no one sees of a
+   mask stays out. */
+START_TEST(shared_inputs)
+{
+    enum { B = 2, L = 3 };
+    static const int which[][3] = { { 0, 0, 1 }, { 0, 1, 1 }, { 0, 1, 0 }, { 0, 0, 0 } };
+    sp_multihead m;
+    sp_store *s = drawn(&m);
+    sp_real x[2][B * L * E], y[2][B * L * E];
+    for (int i = 0; i < 2; i++)
+        noise((uint64_t)i, B * L * E, x[i]);
+    for (int way = 0; way < 2; way++) {
+        sp_tape *t = sp_tape_new(s);
+        sp_tensor *in[3], *two[2];
+        for (int i = 0; i < 2; i++)
+            two[i] = sp_feed(t, x[i], SP_SHAPE(B, L, E));
+        for (int i = 0; i < 3; i++)
+            in[i] = way ? sp_feed(t, x[which[_i][i]], SP_SHAPE(B, L, E)) : two[which[_i][i]];
+        ck_assert_msg(sp_read(sp_multihead_on(t, &m, in[0], in[1], in[2], NULL, false, NULL), y[way]), "%s", sp_error(t));
+        sp_tape_free(t);
+    }
+    for (int i = 0; i < B * L * E; i++)
+        ck_assert_double_eq_tol((double)y[0][i], (double)y[1][i], WIDE(1e-13, 5e-6));
+    sp_store_free(s);
+}
+END_TEST
+
+/* What is not 0 in a mask is seen, if it is the past, infinity too. */
+START_TEST(infinite_mask)
+{
+    sp_multihead m;
+    sp_store *s = drawn(&m);
+    sp_real x[3 * E], y[2][3 * E];
+    noise(1, 3 * E, x);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *in = sp_feed(t, x, SP_SHAPE(1, 3, E));
+    for (int way = 0; way < 2; way++) {
+        const sp_real seen = way ? 1 : (sp_real)INFINITY;
+        ck_assert(sp_read(sp_multihead_on(t, &m, in, in, in, sp_feed(t, REALS(seen, 1, seen), SP_SHAPE(1, 3)), true, NULL), y[way]));
+    }
+    ck_same(y[0], y[1], 3 * E);
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* The same rows in another layout are another memory. */
+START_TEST(other_layout)
+{
+    const long one[] = { 2, 3 }, other[] = { 3, 2 };
+    sp_multihead m;
+    sp_store *s = drawn(&m);
+    sp_real x[5 * E], y[2][5 * E];
+    noise(1, 5 * E, x);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *rows = sp_feed(t, x, SP_SHAPE(5, E));
+    sp_seq query = sp_seq_pack(t, rows, one, 2), memory = sp_seq_like(sp_seq_pack(t, rows, other, 2), query.rows);
+    sp_seq copy = sp_seq_like(memory, sp_copy(t, memory.rows));
+    ck_assert_msg(sp_read(sp_multihead_on_seq(t, &m, query, memory, false, NULL).rows, y[0]), "%s", sp_error(t));
+    ck_assert(sp_read(sp_multihead_on_seq(t, &m, query, copy, false, NULL).rows, y[1]));
+    ck_same(y[0], y[1], 5 * E);
+    sp_tape_free(t);
+    sp_store_free(s);
+}
+END_TEST
+
+/* As PyTorch's: the input maps by Xavier, in +-sqrt(6 / (in + out)) of the three together; the output in +-1/sqrt(embed); no biases. */
+START_TEST(first_values)
+{
+    static const struct {
+        const char *name;
+        double bound;
+    } params[] = { { "a.in_proj_weight", 0.19364916731037085 }, { "a.out_proj.weight", 0.15811388300841897 },
+                   { "b.q_proj_weight", 0.27386127875258304 }, { "b.k_proj_weight", 0.31622776601683794 },
+                   { "b.v_proj_weight", 0.34641016151377546 }, { "a.in_proj_bias", 0 }, { "a.out_proj.bias", 0 } };
+    sp_store *s = sp_store_new(1);
+    sp_multihead_make(s, "a", 40, 2, 0);
+    sp_multihead_make_of(s, "b", 40, 20, 10, 2, 0);
+    for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
+        const sp_param *p = sp_store_find(s, params[i].name);
+        const double bound = params[i].bound;
+        double low = 1, high = -1;
+        for (long k = 0; k < sp_shape_size(p->shape); k++) {
+            low = fmin(low, (double)sp_param_read(p)[k]);
+            high = fmax(high, (double)sp_param_read(p)[k]);
+        }
+        ck_assert_msg(low >= -bound * 1.000001 && low <= -0.9 * bound && high <= bound * 1.000001 && high >= 0.9 * bound, "%s: %g to %g",
+                      p->name, low, high);
+    }
+    sp_store_free(s);
+}
+END_TEST
+
 /* ---- inside a step --------------------------------------------------------------------------------------------- */
 
 /* h' = tanh(attention(x + h, memory)) */
@@ -297,6 +392,32 @@ START_TEST(as_a_step)
 }
 END_TEST
 
+/* Scan takes a sorted memory beside a weight that is no parameter. */
+START_TEST(dropped_weight)
+{
+    const long from[] = { 2, 4, 1 }, to[] = { 2, 4, 1 };
+    struct looking l;
+    sp_store *s = drawn(&l.m);
+    const sp_cell cell = { .name = "looking", .self = &l, .step = step, .states = 1, .width = { E } };
+    sp_real k[7 * E], y[2][7 * E];
+    noise(1, 7 * E, k);
+    for (int way = 0; way < 2; way++) {
+        sp_tape *t = sp_tape_new(s);
+        sp_seq encoded = sp_seq_pack(t, sp_feed(t, k, SP_SHAPE(7, E)), from, 3), in = sp_seq_pack(t, sp_feed(t, k, SP_SHAPE(7, E)), to, 3);
+        l.memory = sp_seq_sorted(t, in.layout, sp_seq_padded(t, encoded));
+        l.mask = sp_seq_sorted(t, in.layout, sp_seq_mask(t, encoded.layout));
+        sp_scope_push(t, "dropped");
+        sp_weight_drop(t, l.m.in_weight, 0.5);
+        ck_assert_msg(sp_read((way ? sp_scan_seq : sp_unroll_seq)(t, &cell, in, NULL, false).rows, y[way]), "%s", sp_error(t));
+        sp_scope_pop(t);
+        sp_tape_free(t);
+    }
+    for (int i = 0; i < 7 * E; i++)
+        ck_assert_double_eq_tol((double)y[0][i], (double)y[1][i], WIDE(1e-12, 2e-5));
+    sp_store_free(s);
+}
+END_TEST
+
 /* ---- errors and edges ------------------------------------------------------------------------------------------ */
 
 START_TEST(empty)
@@ -330,6 +451,7 @@ static const struct {
     { 6, 6, -1, 2, 0, "m: keys 6 wide, values -1 wide" },
     { 6, 6, 6, 2, 1, "m: dropout 1, not in 0 <= p < 1" },
     { 6, 6, 6, 2, NAN, "m: dropout nan, not in 0 <= p < 1" },
+    { LONG_MAX - 1, 6, 6, 2, 0, "m: an embedding 9223372036854775806 wide" },
 };
 
 START_TEST(bad_declaration)
@@ -379,7 +501,8 @@ static const struct {
     { query_rank, "multihead: query [2,6], key [2,4,6], value [2,4,6]: needs [B,L,6], [B,S,6], [B,S,6]" },
     { key_width, "multihead: query [2,3,6], key [2,4,5], value [2,4,6]: needs [B,L,6], [B,S,6], [B,S,6]" },
     { value_places, "multihead: query [2,3,6], key [2,4,6], value [2,5,6]: needs [B,L,6], [B,S,6], [B,S,6]" },
-    { other_batch, "sequence: [3,4,6] for the 2 rows of [2,3,6]; where sequences have different lengths it must be sorted: sp_seq_sorted" },
+    { other_batch, "multihead: query [2,3,6] of 2 sequences, key [3,4,6] of 3: inside a step, where there are fewer and fewer, keys are "
+                   "sorted ones (sp_seq_sorted)" },
     { mask_shape, "multihead: mask [2,3] for query [2,3,6] and key [2,4,6]: needs [B,S] or [B,L,S]" },
     { mask_places, "multihead: mask [2,4,4] for query [2,3,6] and key [2,4,6]: needs [B,S] or [B,L,S]" },
     { no_query, "multihead: no query" },
@@ -391,8 +514,7 @@ static const struct {
     { long_length, "sequence: length 4 of sequence 0 is not in 1..3" },
     { negative, "sequence: length -2 of sequence 1 is not in 1..3" },
     { no_lengths, "sequence: 2 lengths, and no list" },
-    { sequences_apart, "sequence: [3,4,6] for the 2 rows of [2,3,6]; where sequences have different lengths it must be sorted: "
-                       "sp_seq_sorted" },
+    { sequences_apart, "multihead: queries of 2 sequences, a memory of 3" },
 };
 
 START_TEST(bad_use)
@@ -416,7 +538,12 @@ Suite *suite(void)
     tcase_add_loop_test(c, sequences, 0, 4);
     tcase_add_loop_test(c, gradients, 0, 8);
     tcase_add_test(c, dropout);
+    tcase_add_loop_test(c, shared_inputs, 0, 4);
+    tcase_add_test(c, infinite_mask);
+    tcase_add_test(c, other_layout);
+    tcase_add_test(c, first_values);
     tcase_add_loop_test(c, as_a_step, 0, 2);
+    tcase_add_test(c, dropped_weight);
     tcase_add_test(c, empty);
     suite_add_tcase(s, c);
     c = tcase_create("errors");

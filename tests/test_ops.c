@@ -287,6 +287,7 @@ DO(max_pool, sp_max_pool(t, x[0], (sp_slide){ .kernel = { 2 }, .stride = { 1 } }
 DO(avg_pool, sp_avg_pool(t, x[0], (sp_slide){ .kernel = { 3 }, .padding = { 1 } }))
 DO(batch_norm, sp_batch_norm(t, x[0], x[1], x[2], x[2], x[2], NULL, 0.1, 0.75))
 DO(softmax, sp_softmax(t, x[0]))
+DO(masked_softmax, sp_masked_softmax(t, x[0], x[1]))
 DO(log_softmax, sp_log_softmax(t, x[0]))
 DO(layer_norm, sp_layer_norm(t, x[0], x[1], x[2], 0.5))
 DO(cross_entropy, sp_cross_entropy(t, x[0], ((const int[]){ 2, 0, 1 }), 0, REALS(1, 9, 0.5)))
@@ -380,6 +381,13 @@ static const struct value_case {
     { do_softmax, { { S1(3), { 1, 2, 3 } } },
       { S1(3), { 0.09003057317038046, 0.24472847105479767, 0.6652409557748219 } } },
     { do_softmax, { { S1(3), { 1e4, -1e4, 0 } } }, { S1(3), { 1, 0, 0 } } },
+    { do_masked_softmax, { { S1(3), { -2e30, 0, -3e30 } }, { S1(3), { 1, 0, 1 } } }, { S1(3), { 1, 0, 0 } } },
+    { do_masked_softmax, { { S1(3), { 1e30, 0, -1e30 } }, { S1(3), { 0, 0.5, 0 } } }, { S1(3), { 0, 1, 0 } } },
+    { do_masked_softmax, { { S2(3, 2), { NAN, 9, 7, 7, 1, 2 } }, { S2(3, 2), { 0, INFINITY, -1, 1, 0, 0 } } },
+      { S2(3, 2), { 0, 1, 0.5, 0.5, 0, 0 } } },
+    { do_masked_softmax, { { S3(2, 1, 2), { 9, 9, 8, 3 } }, { S3(2, 1, 1), { 1, 0 } } }, { S3(2, 1, 2), { 0.5, 0.5, 0, 0 } } },
+    { do_masked_softmax, { { S3(1, 2, 3), { 9, 1, 1, 9, 9, 9 } }, { S2(1, 3), { 0, 1, 1 } } },
+      { S3(1, 2, 3), { 0, 0.5, 0.5, 0, 0.5, 0.5 } } },
     { do_log_softmax, { { S1(3), { 1, 2, 3 } } },
       { S1(3), { -2.40760596444438, -1.4076059644443801, -0.40760596444438013 } } },
     { do_log_softmax, { { S1(3), { 1e4, -1e4, 0 } } }, { S1(3), { 0, -2e4, -1e4 } } },
@@ -459,7 +467,7 @@ START_TEST(values)
 }
 END_TEST
 
-/* A NaN is never hidden, but for the masks of where and attend and what those do not choose; nothing crashes. */
+/* A NaN is never hidden, but for the masks of where, masked_softmax and attend and what those do not choose; nothing crashes. */
 START_TEST(odd_values)
 {
     const double odd[] = { NAN, INFINITY, -INFINITY };
@@ -471,7 +479,8 @@ START_TEST(odd_values)
             sp_tape *t = sp_tape_new(NULL);
             sp_tensor *x[3], *y = build_case(t, &c, x), *loss = sp_sum(t, y, SP_ALL);
             ck_tape_ok(t);
-            bool chosen = (c.build != do_where || i == 1) && (c.build != do_attend || (i != 2 && c.in[2].value[0] != 0));
+            bool chosen = (c.build != do_where || i == 1) && (c.build != do_attend || (i != 2 && c.in[2].value[0] != 0))
+                          && (c.build != do_masked_softmax || (i != 1 && c.in[1].value[0] != 0));
             ck_assert_msg(k || !chosen || isnan(sp_item(loss)), "case %d: a NaN in input %d is hidden", _i, i);
             ck_assert(sp_backward(t, loss));
             sp_tape_free(t);
@@ -521,6 +530,9 @@ static const struct shape_case {
     { do_batch_norm, { S2(0, 3), S1(3), S1(3) }, S2(0, 3), NULL },
     { do_softmax, { S2(0, 3) }, S2(0, 3), NULL },
     { do_softmax, { S2(2, 0) }, S2(2, 0), NULL },
+    { do_masked_softmax, { S2(0, 3), S1(3) }, S2(0, 3), NULL },
+    { do_masked_softmax, { S2(2, 0), S2(2, 0) }, S2(2, 0), NULL },
+    { do_masked_softmax, { { 0 }, { 0 } }, { 0 }, NULL },
     { do_log_softmax, { S3(2, 0, 3) }, S3(2, 0, 3), NULL },
     { do_log_softmax, { S2(2, 0) }, S2(2, 0), NULL },
     { do_layer_norm, { S2(0, 3), S1(3), S1(3) }, S2(0, 3), NULL },
@@ -550,6 +562,9 @@ static const struct shape_case {
     { do_div, { S1(3), S1(2) }, { 0 }, "div: [3] and [2] do not broadcast: 3 != 2" },
     { do_maximum, { S1(3), S1(2) }, { 0 }, "maximum: [3] and [2] do not broadcast: 3 != 2" },
     { do_lerp, { S1(1), S1(3), S1(2) }, { 0 }, "lerp: [3] and [2] do not broadcast: 3 != 2" },
+    { do_masked_softmax, { S2(2, 3), S1(2) }, { 0 }, "masked_softmax: [2,3] with the mask [2]: it does not broadcast" },
+    { do_masked_softmax, { S2(1, 3), S2(2, 3) }, { 0 }, "masked_softmax: [1,3] with the mask [2,3]: it does not broadcast" },
+    { do_masked_softmax, { S2(1, 3), S3(1, 1, 3) }, { 0 }, "masked_softmax: [1,3] with the mask [1,1,3]: it does not broadcast" },
     { do_where, { S1(2), S1(3), S1(3) }, { 0 }, "where: [2] and [3] do not broadcast: 2 != 3" },
     { do_mul, { S2(1 << 21, 1), S1(1 << 21) }, { 0 }, "mul: the result [2097152,2097152] is too large" },
     { do_dropout_all, { S1(3) }, { 0 }, "dropout: the rate is 1, not in 0 <= p < 1" },

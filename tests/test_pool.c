@@ -250,15 +250,36 @@ START_TEST(segments)
 }
 END_TEST
 
-/* A NaN is the largest; the first of equals has the gradient. */
+/* A NaN is the largest, wherever it is; the first of equals has the gradient. Columns i hold 2 2 1, NaN 1 NaN, 3 NaN 4 and so on. */
 START_TEST(largest)
 {
-    const sp_real in[] = { 2, NAN, 2, 1, 1, NAN };
-    sp_real y[4], dx[6];
-    sp_tensor *v = sp_variable(t, in, SP_SHAPE(3, 2)), *max = sp_segment_max(t, v, (const int[]){ 0, 0, 0 }, 1);
-    ck_assert(sp_read(max, y) && y[0] == 2 && isnan(y[1]));
-    ck_assert(sp_backward(t, sp_sum(t, max, SP_ALL)) && sp_read_grad(v, dx));
-    ck_assert(dx[0] == 1 && dx[2] == 0 && dx[4] == 0);
+    enum { COLUMNS = 70, KINDS = 4 };                   /* more than are worked on together */
+    const sp_real in[3][KINDS] = { { 2, NAN, 3, -INFINITY }, { 2, 1, NAN, -INFINITY }, { 1, NAN, 4, NAN } };
+    const int first[] = { 0, 0, 1, 2 };
+    sp_real values[3][COLUMNS], y[COLUMNS], dx[3][COLUMNS];
+    for (int i = 0; i < 3 * COLUMNS; i++)
+        values[i / COLUMNS][i % COLUMNS] = in[i / COLUMNS][i % COLUMNS % KINDS];
+    sp_tensor *v = sp_variable(t, values[0], SP_SHAPE(3, COLUMNS)), *max = sp_segment_max(t, v, (const int[]){ 0, 0, 0 }, 1);
+    ck_assert(sp_read(max, y) && sp_backward(t, sp_sum(t, max, SP_ALL)) && sp_read_grad(v, dx[0]));
+    for (int j = 0; j < COLUMNS; j++) {
+        ck_assert(j % KINDS ? isnan(y[j]) : y[j] == 2);
+        for (int i = 0; i < 3; i++)
+            ck_assert(dx[i][j] == (i == first[j % KINDS]));
+    }
+}
+END_TEST
+
+/* A NaN among the rows of a segment is in all their shares, and in no others. */
+START_TEST(shares)
+{
+    const sp_real in[] = { 1, NAN, 5, 1, 2, 2 };
+    sp_real y[6];
+    ck_assert(sp_read(sp_segment_softmax(t, sp_feed(t, in, SP_SHAPE(6, 1)), (const int[]){ 0, 0, 0, 1, 1, 1 }, 2), y));
+    const double e = exp(-1), want[] = { e / (2 + e), 1 / (2 + e), 1 / (2 + e) };
+    for (int i = 0; i < 3; i++) {
+        ck_assert(isnan(y[i]));
+        ck_assert_double_eq_tol((double)y[3 + i], want[i], WIDE(1e-14, 1e-6));
+    }
 }
 END_TEST
 
@@ -314,6 +335,40 @@ static const struct {
     { zone_shape, "zoneout: [2,3] and [2,4] differ" },
 };
 
+START_TEST(bad_attention)
+{
+    static const struct {
+        const char *name;
+        long in, hidden;
+        const char *error;
+    } bad[] = { { NULL, 2, 3, "pool: no name" }, { "p", 0, 3, "p: in 0, hidden 3" }, { "p", 2, -1, "p: in 2, hidden -1" } };
+    sp_store *own = sp_store_new(1);
+    ck_assert_ptr_null(sp_pool_attention_make(own, bad[_i].name, bad[_i].in, bad[_i].hidden).v);
+    ck_assert_str_eq(sp_store_status(own)->message, bad[_i].error);
+    sp_store_free(own);
+}
+END_TEST
+
+/* All uniform in +-1/sqrt(hidden) at first: within it, and near it. */
+START_TEST(first_values)
+{
+    static const char *const names[] = { "p.project.weight", "p.project.bias", "p.v" };
+    const double bound = 1 / sqrt(60);
+    sp_store *own = sp_store_new(1);
+    sp_pool_attention_make(own, "p", 4, 60);
+    for (int i = 0; i < 3; i++) {
+        const sp_param *p = sp_store_find(own, names[i]);
+        double low = 1, high = -1;
+        for (long k = 0; k < sp_shape_size(p->shape); k++) {
+            low = fmin(low, (double)sp_param_read(p)[k]);
+            high = fmax(high, (double)sp_param_read(p)[k]);
+        }
+        ck_assert(low >= -bound * 1.000001 && low < -0.8 * bound && high <= bound * 1.000001 && high > 0.8 * bound);
+    }
+    sp_store_free(own);
+}
+END_TEST
+
 START_TEST(bad_use)
 {
     uses[_i].use();
@@ -336,6 +391,9 @@ Suite *suite(void)
     tcase_add_loop_test(c, no_batch, 0, 2);
     tcase_add_test(c, segments);
     tcase_add_test(c, largest);
+    tcase_add_test(c, shares);
+    tcase_add_loop_test(c, bad_attention, 0, 3);
+    tcase_add_test(c, first_values);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);
     suite_add_tcase(all, c);
     return all;

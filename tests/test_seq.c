@@ -1,7 +1,9 @@
 /* Sequences of different lengths: padding, and rows in the order of a step. (Packing is tested by test_scan.c.) */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
+#include "autograd/op.h"
 #include "nn/scan.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
@@ -71,6 +73,7 @@ START_TEST(even_padding)
     sp_real got[12];
     sp_seq seq = sp_seq_of(t, sp_feed(t, REALS(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), SP_SHAPE(2, 3, 2)));
     sp_tensor *padded = sp_seq_padded(t, seq);
+    ck_assert(padded->buffer == seq.rows->buffer && sp_seq_of_padded(t, seq.layout, padded).rows->buffer == padded->buffer);
     ck_assert(sp_read(padded, got));
     ck_same(got, REALS(1, 2, 7, 8, 3, 4, 9, 10, 5, 6, 11, 12), 12);
     ck_assert(sp_read(sp_seq_tensor(t, sp_seq_of_padded(t, seq.layout, padded)), got));
@@ -157,6 +160,21 @@ static sp_tensor *derived_step(sp_tape *t, const void *self, sp_tensor *x, sp_te
 
 static const sp_cell derived = { .name = "derived", .step = derived_step, .states = 1, .width = { W } };
 
+/* Fewer and fewer rows of sorted ones are still sorted. */
+START_TEST(fewer_rows)
+{
+    const long length[] = { 1, 3, 2 };
+    sp_real y[W];
+    sp_tape *t = sp_tape_new(NULL);
+    sp_seq seq = sp_seq_pack(t, sp_full(t, 1, SP_SHAPE(6, W)), length, 3);
+    sp_tensor *rows = sp_seq_sorted(t, seq.layout, sp_feed(t, REALS(1, 1, 1, 2, 2, 2, 3, 3, 3), SP_SHAPE(3, W)));
+    for (long n = 3; n > 0; n--)
+        rows = sp_seq_rows(t, rows, sp_full(t, 0, SP_SHAPE(n, 1)));
+    ck_assert_msg(sp_read(rows, y) && y[0] == 2, "%s", sp_error(t));
+    sp_tape_free(t);
+}
+END_TEST
+
 /* What is sorted for one layout is refused by others, but for those of the same order; without recording as well. */
 START_TEST(wrong_order)
 {
@@ -188,10 +206,56 @@ START_TEST(wrong_order)
 }
 END_TEST
 
+/* Sorted rows meet weights from outside, in the step: they have no rows, though no parameters either. The product with a weight
+   and what is doubled many times are of the rows alone. */
+struct weights {
+    sp_tensor *number, *row, *column, *square;
+};
+
+static sp_tensor *weighing_step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    const struct weights *w = self;
+    sp_tensor *rows = sp_seq_rows(t, outside, x), *y = sp_add(t, sp_matmul(t, sp_mul(t, rows, w->number), w->square), w->row);
+    y = sp_affine(t, sp_mul(t, y, w->column), sp_transpose(t, w->square, 0, 1), w->row);
+    for (int i = 0; i < 60; i++)
+        y = sp_scale(t, sp_add(t, y, y), 0.5);
+    return *h = sp_add(t, sp_mul(t, x, y), *h);
+}
+
+START_TEST(weights_from_outside)
+{
+    sp_real value[MOST], y[2][MOST];
+    sp_tape *t = sp_tape_new(NULL);
+    sp_tensor *x, *doubled[4];
+    const sp_shape shape[4] = { SP_SCALAR, SP_SHAPE(W), SP_SHAPE(1, W), SP_SHAPE(W, W) };
+    for (int i = 0; i < MOST; i++)
+        value[i] = (sp_real)(i * i % 7) / 7;
+    for (int i = 0; i < 4; i++)
+        doubled[i] = sp_scale(t, sp_feed(t, value + 1, shape[i]), 2);
+    const struct weights w = { doubled[0], doubled[1], doubled[2], doubled[3] };
+    const sp_cell weighing = { .name = "weighing", .self = &w, .step = weighing_step, .states = 1, .width = { W } };
+    sp_seq xs = packed(t, 0, &x);
+    outside = sp_seq_sorted(t, xs.layout, sp_feed(t, value, SP_SHAPE(3, W)));
+    for (int way = 0; way < 2; way++)
+        ck_assert_msg(sp_read((way ? sp_scan_seq : sp_unroll_seq)(t, &weighing, xs, NULL, false).rows, y[way]), "%s", sp_error(t));
+    check_near("output", y[1], y[0], rows_of(0) * W);
+    sp_tape_free(t);
+}
+END_TEST
+
 static sp_tape *t;
 static sp_seq seq;
 
 static void pad_nothing(void)       { sp_seq_padded(t, (sp_seq){ NULL, NULL }); }
+static void pad_rows(void)          { sp_seq_padded(t, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(6, 3)))); }
+static void pad_rank(void)          { sp_seq_padded(t, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(7, 3, 1)))); }
+static void unpack_rows(void)       { sp_seq_unpack(t, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(8, 3)))); }
+static void unpack_rank(void)       { sp_seq_unpack(t, sp_seq_like(seq, sp_full(t, 0, SP_SHAPE(7)))); }
+static void many_rows(void)         { sp_seq_pack(t, sp_full(t, 0, SP_SHAPE(2, 3)), (const long[]){ 2, LONG_MAX }, 2); }
+static void even_rows(void)
+{
+    sp_seq_tensor(t, sp_seq_like(sp_seq_of(t, sp_full(t, 0, SP_SHAPE(3, 2, 2))), sp_full(t, 0, SP_SHAPE(4, 2))));
+}
 static void mask_nothing(void)      { sp_seq_mask(t, NULL); }
 static void unpad_shape(void)       { sp_seq_of_padded(t, seq.layout, sp_full(t, 0, SP_SHAPE(3, 5, 2))); }
 static void unpad_rank(void)        { sp_seq_of_padded(t, seq.layout, sp_full(t, 0, SP_SHAPE(3, 4))); }
@@ -210,6 +274,12 @@ static const struct {
     const char *error;
 } uses[] = {
     { pad_nothing, "sequence: no input" },
+    { pad_rows, "sequence: the rows are [6,3], but the layout has 7" },
+    { pad_rank, "sequence: the rows are [7,3,1], but the layout has 7" },
+    { unpack_rows, "sequence: the rows are [8,3], but the layout has 7" },
+    { unpack_rank, "sequence: the rows are [7], but the layout has 7" },
+    { even_rows, "sequence: the rows are [4,2], but the layout has 6" },
+    { many_rows, "sequence: 2 rows and length 9223372036854775807 of sequence 1 are more than 2147483647" },
     { mask_nothing, "sequence: no layout" },
     { unpad_shape, "sequence: [3,5,2] is not [3,4,w], as the layout has it" },
     { unpad_rank, "sequence: [3,4] is not [3,4,w], as the layout has it" },
@@ -243,7 +313,9 @@ Suite *suite(void)
     tcase_add_loop_test(c, padding, 0, LISTS);
     tcase_add_test(c, even_padding);
     tcase_add_loop_test(c, sorted_rows, 0, LISTS);
+    tcase_add_test(c, fewer_rows);
     tcase_add_loop_test(c, wrong_order, 0, 4);
+    tcase_add_test(c, weights_from_outside);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);
     suite_add_tcase(s, c);
     return s;

@@ -1,4 +1,5 @@
 /* Stacks, both directions, skip connections, zoneout, weight drop: against plain loops, each sequence alone, and PyTorch. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -248,14 +249,14 @@ START_TEST(skips)
     const sp_skip kind = _i ? SP_SKIP_HIGHWAY : SP_SKIP_RESIDUAL;
     const sp_stack_config config = { .cell = "gru", .in = IN, .hidden = H, .layers = 2, .skip = kind };
     sp_stack stack = sp_stack_make(s, "rnn", &config);
-    ck_assert(!sp_store_find(s, "rnn.weight_gate_l0") && !sp_store_find(s, "rnn.weight_gate_l1") == !_i);
+    ck_assert(!sp_store_find(s, "rnn.weight_highway_l0") && !sp_store_find(s, "rnn.weight_highway_l1") == !_i);
     t = sp_tape_new(s);
     sp_seq xs = ragged(IN), one = sp_scan_seq(t, &stack.layer[0].cell, xs, NULL, false);
     sp_tensor *y = sp_scan_seq(t, &stack.layer[1].cell, one, NULL, false).rows;
     if (_i) {
-        ck_assert(sp_param_read(sp_store_find(s, "rnn.bias_gate_l1"))[H - 1] == -1);
-        sp_tensor *w = sp_param_on(t, sp_store_find(s, "rnn.weight_gate_l1"));
-        sp_tensor *b = sp_param_on(t, sp_store_find(s, "rnn.bias_gate_l1"));
+        ck_assert(sp_param_read(sp_store_find(s, "rnn.bias_highway_l1"))[H - 1] == -1);
+        sp_tensor *w = sp_param_on(t, sp_store_find(s, "rnn.weight_highway_l1"));
+        sp_tensor *b = sp_param_on(t, sp_store_find(s, "rnn.bias_highway_l1"));
         sp_tensor *g = sp_sigmoid(t, sp_add(t, sp_matmul(t, one.rows, sp_transpose(t, w, 0, 1)), b));
         y = sp_add(t, sp_mul(t, g, y), sp_sub(t, one.rows, sp_mul(t, g, one.rows)));
     } else {
@@ -329,6 +330,15 @@ START_TEST(by_hand)
     sp_seq r = sp_scan_seq(t, &layer[0].reverse, xs, NULL, true);
     sp_seq both = sp_seq_like(xs, sp_concat(t, 2, (sp_tensor *[]){ y.rows, r.rows }, 1));
     same(sp_stack_on_seq(t, &mine, xs, NULL).rows, sp_scan_seq(t, &layer[1].cell, both, NULL, false).rows);
+    sp_tensor *state[4] = { noise(2, SP_SHAPE(B, H)), noise(3, SP_SHAPE(B, H)), noise(4, SP_SHAPE(B, 3)), noise(5, SP_SHAPE(B, 2)) };
+    sp_tensor *one[4] = { state[0], state[1], state[2], state[3] };         /* the LSTM's, the GRU's, those of the next layer */
+    y = sp_scan_seq(t, &layer[0].cell, xs, one, false);
+    r = sp_scan_seq(t, &layer[0].reverse, xs, one + 2, true);
+    both = sp_seq_like(xs, sp_concat(t, 2, (sp_tensor *[]){ y.rows, r.rows }, 1));
+    y = sp_scan_seq(t, &layer[1].cell, both, one + 3, false);
+    same(sp_stack_on_seq(t, &mine, xs, state).rows, y.rows);
+    for (int i = 0; i < 4; i++)
+        same(state[i], one[i]);
 }
 END_TEST
 
@@ -353,6 +363,70 @@ START_TEST(dropout_between)
         equal += (first[i] == 0) == (third[i] == 0);
     }
     ck_assert(zeros > 0 && zeros < 2 * H && (equal == 2 * H) == _i);
+}
+END_TEST
+
+/* What is skipped past a layer is what comes before dropout, and the first layer sees all of x: sequences and single steps. */
+START_TEST(dropout_and_skip)
+{
+    enum { N = 40 };
+    sp_real y[2 * N], x[2 * N];
+    const sp_cell one = { .name = "passes", .step = passes, .states = 1, .width = { N } };
+    sp_stack_layer layer[] = { { .cell = one }, { .cell = one } };
+    const sp_stack stack = { .layer = layer, .layers = 2, .skip = SP_SKIP_RESIDUAL, .dropout = 0.5 };
+    t = sp_tape_new(s);
+    sp_tensor *in = noise(2, SP_SHAPE(2, N)), *state[2] = { sp_full(t, 0, SP_SHAPE(2, N)), sp_full(t, 0, SP_SHAPE(2, N)) };
+    sp_tensor *out = _i ? sp_stack_step(t, &stack, in, state) : sp_stack_on(t, &stack, sp_reshape(t, in, SP_SHAPE(1, 2, N)), NULL);
+    ck_assert(sp_read(out, y) && sp_read(in, x));
+    int kept = 0;
+    for (int i = 0; i < 2 * N; i++) {                   /* 2 x after the first layer; then that and, of half of them, twice it */
+        const double ratio = (double)(y[i] / x[i]);
+        kept += ratio > 4;
+        ck_assert_msg(fabs(ratio - 2) < 1e-5 || fabs(ratio - 6) < 1e-5, "%g", ratio);
+    }
+    ck_assert(kept > 0 && kept < 2 * N);
+}
+END_TEST
+
+/* Where something fails no carried state moves on. */
+START_TEST(all_or_none)
+{
+    sp_stack stack = make(0);
+    sp_real before[ROOM];
+    long n;
+    t = sp_tape_new(s);
+    sp_state *carry = sp_state_new(&stack, B);
+    sp_stack_on(t, &stack, noise(2, SP_SHAPE(3, B, IN)), carry);
+    const sp_real *values = sp_state_values(carry, &n);
+    memcpy(before, values, (size_t)n * sizeof *before);
+    stack.layer[2].cell.step = NULL;
+    sp_stack_on(t, &stack, noise(2, SP_SHAPE(3, B, IN)), carry);
+    ck_assert(!sp_ok(t));
+    ck_same(values, before, n);
+    sp_state_zero(carry);
+    for (long i = 0; i < n; i++)
+        ck_assert(values[i] == 0);
+    sp_state_free(carry);
+    sp_state_zero(NULL);
+    ck_assert(!sp_state_values(NULL, &n) && n == 0);
+}
+END_TEST
+
+/* Uniform in +-1/sqrt(out) at first: within it, and near it. One name is one parameter, in every kind of cell. */
+START_TEST(highway_begins)
+{
+    const sp_stack_config config = { .cell = sp_cell_kind(_i), .in = H, .hidden = H, .layers = 1, .skip = SP_SKIP_HIGHWAY };
+    sp_stack_make(s, "rnn", &config);
+    ck_assert_msg(sp_store_ok(s), "%s", sp_store_status(s)->message);
+    const sp_param *w = sp_store_find(s, "rnn.weight_highway_l0");
+    double low = 1, high = -1;
+    for (int i = 0; w && i < H * H; i++) {
+        low = fmin(low, (double)sp_param_read(w)[i]);
+        high = fmax(high, (double)sp_param_read(w)[i]);
+    }
+    const double bound = 1 / sqrt(H);
+    ck_assert(!w || (low >= -bound * 1.000001 && low < -0.7 * bound && high <= bound * 1.000001 && high > 0.7 * bound));
+    ck_assert(w || sp_cell_out(&sp_stack_make(s, "other", &config).layer[0].cell) != H);
 }
 END_TEST
 
@@ -381,6 +455,30 @@ START_TEST(zoneout)
     same(sp_reshape(t, y, SP_SHAPE(B, H)), state[0]);
     for (int i = 0; i < 2; i++)
         same(state[i], sp_add(t, sp_scale(t, start[i], p[1][i]), sp_scale(t, fresh[i], 1 - p[1][i])));
+}
+END_TEST
+
+/* Its y is its state 1; or, where `own` is set, twice that. */
+static sp_tensor *second(sp_tape *tape, const void *own, sp_tensor *x, sp_tensor **state)
+{
+    state[0] = sp_add(tape, state[0], x);
+    state[1] = sp_sub(tape, state[1], x);
+    return own ? sp_scale(tape, state[1], 2) : state[1];
+}
+
+/* y is the new state where it was that of the cell, whichever; else what the cell gives. */
+START_TEST(zoneout_y)
+{
+    const double p[] = { 0.25, 0.5 };
+    const sp_cell cell = { .name = "second", .self = _i ? &p : NULL, .step = second, .states = 2, .width = { H, H } };
+    const sp_cell zoned = sp_zoneout_make(s, &cell, p);
+    t = sp_tape_new(s);
+    sp_tape_set_training(t, false);
+    sp_tensor *x = noise(1, SP_SHAPE(B, H)), *start[2] = { noise(2, SP_SHAPE(B, H)), noise(3, SP_SHAPE(B, H)) };
+    sp_tensor *state[2] = { start[0], start[1] }, *y = zoned.step(t, zoned.self, x, state);
+    same(state[0], sp_add(t, start[0], sp_scale(t, x, 0.75)));
+    same(state[1], sp_sub(t, start[1], sp_scale(t, x, 0.5)));
+    same(y, _i ? sp_scale(t, sp_sub(t, start[1], x), 2) : state[1]);
 }
 END_TEST
 
@@ -491,7 +589,15 @@ static const struct {
     { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .weight_drop = NAN }, "x: weight drop nan, not in 0 <= p < 1" },
     { { .cell = "qrnn", .in = 2, .hidden = 3, .layers = 1, .weight_drop = 0.5 },
       "x: weight drop 0.5, but a cell 'qrnn' has no weight_hh" },
-    { { .cell = "slstm", .in = 2, .hidden = 3, .layers = 1, .zoneout = 0.5 }, "x: zoneout 0.5, but the states of 'slstm'" },
+    { { .cell = "slstm", .in = 2, .hidden = 3, .layers = 1, .zoneout = 0.5 }, "zoneout: the states of cell 'slstm' mean" },
+    { { .cell = "mlstm", .in = 2, .hidden = 3, .layers = 1, .zoneout = 0.5 }, "zoneout: the states of cell 'mlstm' mean" },
+    { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .skip = (sp_skip)7 }, "x: a skip 7, which is no sp_skip" },
+    { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .merge = (sp_merge)9 }, "x: a merge 9, which is no sp_merge" },
+    { { .cell = "lstm", .in = 2, .hidden = LONG_MAX, .layers = 1 }, "x: in 2, hidden 9223372036854775807, projected 0" },
+    { { .cell = "mlstm", .in = 2, .hidden = 1L << 32, .layers = 1 }, "x: in 2, hidden 4294967296, projected 0" },
+    { { .cell = "lstm", .in = LONG_MAX, .hidden = 2, .layers = 1 }, "x: in 9223372036854775807, hidden 2, projected 0" },
+    { { .cell = "lstm-projected", .in = 2, .hidden = 2, .layers = 1, .projected = LONG_MAX },
+      "x: in 2, hidden 2, projected 9223372036854775807" },
 };
 
 START_TEST(bad_config)
@@ -533,6 +639,59 @@ static void step_both(void)
     sp_tensor *state[4] = { NULL };
     sp_stack_step(t, &both, sp_full(t, 1, SP_SHAPE(B, IN)), state);
 }
+static void step_null_state(void)
+{
+    sp_tensor *state[2] = { sp_full(t, 1, SP_SHAPE(B, H)) };
+    sp_stack_step(t, &two, sp_full(t, 1, SP_SHAPE(B, IN)), state);
+}
+/* A step of the stack of two, which draws as it may not; but for training it may. */
+static void step_drawing(sp_stack drawing)
+{
+    sp_tensor *state[2] = { sp_full(t, 1, SP_SHAPE(B, H)), sp_full(t, 1, SP_SHAPE(B, H)) };
+    sp_tape_set_training(t, false);
+    sp_stack_step(t, &drawing, sp_full(t, 1, SP_SHAPE(B, IN)), state);
+    ck_tape_ok(t);
+    sp_tape_set_training(t, true);
+    sp_stack_step(t, &drawing, sp_full(t, 1, SP_SHAPE(B, IN)), state);
+}
+static void step_variational(void)
+{
+    sp_stack drawing = two;
+    drawing.variational = true;
+    drawing.dropout = 0.5;
+    step_drawing(drawing);
+}
+static void step_drops(void)
+{
+    sp_stack drawing = two;
+    drawing.weight_drop = 0.5;
+    drawing.layer[0].drop[0] = sp_store_find(s, "two.weight_hh_l0");
+    step_drawing(drawing);
+}
+/* A state of a stack of such cells carried by the stack of two. */
+static void carry_of(int layers, sp_cell a, sp_cell b, long batch)
+{
+    sp_stack_layer layer[] = { { .cell = a }, { .cell = b } };
+    sp_state *carry = sp_state_new(&(sp_stack){ .layer = layer, .layers = layers }, B);
+    ck_assert(carry);
+    sp_stack_on(t, &two, sp_full(t, 1, SP_SHAPE(3, batch, IN)), carry);
+    sp_state_free(carry);
+}
+static sp_cell like(int states, long width)
+{
+    return (sp_cell){ .name = "like", .step = two.layer[0].cell.step, .states = states, .width = { width, width } };
+}
+static void carry_rank(void)
+{
+    sp_state *carry = sp_state_new(&two, B);
+    sp_stack_on(t, &two, sp_full(t, 1, SP_SHAPE(B, IN)), carry);
+    sp_state_free(carry);
+}
+static void carry_batch(void)       { carry_of(2, like(1, H), like(1, H), B - 1); }
+static void carry_layers(void)      { carry_of(1, like(2, H), like(1, H), B); }
+static void carry_width(void)       { carry_of(2, like(1, H), like(1, H + 1), B); }
+static void carry_states(void)      { carry_of(2, like(1, H), like(2, H), B); }
+static void carry_moved(void)       { carry_of(2, like(2, H), (sp_cell){ .step = two.layer[0].cell.step }, B); }
 static void step_nothing(void)      { sp_stack_step(t, NULL, sp_full(t, 1, SP_SHAPE(B, IN)), (sp_tensor *[1]){ NULL }); }
 static void step_no_states(void)    { sp_stack_step(t, &two, sp_full(t, 1, SP_SHAPE(B, IN)), NULL); }
 static void drop_rate(void)         { sp_weight_drop(t, sp_store_find(s, "two.weight_hh_l0"), 1); }
@@ -555,7 +714,16 @@ static const struct {
     { wrong_state, "l0.reverse: scan: state 0 of cell 'lstm' is [4,7], not [4,6]" },
     { one_cell, "bidirectional: a cell is missing (was it made?)" },
     { unequal, "bidirectional: a sum of widths 9 and 6" },
-    { step_both, "stack: layer 0 is bidirectional, or draws once for a whole sequence" },
+    { step_both, "stack: layer 0 is bidirectional" },
+    { step_null_state, "stack: state 0 of layer 1 is NULL" },
+    { step_variational, "stack: layer 1 has variational dropout, which is drawn once for a whole sequence" },
+    { step_drops, "stack: layer 0 has weight drop, which is drawn once for a whole sequence" },
+    { carry_rank, "sequence: [4,5] is not [T,B,in]" },
+    { carry_batch, "stack: the carried state, of 2 layers and a batch of 4, does not fit 2 layers and a batch of 3, or is of other cells" },
+    { carry_layers, "stack: the carried state, of 1 layers and a batch of 4, does not fit 2 layers and a batch of 4, or is of other cells" },
+    { carry_width, "stack: the carried state, of 2 layers and a batch of 4, does not fit 2 layers and a batch of 4, or is of other cells" },
+    { carry_states, "stack: the carried state, of 2 layers and a batch of 4, does not fit 2 layers and a batch of 4, or is of other cells" },
+    { carry_moved, "stack: the carried state, of 2 layers and a batch of 4, does not fit 2 layers and a batch of 4, or is of other cells" },
     { step_nothing, "stack: no layers (was it made?)" },
     { step_no_states, "stack: no states" },
     { drop_rate, "weight drop: the rate of 'two.weight_hh_l0' is 1, not in 0 <= p < 1" },
@@ -579,10 +747,10 @@ START_TEST(bad_zoneout)
 {
     const double p[] = { 0.5, NAN };
     const sp_cell lstm = sp_lstm_make(s, "lstm", 0, IN, H);
-    const sp_cell *cell[] = { NULL, &(sp_cell){ 0 }, &lstm, &lstm };
+    const sp_cell *cell[] = { NULL, &(sp_cell){ 0 }, &lstm, NULL, &lstm };
     static const char *const error[] = { "zoneout: no cell (was it made?)", "zoneout: no cell (was it made?)",
-                                         "zoneout: no rates", "zoneout: the rate of state 1 is nan, not in 0 <= p < 1" };
-    ck_assert(!sp_zoneout_make(s, cell[_i], _i == 2 ? NULL : p).step);
+                                         "zoneout: no rates", "zoneout: no cell (was it made?)", "zoneout: the rate of state 1 is nan, not in 0 <= p < 1" };
+    ck_assert(!sp_zoneout_make(s, cell[_i], _i == 2 || _i == 3 ? NULL : p).step);
     ck_assert_str_eq(sp_store_status(s)->message, error[_i]);
 }
 END_TEST
@@ -618,13 +786,17 @@ Suite *suite(void)
     tcase_add_test(c, deep);
     tcase_add_test(c, by_hand);
     tcase_add_loop_test(c, dropout_between, 0, 2);
+    tcase_add_loop_test(c, dropout_and_skip, 0, 2);
+    tcase_add_test(c, all_or_none);
+    tcase_add_loop_test(c, highway_begins, 0, kinds());
     tcase_add_test(c, zoneout);
+    tcase_add_loop_test(c, zoneout_y, 0, 2);
     tcase_add_test(c, zoneout_rate);
     tcase_add_loop_test(c, weight_drop, 0, 2 * kinds());
     tcase_add_test(c, stack_draws);
     tcase_add_loop_test(c, bad_config, 0, sizeof bad / sizeof *bad);
     tcase_add_loop_test(c, bad_use, 0, sizeof uses / sizeof *uses);
-    tcase_add_loop_test(c, bad_zoneout, 0, 4);
+    tcase_add_loop_test(c, bad_zoneout, 0, 5);
     tcase_add_loop_test(c, nothing, 0, CONFIGS);
     suite_add_tcase(all, c);
     return all;
