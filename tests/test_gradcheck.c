@@ -4,6 +4,7 @@
 
 #include "autograd/gradcheck.h"
 #include "ops/kernel.h"
+#include "ops/ops.h"
 #include "tests/suite.h"
 
 /* y = x^2.   dx += 2 dy x, but for one element, where it is off by a factor; a negative index spoils none. */
@@ -114,6 +115,50 @@ START_TEST(sharp_bends)
 }
 END_TEST
 
+/* 1e9 + sum x^2: the differences lose 7 digits of what is there, which is no error of the gradient. */
+static sp_tensor *swamped(sp_tape *t, void *context)
+{
+    (void)context;
+    sp_tensor *x = sp_param_on(t, sp_store_at(store, 0));
+    return sp_add(t, sp_sum(t, sp_mul(t, x, x), SP_ALL), sp_full(t, (sp_real)1e9, SP_SCALAR));
+}
+
+/* Random numbers are the same in every run, or the differences would be of different losses. */
+static sp_tensor *noisy(sp_tape *t, void *context)
+{
+    (void)context;
+    sp_tensor *x = sp_dropout(t, sp_param_on(t, sp_store_at(store, 0)), 0.5);
+    return sp_sum(t, sp_mul(t, x, x), SP_ALL);
+}
+
+/* The derivative along a direction is one along a line of length 1: no larger than the gradient, and of its size. */
+START_TEST(swamped_and_noisy)
+{
+    sp_gradcheck_report r;
+    if (WIDE(true, false)) {
+        ck_assert(sp_gradcheck(store, swamped, NULL, 0, &r, NULL));
+        ck_assert_double_lt(r.error, 1e-6);
+        ck_assert(sp_gradcheck(store, noisy, NULL, 0, &r, NULL));
+        ck_assert_double_lt(r.error, 1e-8);
+    }
+    double length = 0;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < 4 + k; i++) {
+            const double x = (double)sp_param_read(sp_store_at(store, k))[i];
+            length += 4 * x * x;
+        }
+    double most = 0;
+    for (int n = 1; n <= 8; n++) {
+        ck_assert(sp_gradcheck(store, loss, &(struct flaw){ -1, 1 }, n, &r, NULL));
+        most = fmax(most, fabs(r.backward));
+    }
+    ck_assert(most <= sqrt(length) * 1.001 && most > 0.05 * sqrt(length));
+    sp_status status = { 0 };
+    ck_assert(!sp_gradcheck(store, loss, &(struct flaw){ -1, 1 }, 0, NULL, &status));
+    ck_assert_str_eq(status.message, "gradcheck: the report is NULL");
+}
+END_TEST
+
 static sp_tensor *no_number(sp_tape *t, void *context)
 {
     (void)context;
@@ -199,6 +244,7 @@ Suite *suite(void)
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_loop_test(c, finds_it, 0, sizeof cases / sizeof *cases);
     tcase_add_test(c, sharp_bends);
+    tcase_add_test(c, swamped_and_noisy);
     tcase_add_loop_test(c, fails, 0, sizeof failures / sizeof *failures);
     tcase_add_test(c, nothing_to_check);
     suite_add_tcase(s, c);
