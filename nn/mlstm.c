@@ -4,7 +4,8 @@
    The states hold C e^-m and n e^-m, where m' = max(ln F + m, i, 0) keeps all exponents at 0 or below:
        C' = e^(ln F + m - m') C + v (e^(i - m') k)'    y = sigmoid(o) C' q / max(|n' q|, e^-m', 1e-6)
    y is the same for any m. The 0 in m' (the paper has none) is for gates that are all closed: without it e^-m' overflows; 1e-6
-   is for n' = 0 where e^-m' vanishes. The forget gate's bias begins as 3: it remembers for 20 steps. C has d^2 numbers, and so have the values of each step that are kept for the way back.
+   is for n' = 0 where e^-m' vanishes. The forget gate's bias begins as 3: it remembers for 20 steps. C has d^2 numbers, and so
+   have the values of each step that are kept for the way back.
    Source: Beck et al., "xLSTM: Extended long short-term memory", NeurIPS 2024, equations 19 to 27; one head. */
 #include <math.h>
 

@@ -2,8 +2,8 @@
        f = sigmoid(f + v_f c + b_f)    r = sigmoid(r + v_r c + b_r)
        c' = f c + (1 - f) z            y = r c' + (1 - r) sqrt(3) x
    v is "weight_ch_l0" [2,hidden], b is "bias_ih_l0" [2,hidden], both in the order f r. Where x is not hidden wide, a fourth
-   part of x W_ih' stands for sqrt(3) x. sqrt(3) is the paper's scale for b = 0, and at first
-   b is 0 and W uniform in +-sqrt(3 / in): y varies as x does. v begins uniform in +-1/sqrt(hidden).
+   part of x W_ih' stands for sqrt(3) x. sqrt(3) is the paper's scale for b = 0, and at first b is 0 and W uniform in
+   +-sqrt(3 / in): y varies as x does. v begins uniform in +-1/sqrt(hidden).
    Source: Lei et al., "Simple recurrent units for highly parallelizable recurrence", EMNLP 2018. */
 #include <math.h>
 
