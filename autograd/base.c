@@ -32,8 +32,8 @@ bool sp_fail_with(sp_status *s, const sp_status *cause)
 
 sp_shape sp_shape_of(int rank, const long *dim)
 {
-    sp_shape s = { .rank = rank };
-    for (int i = 0; i < rank && i < SP_MAX_RANK; i++)
+    sp_shape s = { .rank = rank > 0 && !dim ? -1 : rank };
+    for (int i = 0; i < s.rank && i < SP_MAX_RANK; i++)
         s.dim[i] = dim[i];
     return s;
 }

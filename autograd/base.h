@@ -83,7 +83,7 @@ typedef struct sp_shape {
 #define SP_SHAPE(...) \
     sp_shape_of((int)(sizeof((long[]){ __VA_ARGS__ }) / sizeof(long)), (const long[]){ __VA_ARGS__ })
 #define SP_SCALAR sp_shape_of(0, NULL)
-sp_shape sp_shape_of(int rank, const long *dim);
+sp_shape sp_shape_of(int rank, const long *dim);        /* of rank -1, which nothing takes, if dim is missing */
 
 /* Elements of a shape, or -1 if a size is negative, the rank is out of range, or the product is over 2^40. */
 long sp_shape_size(sp_shape s);

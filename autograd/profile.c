@@ -145,6 +145,8 @@ static void write_row(FILE *out, int width, const sp_profile_row *r, double all)
 
 bool sp_profile_write(sp_profile *p, double peak, FILE *out)
 {
+    if (!out)
+        return false;
     const double all = sp_profile_seconds(p);
     int n, width = (int)strlen("operation backward");
     const sp_profile_row *row = sp_profile_rows(p, &n);

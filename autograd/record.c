@@ -1,4 +1,5 @@
 /* Recording operations, and sweeping back over them. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -327,6 +328,8 @@ bool sp_backward_scaled(sp_tape *t, sp_tensor *loss, double factor)
     else if (sp_shape_size(loss->view.shape) != 1)
         sp_tape_fail(t, SP_ERR_SHAPE, "backward: the loss has the shape %s, not one element",
                      sp_shape_format(text, loss->view.shape));
+    else if (!isfinite(factor))
+        sp_tape_fail(t, SP_ERR_VALUE, "backward: the factor is %g", factor);
     else if (t->swept)
         sp_tape_fail(t, SP_ERR_STATE, "backward: ran already on this recording; reset the tape first");
     else if (!loss->buffer->wants_grad)

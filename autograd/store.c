@@ -181,7 +181,7 @@ bool sp_store_reserve(sp_store *s, long size)
 
 sp_param *sp_store_find(const sp_store *s, const char *name)
 {
-    return s ? sp_store_at(s, sp_map_get(s->by_name, name, strlen(name))) : NULL;
+    return s && name ? sp_store_at(s, sp_map_get(s->by_name, name, strlen(name))) : NULL;
 }
 
 int sp_store_count(const sp_store *s)
@@ -203,7 +203,7 @@ sp_real *sp_store_values(sp_store *s)
 
 unsigned long sp_store_version(const sp_store *s)
 {
-    return atomic_load(&s->version);
+    return s ? atomic_load(&s->version) : 0;
 }
 
 long sp_store_size(const sp_store *s)
@@ -223,7 +223,7 @@ const sp_real *sp_param_read(const sp_param *p)
 
 sp_key sp_param_key(const sp_param *p)
 {
-    return (sp_key){ .seed = p->store->seed, .place = sp_hash_text(0, p->name) };
+    return p ? (sp_key){ .seed = p->store->seed, .place = sp_hash_text(0, p->name) } : (sp_key){ 0 };
 }
 
 void *sp_store_alloc(sp_store *s, size_t bytes)
@@ -256,6 +256,12 @@ bool sp_store_fail(sp_store *s, sp_code code, const char *format, ...)
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     return sp_fail(s ? &s->status : NULL, code, "%s", message);
+}
+
+void sp_store_clear(sp_store *s)
+{
+    if (s)
+        s->status = (sp_status){ 0 };
 }
 
 void sp_store_attach(sp_store *s, int tapes)

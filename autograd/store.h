@@ -79,6 +79,9 @@ bool sp_store_ok(const sp_store *s);
 const sp_status *sp_store_status(const sp_store *s);
 bool sp_store_fail(sp_store *s, sp_code code, const char *format, ...) SP_PRINTF(3, 4);
 
+/* Forgets the error: what failed is not there, all else is as it was. */
+void sp_store_clear(sp_store *s);
+
 /* How tapes announce themselves; for autograd/tape.c only. */
 void sp_store_attach(sp_store *s, int tapes);
 

@@ -11,7 +11,8 @@
        }
 
    Lifetimes. A function that takes a tape returns a tensor that lives until the tape is reset or rewound past it.
-   What the caller hands in (data, ids) is copied and may be changed or freed at once.
+   What the caller hands in (data, ids) is copied and may be changed or freed at once. A tensor that is used after its end
+   goes unnoticed, but in a library that was configured with --enable-sanitize, where it is reported at once.
 
    Errors. A failing call records the first cause on its tape ("encoder.l0: matmul: [32,64] x [100,8]: inner 64 != 100")
    and returns the poison tensor. Operations on poison return poison and do nothing, sp_backward and the optimizers
@@ -30,8 +31,8 @@ typedef struct sp_tensor sp_tensor;
 
 /* ---- the tape -------------------------------------------------------------------------------------------------- */
 
-/* A tape over the parameters of a store; NULL for a tape without parameters. NULL without memory: every function here
-   accepts a NULL tape, and sp_ok of it is false. */
+/* A tape over the parameters of a store; NULL for a tape without parameters. An error of the store is the tape's from the
+   beginning. NULL without memory: every function here accepts a NULL tape, and sp_ok of it is false. */
 sp_tape *sp_tape_new(sp_store *store);
 void sp_tape_free(sp_tape *t);
 

@@ -302,8 +302,13 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
     sp_trainer_config config = s->trainer;
     config.profile = r->model->profile;
     catch_signals();
-    if (!sp_train(&task, &config, result, status))
+    if (!sp_train(&task, &config, result, status)) {
+        char *end = status->message + strlen(status->message);
+        if (strstr(status->message, "a budget of"))
+            snprintf(end, sizeof status->message - (size_t)(end - status->message),
+                     " (--memory %ld is shared by layers x shards, %ld x %d)", s->memory, s->layers, task.shards);
         return false;
+    }
     if (result->interrupted)
         fprintf(stderr, "Interrupted in epoch %ld. %s holds the best model so far, valid %.3f nats per symbol, %s.%s\n",
                 result->epochs + 1, s->out, result->best_loss,

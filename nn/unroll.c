@@ -36,7 +36,10 @@ bool sp_cell_check(sp_tape *t, const sp_cell *cell, long batch, const sp_tensor 
     char have[SP_SHAPE_TEXT], want[SP_SHAPE_TEXT];
     for (int i = -1; sp_ok(t) && i < cell->states; i++) {
         sp_shape shape = SP_SHAPE(batch, i < 0 ? sp_cell_out(cell) : cell->width[i]);
-        sp_shape given = sp_shape_get(i < 0 ? y : state[i]);
+        const sp_tensor *x = i < 0 ? y : state[i];
+        sp_shape given = sp_shape_get(x);
+        if (!x)
+            sp_tape_fail(t, SP_ERR_VALUE, "step: %s is NULL", i < 0 ? "y" : "a new state");
         if (!sp_shape_equal(given, shape))
             sp_tape_fail(t, SP_ERR_SHAPE, "step: %s is %s, not %s", i < 0 ? "y" : "a new state",
                          sp_shape_format(have, given), sp_shape_format(want, shape));

@@ -40,7 +40,7 @@ enum { WIDE = sizeof(double) / sizeof(sp_real), MARGIN = 2 };
 long sp_ctc_steps(const int *labels, long n)
 {
     long steps = n;
-    for (long i = 1; i < n; i++)
+    for (long i = 1; labels && i < n; i++)
         steps += labels[i] == labels[i - 1];
     return steps;
 }

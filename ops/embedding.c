@@ -83,7 +83,7 @@ sp_tensor *sp_embedding(sp_tape *t, sp_tensor *table, const int *ids, long n)
 
 bool sp_embedding_source(const sp_tensor *x, sp_tensor **table, const int **ids)
 {
-    if (!x->node || x->node->op != &sp_op_embedding || x->node->output != x)
+    if (!x || !x->node || x->node->op != &sp_op_embedding || x->node->output != x)
         return false;
     *table = x->node->input[0];
     *ids = ((const struct attr *)x->node->call.attr)->ids;

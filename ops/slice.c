@@ -44,7 +44,9 @@ void sp_split(sp_tape *t, sp_tensor *x, int axis, int n, sp_tensor **part)
 {
     char text[SP_SHAPE_TEXT];
     long size = sp_dim(x, axis);
-    if (n < 1)
+    if (n < 1 || !part)
+        sp_tape_fail(t, SP_ERR_VALUE, "split: %d parts%s", n, part ? "" : ", and no place for them");
+    if (n < 1 || !part)
         return;
     if (sp_sound(x) && size % n)
         x = sp_tape_fail(t, SP_ERR_SHAPE, "split: axis %d of %s is not %d equal parts", axis,

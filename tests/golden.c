@@ -206,6 +206,14 @@ void golden_params(struct golden *g, sp_store *s)
                       "%s: there is no parameter for '%s'", g->name, g->tensor[i].name);
 }
 
+void golden_load(struct golden *g, sp_store *s)
+{
+    sp_status status = { 0 };
+    ck_assert_msg(sp_store_load(s, g->file, &status), "%s", status.message);
+    for (int i = 0; i < g->tensors; i++)
+        g->tensor[i].read = true;
+}
+
 /* ---- comparing ------------------------------------------------------------------------------------------------- */
 
 void golden_same_numbers(struct golden *g, const char *name, const sp_real *x, sp_shape shape)

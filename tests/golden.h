@@ -53,6 +53,9 @@ sp_tensor *golden_variable(struct golden *g, sp_tape *t, const char *name);
 /* The values of all parameters of a store: those of the tensors "param.NAME", of which there are no others. */
 void golden_params(struct golden *g, sp_store *s);
 
+/* All of the file into the parameters of a store, by their names, as a program does it. */
+void golden_load(struct golden *g, sp_store *s);
+
 /* Compare numbers, a tensor's values, its gradient, the gradients of all parameters but statistics with "grad.NAME", and all values with a
    group of tensors ("GROUP.NAME"). They may differ by 2e-5 of the largest number of the tensor, in float64 by 2e-7: the files
    have 24 bits. */

@@ -6,6 +6,7 @@
 
 #include "autograd/arena.h"
 #include "autograd/map.h"
+#include "autograd/tape.h"
 #include "nn/init.h"
 #include "tests/suite.h"
 
@@ -135,6 +136,23 @@ static void draw(uint64_t seed, int others, const char *name, sp_real out[8])
     sp_store_free(s);
 }
 
+/* What is asked of NULL, and an error that is forgotten. */
+START_TEST(nulls)
+{
+    sp_store *s = sp_store_new(1);
+    ck_assert(!sp_store_find(s, NULL) && !sp_store_find(NULL, "a") && !sp_store_version(NULL) && !sp_param_key(NULL).seed);
+    ck_assert_int_eq(sp_shape_size(sp_shape_of(2, NULL)), -1);
+    ck_assert(!sp_store_add(s, sp_shape_of(2, NULL), "a") && !sp_store_ok(s) && !sp_store_add(s, SP_SHAPE(2), "b"));
+    sp_tape *t = sp_tape_new(s);
+    ck_assert_str_eq(sp_error(t), sp_store_status(s)->message);
+    sp_tape_free(t);
+    sp_store_clear(s);
+    sp_store_clear(NULL);
+    ck_assert(sp_store_ok(s) && sp_store_add(s, SP_SHAPE(2), "b") && sp_store_count(s) == 1);
+    sp_store_free(s);
+}
+END_TEST
+
 START_TEST(values_depend_on_seed_and_name)
 {
     sp_real a[8], b[8];
@@ -260,6 +278,7 @@ Suite *suite(void)
     tcase_add_test(c, long_names);
     tcase_add_test(c, a_live_tape_forbids_more);
     tcase_add_test(c, no_store);
+    tcase_add_test(c, nulls);
     tcase_add_test(c, values_depend_on_seed_and_name);
     tcase_add_loop_test(c, laws_hold, 0, sizeof laws / sizeof *laws);
     tcase_add_loop_test(c, orthogonal, 0, sizeof orthogonal_shapes / sizeof *orthogonal_shapes);

@@ -40,13 +40,13 @@ def gradients(module):
     return {"grad." + name: p.grad for name, p in module.named_parameters()}
 
 
-def write(folder, name, kind, metadata, tensors):
-    """The safetensors format: the length of the header, the header, the numbers. Whole numbers become numbers as well."""
+def write(folder, name, kind, metadata, tensors, whole=()):
+    """The safetensors format: the length of the header, the header, the numbers. All become F32 but the names in whole."""
     header, data = {"__metadata__": {"kind": kind, **{k: str(int(v) if isinstance(v, bool) else v)
                                                       for k, v in metadata.items()}}}, b""
     for key, x in tensors.items():
-        raw = struct.pack(f"<{x.numel()}f", *x.detach().flatten().tolist())
-        header[key] = {"dtype": "F32", "shape": list(x.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        raw = struct.pack(f"<{x.numel()}{'q' if key in whole else 'f'}", *x.detach().flatten().tolist())
+        header[key] = {"dtype": "I64" if key in whole else "F32", "shape": list(x.shape), "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
