@@ -360,7 +360,7 @@ void sp_numbers_write(char *text, int n, const double *x)
 
 bool sp_numbers_read(const char *text, int n, double *x)
 {
-    if (!text || n < 1 || strlen(text) + 1 != SP_NUMBERS_TEXT((size_t)n))
+    if (!text || n < 1)
         return false;
     for (int i = 0; i < n; i++, text += DIGITS + 1) {
         if (strspn(text, "0123456789abcdef") != DIGITS || text[DIGITS] != (i < n - 1 ? ' ' : '\0'))
