@@ -10,7 +10,8 @@
        sp_optimizer_validated(adam, loss);                      for "plateau" and "nt-asgd"
        sp_optimizer_save(adam, NULL, "run.safetensors", 0, NULL, &status);
 
-   Rules, settings and defaults are those of torch.optim, and so are the numbers. */
+   Rules, settings and defaults are those of torch.optim, and so are the numbers. Not there: dampening, amsgrad, maximize,
+   initial_accumulator_value, and an epsilon of 0. sp_clip_norm divides by the norm, torch by the norm + 1e-6. */
 #ifndef SP_NN_OPTIMIZER_H
 #define SP_NN_OPTIMIZER_H
 
@@ -67,8 +68,8 @@ void sp_optimizer_free(sp_optimizer *o);
 bool sp_optimizer_group(sp_optimizer *o, const char *pattern, double lr_factor, double decay_factor, sp_status *status);
 
 /* Changes the parameters by the gradients of the tape, then zeroes these. Does nothing, and returns false, if there is an
-   error on the tape, so a failed step changes no parameter. A parameter declared after the optimizer was made, and a
-   setting out of its range, are errors. */
+   error on the tape, so a failed step changes no parameter. A parameter declared after the optimizer was made, a
+   setting out of its range, and a rate that schedule and groups have made infinite, are errors. */
 bool sp_step(sp_optimizer *o, sp_tape *t);
 
 /* The learning rate of the next step: lr as the schedule has it then. NaN if the schedule is wrong. */
@@ -76,7 +77,8 @@ double sp_learning_rate(const sp_optimizer *o);
 
 /* ---- validation and averages ----------------------------------------------------------------------------------- */
 
-/* Reports a validation loss (less is better): the schedule "plateau" and the trigger of "nt-asgd" wait for it. */
+/* Reports a validation loss (less is better): the schedule "plateau" and the trigger of "nt-asgd" wait for it. While a
+   setting is out of its range nothing happens; sp_step says so. */
 void sp_optimizer_validated(sp_optimizer *o, double loss);
 
 /* Begins to average the weights, the present ones first: with 0 < decay < 1 exponentially, a = decay a + (1 - decay) x after
@@ -109,7 +111,7 @@ bool sp_optimizer_load(sp_optimizer *o, sp_store *more, const sp_safetensors *f,
 double sp_clip_norm(sp_tape *t, double most);
 
 /* Brings each number of the gradients of the tape into [-most, most]. One that is not a number, or a limit that is not over
-   0, is an error on the tape, and nothing is changed. False after an error. */
+   0, is an error on the tape, and nothing is changed. False after an error. A tape without a store is an error of both. */
 bool sp_clip_value(sp_tape *t, double most);
 
 SP_END
