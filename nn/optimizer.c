@@ -214,6 +214,11 @@ static void update(const sp_optimizer *o, double lr, sp_real *values, const sp_r
     }
 }
 
+long sp_optimizer_steps(const sp_optimizer *o)
+{
+    return o ? (long)o->state.steps : 0;
+}
+
 double sp_learning_rate(const sp_optimizer *o)
 {
     return o ? o->lr * o->state.factor * sp_schedule_at(&o->schedule, (long)o->state.steps) : NAN;

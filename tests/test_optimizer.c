@@ -262,6 +262,7 @@ START_TEST(resume)
             sp_safetensors *f = sp_safetensors_open(path, &status);
             ck_assert_msg(sp_optimizer_load(o, NULL, f, &status), "%s", status.message);
             ck_assert_pstr_eq(sp_safetensors_get(f, "epoch"), "7");
+            ck_assert_int_eq(sp_optimizer_steps(o), from);
             sp_safetensors_free(f);
         }
         train(o, in, from, from + PART < WHOLE_RUN ? from + PART : WHOLE_RUN, again);
