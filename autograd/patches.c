@@ -91,7 +91,7 @@ struct plan {
     bool direct;                /* x is read as it lies */
     long depth, taps, all;      /* rows of X; those of a channel; lines of positions */
     long lines, columns;        /* of a block, at most */
-    long band_size;
+    long band_size;             /* -1: most of it would be zeros around x, too many to lay out */
     sp_real *band;              /* [channels, phases, lines + reach, columns + reach] */
     long *row, *line;           /* [depth], [lines] where each row of X begins, and each line: base[row + line + column] */
 };
@@ -100,8 +100,8 @@ struct plan {
 static long lines_of(const struct plan *p, long block)
 {
     const long width = p->x->w.positions, even = p->kernel->columns / divisor(width, p->kernel->columns);
-    const long line = p->x->channels * p->h.phases * p->w.phases * (width + p->w.reach);
-    long n = most(1, least(block / width, BAND / line - p->h.reach));
+    const double line = (double)p->x->channels * (double)(p->h.phases * p->w.phases) * (double)(width + p->w.reach);
+    long n = most(1, least(block / width, (long)(BAND / line) - p->h.reach));
     return n > even ? n / even * even : n;
 }
 
@@ -119,7 +119,10 @@ static struct plan plan_of(const sp_patches *x, long block)
         p.columns = x->w.positions;
     }
     const long images = least(x->images, p.lines / x->h.positions + 2);
-    p.band_size = p.direct ? 0 : x->channels * p.h.phases * p.w.phases * (p.lines + images * p.h.reach) * (p.columns + p.w.reach);
+    const double size = (double)x->channels * (double)(p.h.phases * p.w.phases) * ((double)p.lines + (double)images * (double)p.h.reach)
+                        * (double)(p.columns + p.w.reach);
+    const double there = (double)x->images * (double)x->channels * (double)x->h.size * (double)x->w.size;
+    p.band_size = p.direct ? 0 : size > 4 * BAND && size > 16 * there ? -1 : (long)size;
     return p;
 }
 
@@ -597,7 +600,7 @@ static bool multiply(struct product *g)
 {
     struct plan *p = &g->plan;
     const struct sp_kernel *u = p->kernel;
-    if (!u->there || u->column_panel > COLUMNS || u->row_panel > ROWS)
+    if (!u->there || u->column_panel > COLUMNS || u->row_panel > ROWS || p->band_size < 0)
         return false;
     const long left = sp_pieces(g->a->rows, u->rows) * u->row_panel * p->depth;
     const struct sides sides = { g->a, p->x };
@@ -751,7 +754,7 @@ static bool sum_gradient(struct gradient *g)
 {
     struct plan *p = &g->plan;
     const struct sp_kernel *u = p->kernel;
-    if (!u->there || u->column_panel > COLUMNS || u->row_panel > ROWS)
+    if (!u->there || u->column_panel > COLUMNS || u->row_panel > ROWS || p->band_size < 0)
         return false;
     const long rows = u->few.most >= 4 ? least(u->few.most, u->rows - 1) : u->rows, columns = p->lines * p->columns;
     g->group = sp_pieces(p->depth, sp_pieces(p->depth, rows));

@@ -1,4 +1,5 @@
 /* Convolutions, pools and batch normalisation beside plain loops, and what they refuse. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,8 +169,46 @@ START_TEST(conv_beyond_blocks)
         { 2, 4, 6, 9, 9, 9, 9, { .stride = { 1, 1 }, .padding = { 8, 8 }, .dilation = { 1, 1 }, .groups = 2 } },
         { 1, 1, 70, 3, 3, 1, 1, { .stride = { 7, 5 }, .padding = { 9, 9 }, .dilation = { 1, 1 }, .groups = 1 } },
         { 2, 3, 4, 30, 41, 2, 2, { .stride = { 1, 1 }, .padding = { 0, 0 }, .dilation = { 20, 40 }, .groups = 1 } },
+        { 1, 1, 1, 1, 5, 1, 2, { .stride = { 1, 1 }, .padding = { 0, 700 }, .dilation = { 1, 1 }, .groups = 1 } },
+        { 2, 3, 4, 9, 11, 9, 11, { .stride = { 1, 1 }, .padding = { 0, 0 }, .dilation = { 1, 1 }, .groups = 1 } },
+        { 3, 4, 6, 13, 12, 4, 3, { .stride = { 4, 5 }, .padding = { 1, 2 }, .dilation = { 2, 2 }, .groups = 2 } },
+        { 5, 300, 3, 16, 16, 4, 4, { .stride = { 4, 4 }, .padding = { 0, 0 }, .dilation = { 1, 1 }, .groups = 1 } },
+        { 2, 3, 6, 70, 60, 9, 8, { .stride = { 1, 1 }, .padding = { 4, 3 }, .dilation = { 1, 1 }, .groups = 3 } },
+        { 2, 3, 3, 70, 60, 3, 3, { .stride = { 2, 2 }, .padding = { 1, 1 }, .dilation = { 1, 1 }, .groups = 3 } },
     };
     check_conv(&cases[_i], _i, false);
+}
+END_TEST
+
+/* A stride far larger than x, and windows of which all but some taps lie in zeros: what is outside costs nothing. */
+START_TEST(conv_far_outside)
+{
+    const long far = INT32_MAX;
+    const struct { long size, kernel, padding, stride, dilation; double y, dx; } cases[] = {
+        { 1, 1, 0, 1000000, 1, 2, 2 },
+        { 1, 1, 0, INT32_MAX, 1, 2, 2 },
+        { 3, 1, 1, INT32_MAX, INT32_MAX, 0, 0 },
+        { 1, 2, 1L << 30, 1, far, 0, 0 },
+        { 1, 2, 1L << 30, 7, far, 0, 0 },
+        { 1, 2, 20000, 40000, 40000, 0, 0 },
+        { 1, 3, 20000, 1, 20000, 2, 2 },
+    };
+    for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
+        const long size = cases[i].size, k = cases[i].kernel;
+        const sp_slide how = { .padding = { cases[i].padding, cases[i].padding }, .stride = { cases[i].stride, cases[i].stride },
+                               .dilation = { cases[i].dilation, cases[i].dilation } };
+        sp_real got[16];
+        sp_tape *t = sp_tape_new(NULL);
+        sp_tensor *x = sp_variable(t, REALS(1, 1, 1, 1, 1, 1, 1, 1, 1), SP_SHAPE(1, 1, size, size));
+        sp_tensor *w = sp_variable(t, REALS(2, 2, 2, 2, 2, 2, 2, 2, 2), SP_SHAPE(1, 1, k, k));
+        sp_tensor *y = sp_conv(t, x, w, NULL, how), *sum = sp_sum(t, y, SP_ALL);
+        ck_assert(sp_backward(t, sum));
+        ck_tape_ok(t);
+        sp_read_grad(x, got);
+        ck_assert_msg((double)sp_item(sum) == cases[i].y && (double)got[0] == cases[i].dx, "case %d: %g, %g", i, (double)sp_item(sum),
+                      (double)got[0]);
+        sp_tape_free(t);
+    }
 }
 END_TEST
 
@@ -403,6 +442,8 @@ START_TEST(odd_inputs)
     ck_assert(sp_shape_equal(sp_shape_get(sp_max_pool(t, none, how)), SP_SHAPE(0, 1, 2, 2)));
     ck_assert(sp_shape_equal(sp_shape_get(sp_avg_pool(t, none, how)), SP_SHAPE(0, 1, 2, 2)));
     sp_tensor *norm = sp_batch_norm(t, none, b, b, b, b, NULL, 0.1, 1e-5);
+    sp_tensor *nothing = sp_conv(t, zeros(t, SP_SHAPE(1, 0, 4, 4)), zeros(t, SP_SHAPE(0, 0, 3, 3)), NULL, (sp_slide){ .groups = LONG_MAX });
+    ck_assert(sp_shape_equal(sp_shape_get(nothing), SP_SHAPE(1, 0, 2, 2)));
     ck_tape_ok(t);
     sp_read(channels, got);
     for (int i = 0; i < 16; i++)
@@ -942,7 +983,8 @@ Suite *suite(void)
     TCase *c = tcase_create("loops");
     tcase_set_timeout(c, 120);
     tcase_add_test(c, conv_by_loops);
-    tcase_add_loop_test(c, conv_beyond_blocks, 0, 9);
+    tcase_add_loop_test(c, conv_beyond_blocks, 0, 15);
+    tcase_add_test(c, conv_far_outside);
     tcase_add_loop_test(c, pools_by_loops, 0, 2);
     suite_add_tcase(s, c);
     c = tcase_create("inputs");
