@@ -16,12 +16,19 @@
 
 #include "autograd/clones_inside.h"
 
+/* The attr, which begins as what a slide is. */
+struct conv {
+    sp_slide how;               /* full, with the weight's kernel */
+    int rank;                   /* of the caller's x and weight */
+};
+
 /* "[4,3,3,3]", the weight as the caller has it. */
 static char *weight_text(char text[SP_SHAPE_TEXT], const sp_call *c)
 {
-    const sp_slide *a = c->attr;
-    const long taps = a->kernel[0] * a->kernel[1];
-    return sp_shape_format(text, SP_SHAPE(c->x[1].shape.dim[0], taps ? c->x[1].shape.dim[1] / taps : 0, a->kernel[0], a->kernel[1]));
+    const struct conv *a = c->attr;
+    const long taps = a->how.kernel[0] * a->how.kernel[1];
+    const sp_shape maps = SP_SHAPE(c->x[1].shape.dim[0], taps ? c->x[1].shape.dim[1] / taps : 0, a->how.kernel[0], a->how.kernel[1]);
+    return sp_shape_format(text, sp_maps_shape(maps, a->rank));
 }
 
 static bool infer(sp_call *c, sp_status *s)
@@ -29,7 +36,7 @@ static bool infer(sp_call *c, sp_status *s)
     const sp_slide *a = c->attr;
     const sp_shape x = c->x[0].shape, w = c->x[1].shape;
     char x_text[SP_SHAPE_TEXT], w_text[SP_SHAPE_TEXT], b_text[SP_SHAPE_TEXT];
-    sp_shape_format(x_text, x);
+    sp_shape_format(x_text, sp_maps_shape(x, ((const struct conv *)a)->rank));
     weight_text(w_text, c);
     const long taps = a->kernel[0] * a->kernel[1];
     if (a->groups < 1 || x.dim[1] % a->groups || w.dim[0] % a->groups)
@@ -42,7 +49,7 @@ static bool infer(sp_call *c, sp_status *s)
         return sp_fail(s, SP_ERR_SHAPE, "%s by %s: the bias is %s, not [%ld]", x_text, w_text,
                        sp_shape_format(b_text, c->x[2].shape), w.dim[0]);
     c->y.shape = SP_SHAPE(x.dim[0], w.dim[0], 0, 0);
-    return sp_slide_shape(&c->y.shape, x, a, s);
+    return sp_slide_shape(&c->y.shape, sp_maps_shape(x, ((const struct conv *)a)->rank), a, s);
 }
 
 /* Sizes of a group. */
@@ -497,6 +504,27 @@ const sp_op sp_op_conv = {
     infer, forward, backward, cost, probes
 };
 
+/* What a slide says of axes that are not there, or of a kernel that is not the weight's, nobody meant. */
+static bool meant(sp_tape *t, sp_slide how, sp_shape x, sp_shape w)
+{
+    char x_text[SP_SHAPE_TEXT], w_text[SP_SHAPE_TEXT];
+    sp_shape_format(x_text, x), sp_shape_format(w_text, w);
+    const bool one = how.kernel[1] < 2 && how.stride[1] < 2 && how.dilation[1] < 2
+                     && how.kernel[1] >= 0 && how.stride[1] >= 0 && how.dilation[1] >= 0 && !how.padding[1];
+    if (x.rank == 3 && !one) {
+        sp_tape_fail(t, SP_ERR_VALUE, "conv: %s by %s: along a second axis, which there is not, a kernel of %ld, stride %ld, padding "
+                     "%ld, dilation %ld", x_text, w_text, how.kernel[1], how.stride[1], how.padding[1], how.dilation[1]);
+        return false;
+    }
+    for (int i = 0; i < x.rank - 2; i++)
+        if (how.kernel[i] && how.kernel[i] != w.dim[2 + i]) {
+            sp_tape_fail(t, SP_ERR_VALUE, "conv: %s by %s: a kernel of %ld along axis %d is not the weight's", x_text, w_text,
+                         how.kernel[i], i);
+            return false;
+        }
+    return true;
+}
+
 sp_tensor *sp_conv(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *bias, sp_slide how)
 {
     char x_text[SP_SHAPE_TEXT], w_text[SP_SHAPE_TEXT];
@@ -508,10 +536,12 @@ sp_tensor *sp_conv(sp_tape *t, sp_tensor *x, sp_tensor *w, sp_tensor *bias, sp_s
     if (sx.rank != sw.rank || sx.rank < 3)
         return sp_tape_fail(t, SP_ERR_SHAPE, "conv: %s by %s: needs [B,C,H,W] by [O,C/groups,kh,kw] or [B,C,L] by [O,C/groups,k]",
                             sp_shape_format(x_text, sx), sp_shape_format(w_text, sw));
-    how = sp_slide_full(how, sx.rank);
-    how.kernel[0] = sx.rank == 4 ? sw.dim[2] : 1;
-    how.kernel[1] = sw.dim[sw.rank - 1];
+    if (!meant(t, how, sx, sw))
+        return sp_tape_fail(t, SP_ERR_VALUE, "conv: no input");
+    struct conv a = { sp_slide_full(how, sx.rank), sx.rank };
+    a.how.kernel[0] = sx.rank == 4 ? sw.dim[2] : 1;
+    a.how.kernel[1] = sw.dim[sw.rank - 1];
     in[0] = sp_as_maps(t, x);
-    in[1] = sp_reshape(t, w, SP_SHAPE(sw.dim[0], sw.dim[1] * how.kernel[0] * how.kernel[1]));
-    return sp_like_maps(t, sp_record(t, &sp_op_conv, bias ? 3 : 2, in, &how, sizeof how), sx.rank);
+    in[1] = sp_reshape(t, w, SP_SHAPE(sw.dim[0], sw.dim[1] * a.how.kernel[0] * a.how.kernel[1]));
+    return sp_like_maps(t, sp_record(t, &sp_op_conv, bias ? 3 : 2, in, &a, sizeof a), sx.rank);
 }

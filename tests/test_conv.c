@@ -312,7 +312,7 @@ static const struct refused {
       "conv: [2,3,4,8]: a kernel of 5 along the height is larger than the 4 there are" },
     { S4(2, 3, 8, 2), S4(4, 3, 3, 3), 0, { .padding = { 1, 1 }, .dilation = { 1, 2 } },
       "conv: [2,3,8,2]: a kernel of 5 (dilated) along the width is larger than the 4 there are with the padding" },
-    { S3(2, 3, 2), S3(4, 3, 3), 0, { .groups = 1 }, "conv: [2,3,1,2]: a kernel of 3 along the width is larger than the 2 there are" },
+    { S3(2, 3, 2), S3(4, 3, 3), 0, { .groups = 1 }, "conv: [2,3,2]: a kernel of 3 along the width is larger than the 2 there are" },
     { S4(2, 3, 8, 8), S4(4, 3, 3, 3), 0, { .stride = { -1, 1 } }, "conv: [2,3,8,8]: the stride is -1 along the height, not 1 or more" },
     { S4(2, 3, 8, 8), S4(4, 3, 3, 3), 0, { .padding = { 0, -1 } },
       "conv: [2,3,8,8]: the padding is -1 along the width, not 0 or more" },
@@ -322,6 +322,18 @@ static const struct refused {
       "conv: [2,3,8,8]: the padding is 1099511627776 along the height, not 0 or more, below 2^31" },
     { S4(2, 3, 8, 8), S4(4, 3, 3, 3), 0, { .padding = { 1L << 30, 1L << 30 } },
       "conv: the result [2,4,2147483654,2147483654] is too large" },
+    { S3(2, 3, 8), S3(4, 2, 3), 0, { .groups = 1 }, "conv: [2,3,8] by [4,2,3]: 3 channels in 1 groups are not 2 each" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .stride = { 1, -5 } },
+      "conv: [2,3,8] by [4,3,3]: along a second axis, which there is not, a kernel of 0, stride -5, padding 0, dilation 0" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .kernel = { 3, 3 }, .stride = { 1, 1 } },
+      "conv: [2,3,8] by [4,3,3]: along a second axis, which there is not, a kernel of 3, stride 1, padding 0, dilation 0" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .padding = { 1, 1 }, .dilation = { 2, 2 } },
+      "conv: [2,3,8] by [4,3,3]: along a second axis, which there is not, a kernel of 0, stride 0, padding 1, dilation 2" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .padding = { 1, 1 } },
+      "conv: [2,3,8] by [4,3,3]: along a second axis, which there is not, a kernel of 0, stride 0, padding 1, dilation 0" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .kernel = { 2 } }, "conv: [2,3,8] by [4,3,3]: a kernel of 2 along axis 0 is not the weight's" },
+    { S4(2, 3, 8, 8), S4(4, 3, 2, 2), 0, { .kernel = { 0, 3 } },
+      "conv: [2,3,8,8] by [4,3,2,2]: a kernel of 3 along axis 1 is not the weight's" },
     { S4(2, 3, 8, 8), S4(4, 3, 0, 3), 0, { .groups = 1 }, "conv: [2,3,8,8]: the kernel is 0 along the height, not 1 or more" },
 };
 
@@ -416,12 +428,29 @@ START_TEST(refused_layers)
         { { .in = 3, .out = 4, .kernel = { 3 } }, "conv 'c': along axis 1 a kernel of 0, stride 0, padding 0, dilation 0" },
         { { .in = 3, .out = 4, .kernel = { 3, 3 }, .stride = { -1 } },
           "conv 'c': along axis 0 a kernel of 3, stride -1, padding 0, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3, 3 }, .padding = { 0, 1L << 40 } },
+          "conv 'c': along axis 1 a kernel of 3, stride 0, padding 1099511627776, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3, 3 }, .stride = { 1L << 31 } },
+          "conv 'c': along axis 0 a kernel of 3, stride 2147483648, padding 0, dilation 0" },
     };
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         sp_store *s = sp_store_new(1);
         sp_conv_layer l = sp_conv2d_make(s, "c", &cases[i].config);
         ck_assert_ptr_null(l.weight);
         ck_assert_str_eq(sp_store_status(s)->message, cases[i].error);
+        sp_store_free(s);
+    }
+    const struct { sp_conv_config config; const char *numbers; } second[] = {
+        { { .in = 3, .out = 4, .kernel = { 3, 3 } }, "a kernel of 3, stride 0, padding 0, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3 }, .stride = { 1, -5 } }, "a kernel of 0, stride -5, padding 0, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3 }, .padding = { 1, 77 } }, "a kernel of 0, stride 0, padding 77, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3, 1 }, .stride = { 2, 1 }, .dilation = { 1, 2 } }, "a kernel of 1, stride 1, padding 0, dilation 2" },
+    };
+    for (int i = 0; i < 4; i++) {
+        sp_store *s = sp_store_new(1);
+        ck_assert_ptr_null(sp_conv1d_make(s, "c", &second[i].config).weight);
+        ck_assert_ptr_nonnull(strstr(sp_store_status(s)->message, "conv 'c': along axis 1, which there is not, "));
+        ck_assert_ptr_nonnull(strstr(sp_store_status(s)->message, second[i].numbers));
         sp_store_free(s);
     }
     ck_assert_ptr_null(sp_conv1d_make(NULL, "c", &(sp_conv_config){ .in = 1, .out = 1, .kernel = { 1 } }).weight);
@@ -494,6 +523,42 @@ START_TEST(initial_values)
                   && sp_param_read(n.running_var)[i] == 1);
     ck_assert(*sp_param_read(n.num_batches_tracked) == 0 && n.running_mean->statistic && !n.weight->statistic);
     sp_store_free(s);
+}
+END_TEST
+
+/* y of a 1 x 1 convolution without bias, by the sums that it is. */
+static void check_mixed(sp_tensor *y, long positions, const sp_real *x, long channel, const sp_real *w, long row, long column, long n)
+{
+    sp_real got[64];
+    sp_read(y, got);
+    for (long o = 0; o < n; o++)
+        for (long p = 0; p < positions; p++) {
+            double sum = 0;
+            for (long c = 0; c < n; c++)
+                sum += (double)w[o * row + c * column] * (double)x[c * channel + p / 2 * 5 + p % 2 + 1];
+            ck_assert_double_eq_tol((double)got[o * positions + p], sum, WIDE(1e-14, 1e-6));
+        }
+}
+
+/* A 1 x 1 convolution: its lines of a slice do not follow each other, and its weight is the parameter's transpose. */
+START_TEST(views_of_one_tap)
+{
+    enum { N = 4, H = 3, W = 5 };
+    sp_store *s = sp_store_new(1);
+    sp_param *p = sp_store_add(s, SP_SHAPE(N, N), "w");
+    sp_random_uniform((sp_key){ .place = 3 }, N * N, sp_param_values(p), -1, 1);
+    sp_real *x = uniform(1, N * H * W);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *slice = sp_slice(t, sp_feed(t, x, SP_SHAPE(1, N, H, W)), 3, 1, 3), *w = sp_param_on(t, p);
+    for (int way = 0; way < 2; way++) {
+        sp_tensor *filter = sp_reshape(t, way ? sp_transpose(t, w, 0, 1) : w, SP_SHAPE(N, N, 1, 1));
+        sp_tensor *y = sp_conv(t, slice, filter, NULL, (sp_slide){ 0 });
+        ck_tape_ok(t);
+        check_mixed(y, H * 2, x, H * W, sp_param_read(p), way ? 1 : N, way ? N : 1, N);
+    }
+    sp_tape_free(t);
+    sp_store_free(s);
+    free(x);
 }
 END_TEST
 
@@ -997,6 +1062,7 @@ Suite *suite(void)
     suite_add_tcase(s, c);
     c = tcase_create("layers");
     tcase_add_test(c, initial_values);
+    tcase_add_test(c, views_of_one_tap);
     tcase_add_test(c, packed_weights);
     tcase_add_test(c, windows_in_scan);
     tcase_add_test(c, padded_sequences);

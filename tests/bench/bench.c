@@ -231,7 +231,7 @@ static void bench_images(const struct row *r)
     struct images k = { .row = r, .store = sp_store_new(1) };
     const bool text = !strncmp(r->bench, "conv1d", 6), train = strstr(r->bench, "train");
     const long stride = r->L == 7 ? 2 : 1, padding = text ? 0 : r->L / 2;
-    const sp_conv_config c = { .in = r->I, .out = r->H, .kernel = { r->L, r->L }, .stride = { stride, stride },
+    const sp_conv_config c = { .in = r->I, .out = r->H, .kernel = { r->L, text ? 0 : r->L }, .stride = { stride, stride },
                                .padding = { padding, padding } };
     k.conv = text ? sp_conv1d_make(k.store, "conv", &c) : sp_conv2d_make(k.store, "conv", &c);
     sp_param *x = sp_store_add(k.store, text ? SP_SHAPE(r->B, r->I, r->T) : SP_SHAPE(r->B, r->I, r->T, r->T), "x");
