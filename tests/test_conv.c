@@ -169,7 +169,7 @@ START_TEST(conv_beyond_blocks)
         { 2, 4, 6, 9, 9, 9, 9, { .stride = { 1, 1 }, .padding = { 8, 8 }, .dilation = { 1, 1 }, .groups = 2 } },
         { 1, 1, 70, 3, 3, 1, 1, { .stride = { 7, 5 }, .padding = { 9, 9 }, .dilation = { 1, 1 }, .groups = 1 } },
         { 2, 3, 4, 30, 41, 2, 2, { .stride = { 1, 1 }, .padding = { 0, 0 }, .dilation = { 20, 40 }, .groups = 1 } },
-        { 1, 1, 1, 1, 5, 1, 2, { .stride = { 1, 1 }, .padding = { 0, 700 }, .dilation = { 1, 1 }, .groups = 1 } },
+        { 1, 1, 1, 1, 5, 1, 2, { .stride = { 1, 1 }, .padding = { 0, 100000 }, .dilation = { 1, 1 }, .groups = 1 } },
         { 2, 3, 4, 9, 11, 9, 11, { .stride = { 1, 1 }, .padding = { 0, 0 }, .dilation = { 1, 1 }, .groups = 1 } },
         { 3, 4, 6, 13, 12, 4, 3, { .stride = { 4, 5 }, .padding = { 1, 2 }, .dilation = { 2, 2 }, .groups = 2 } },
         { 5, 300, 3, 16, 16, 4, 4, { .stride = { 4, 4 }, .padding = { 0, 0 }, .dilation = { 1, 1 }, .groups = 1 } },
