@@ -14,8 +14,8 @@ static bool check(sp_store *s, const char *name, const sp_conv_config *k, int ax
                           && k->padding[i] >= 0 && k->padding[i] <= (i < axes ? most : 0)
                           && k->dilation[i] >= 0 && k->dilation[i] <= most;
         if (!fits)
-            return sp_store_fail(s, SP_ERR_VALUE, "conv '%s': along axis %d%s a kernel of %ld, stride %ld, padding %ld, dilation %ld",
-                                 name, i, i < axes ? "" : ", which there is not,", k->kernel[i], k->stride[i], k->padding[i],
+            return sp_store_fail(s, SP_ERR_VALUE, "conv '%s': along axis %d%s a kernel of %ld, stride %ld, padding %ld, "
+                                 "dilation %ld", name, i, i < axes ? "" : ", which there is not,", k->kernel[i], k->stride[i], k->padding[i],
                                  k->dilation[i]);
     }
     return true;

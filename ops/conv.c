@@ -4,7 +4,7 @@
    dx is a convolution, too: where h = f + s u, the taps with f + m - i d = s k meet dy at u + k, so for each of the s phases f
    dx[b,c,f + s u,...] += sum over o and those i, j of w[o,c,i,j] dy[b,o, u + k, ...].
    Where y is small beside x that has mostly zeros to read: there, dX = W' dY is added up tap by tap.
-   [B,C,H,W], [O,C/groups,kh,kw], [O] -> [B,O,H',W']. Nothing is saved; autograd/patches.c never forms X. */
+   [B,C,H,W], [O,C/groups,kh,kw], [O] -> [B,O,H',W']. Nothing is saved; autograd/patches.h never forms X. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,16 +95,6 @@ static sp_weights weights_of(const sp_call *c, const sp_view *w, struct group n,
 
 /* ---- one channel to a group ------------------------------------------------------------------------------------ */
 
-/* Positions from *first to the one before *end meet the input with a tap; returns where the first does. */
-static long meet(const sp_window *w, long tap, long *first, long *end)
-{
-    const long at = tap * w->move + w->from;
-    *first = at < 0 ? (-at + w->step - 1) / w->step : 0;
-    *end = at < w->size ? (w->size - at + w->step - 1) / w->step : 0;
-    *end = *end < w->positions ? *end : w->positions;
-    return at + *first * w->step;
-}
-
 /* What the positions of a channel of y have to do with a tap: lines of n numbers each, of which the first begin so far behind
    the channels of x and y. */
 struct meeting {
@@ -125,14 +115,15 @@ static struct lines lines_by(const sp_call *c, const sp_view *x, const sp_view *
 enum { TAPS = 64, NEAR = 2048 };        /* taps whose meetings are known at once; numbers of y that they take turns with */
 
 /* The taps from `tap` on, at most TAPS, and the positions of lines top .. bottom-1, in x and y or their gradients. */
-static int find_meetings(const sp_call *c, const sp_view *x, const sp_view *y, long tap, long top, long bottom, struct meeting *m)
+static int find_meetings(const sp_call *c, const sp_view *x, const sp_view *y, long tap, long top, long bottom,
+                         struct meeting *m)
 {
     const sp_window h = window_of(c, 0), w = window_of(c, 1);
     int taps = 0;
     for (; taps < TAPS && tap < h.taps * w.taps; taps++, tap++, m++) {
         long first, end, p, last;
-        const long column = meet(&w, tap % w.taps, &first, &end);
-        long row = meet(&h, tap / w.taps, &p, &last);
+        const long column = sp_window_meet(&w, tap % w.taps, &first, &end);
+        long row = sp_window_meet(&h, tap / w.taps, &p, &last);
         if (p < top) {
             row += (top - p) * h.step;
             p = top;
@@ -348,8 +339,9 @@ static void gather_x(const sp_call *c, struct group n, long g)
         for (long e = 0, j, right; e < phases_of(c, 1); e++) {
             if (!window_of_phase(c, 1, e, &j, &right, &patches.w))
                 continue;
-            const sp_weights t = { w->data + g * n.rows * w->stride[0] + (i * a->kernel[1] + j) * w->stride[1], n.channels,
-                                   n.taps * w->stride[1], w->stride[0], down * a->kernel[1] * w->stride[1], right * w->stride[1], NULL };
+            const long step = w->stride[1];
+            const sp_weights t = { w->data + g * n.rows * w->stride[0] + (i * a->kernel[1] + j) * step, n.channels, n.taps * step,
+                                   w->stride[0], down * a->kernel[1] * step, right * step, NULL };
             const sp_maps to = { dx->data + g * n.channels * dx->stride[1] + f * dx->stride[2] + e * dx->stride[3],
                                  dx->stride[0], dx->stride[1], a->stride[0] * dx->stride[2], a->stride[1] * dx->stride[3] };
             sp_patches_add(&t, &patches, &to);
@@ -357,8 +349,8 @@ static void gather_x(const sp_call *c, struct group n, long g)
     }
 }
 
-/* Where positions are few beside the numbers of x, or phases many: [positions, channels taps] = dY' W, what each position gives
-   each tap, added to x. */
+/* Where positions are few beside the numbers of x, or phases many: [positions, channels taps] = dY' W, what each position
+   gives each tap, added to x. */
 static bool scatters(const sp_call *c)
 {
     double cells = 1, positions = 1, phases = 1;
@@ -372,14 +364,15 @@ static bool scatters(const sp_call *c)
 }
 
 /* Position (p,q) of dy, [channels,taps], to the channels of an image. */
-SP_CLONES static void scatter(const sp_call *c, long channels, const sp_real *restrict from, long p, long q, sp_real *restrict image)
+SP_CLONES static void scatter(const sp_call *c, long channels, const sp_real *restrict from, long p, long q,
+                              sp_real *restrict image)
 {
     const sp_window h = window_of(c, 0), w = window_of(c, 1);
     const sp_window rows = { h.size, h.taps, 1, h.move, 0, p * h.step + h.from };
     const sp_window columns = { w.size, w.taps, 1, w.move, 0, q * w.step + w.from };
     const sp_view *dx = &c->dx[0];
     long i, bottom, j, end;
-    const long row = meet(&rows, 0, &i, &bottom), column = meet(&columns, 0, &j, &end);
+    const long row = sp_window_meet(&rows, 0, &i, &bottom), column = sp_window_meet(&columns, 0, &j, &end);
     for (long k = 0; k < channels; k++)
         for (long tap = i; tap < bottom; tap++) {
             sp_real *restrict to = image + k * dx->stride[1] + (row + (tap - i) * h.move) * dx->stride[2] + column;
@@ -395,15 +388,18 @@ SP_CLONES static void scatter(const sp_call *c, long channels, const sp_real *re
 static bool scatter_x(const sp_call *c, struct group n, long g)
 {
     const sp_view *w = &c->x[1], *dx = &c->dx[0], *dy = &c->dy;
-    const long width = n.channels * n.taps, lines = dy->shape.dim[2], line = dy->shape.dim[3], all = dy->shape.dim[0] * lines * line;
+    const long width = n.channels * n.taps, lines = dy->shape.dim[2], line = dy->shape.dim[3];
+    const long all = dy->shape.dim[0] * lines * line;
     const long most = SCATTERED / (width + n.rows) + 1, block = most < all ? most : all;
-    sp_real *taps = malloc((size_t)block * (size_t)(width + n.rows) * sizeof *taps), *rows = taps ? taps + block * width : NULL;
+    sp_real *taps = malloc((size_t)block * (size_t)(width + n.rows) * sizeof *taps);
     if (!taps)
         return false;
+    sp_real *rows = taps + block * width;
     const sp_view right = { w->data + g * n.rows * w->stride[0], { 2, { n.rows, width } }, { w->stride[0], w->stride[1] } };
     for (long at = 0; at < all; at += block) {
         const long count = all - at < block ? all - at : block;
-        const sp_view left = { rows, { 2, { count, n.rows } }, { n.rows, 1 } }, out = { taps, { 2, { count, width } }, { width, 1 } };
+        const sp_view left = { rows, { 2, { count, n.rows } }, { n.rows, 1 } };
+        const sp_view out = { taps, { 2, { count, width } }, { width, 1 } };
         for (long i = 0; i < count; i++)
             for (long o = 0; o < n.rows; o++)
                 rows[i * n.rows + o] = dy->data[(at + i) / line / lines * dy->stride[0] + (g * n.rows + o) * dy->stride[1]
@@ -512,8 +508,8 @@ static bool meant(sp_tape *t, sp_slide how, sp_shape x, sp_shape w)
     const bool one = how.kernel[1] < 2 && how.stride[1] < 2 && how.dilation[1] < 2
                      && how.kernel[1] >= 0 && how.stride[1] >= 0 && how.dilation[1] >= 0 && !how.padding[1];
     if (x.rank == 3 && !one) {
-        sp_tape_fail(t, SP_ERR_VALUE, "conv: %s by %s: along a second axis, which there is not, a kernel of %ld, stride %ld, padding "
-                     "%ld, dilation %ld", x_text, w_text, how.kernel[1], how.stride[1], how.padding[1], how.dilation[1]);
+        sp_tape_fail(t, SP_ERR_VALUE, "conv: %s by %s: along a second axis, which there is not, a kernel of %ld, stride %ld, "
+                     "padding %ld, dilation %ld", x_text, w_text, how.kernel[1], how.stride[1], how.padding[1], how.dilation[1]);
         return false;
     }
     for (int i = 0; i < x.rank - 2; i++)
