@@ -1,4 +1,4 @@
-/* BLIS's micro-kernel and the packing for it, for autograd/packed.c and autograd/patches.c. */
+/* BLIS's micro-kernel and the packing for it, for autograd/packed.c and autograd/patches_*.c. */
 #ifndef SP_AUTOGRAD_BLAS_INSIDE_H
 #define SP_AUTOGRAD_BLAS_INSIDE_H
 
@@ -13,6 +13,17 @@ struct sp_kernel {
     long depth;                 /* of a panel, at best */
     struct sp_rows few;         /* for fewer rows than a tile has */
 };
+
+static inline long sp_least(long a, long b)
+{
+    return a < b ? a : b;
+}
+
+/* So many rows are summed better without a tile. */
+static inline bool sp_few(const struct sp_kernel *u, long rows)
+{
+    return rows <= u->few.most && rows < u->rows;
+}
 
 /* Initialises BLIS, if nobody has yet. */
 const struct sp_kernel *sp_kernel(void);

@@ -115,11 +115,6 @@ void *sp_scratch(size_t bytes)
     return have ? (char *)have + SP_ALIGN : NULL;
 }
 
-static long least(long a, long b)
-{
-    return a < b ? a : b;
-}
-
 long sp_pieces(long n, long size)
 {
     return (n + size - 1) / size;
@@ -187,14 +182,9 @@ SP_CLONES static void run_rows(const struct product *g, const struct tile *t, co
     }
 }
 
-static bool few(const struct sp_kernel *u, long rows)
-{
-    return rows <= u->few.most && rows < u->rows;
-}
-
 static void multiply_tile(const struct product *g, const struct tile *t, const sp_real *left, const sp_real *right)
 {
-    if (few(g->kernel, t->rows))
+    if (sp_few(g->kernel, t->rows))
         run_rows(g, t, left, 1, g->kernel->row_panel, right);
     else
         run_tile(g, t, left, right);
@@ -208,9 +198,9 @@ static void multiply_few(const struct product *g)
     const long n = g->c->shape.dim[1], k = a->shape.dim[1], width = panels_width(u, n), stretch = sp_stretch_of(u, k);
     struct tile t = { .rows = a->shape.dim[0] };
     for (t.from = 0; t.from < k; t.from += stretch) {
-        t.depth = least(k - t.from, stretch);
+        t.depth = sp_least(k - t.from, stretch);
         for (t.column = 0; t.column < n; t.column += u->columns) {
-            t.columns = least(n - t.column, u->columns);
+            t.columns = sp_least(n - t.column, u->columns);
             run_rows(g, &t, a->data + t.from * a->stride[1], a->stride[0], a->stride[1],
                      g->panels + t.from * width + t.column / u->columns * u->column_panel * t.depth);
         }
@@ -220,7 +210,7 @@ static void multiply_few(const struct product *g)
 void sp_pack_panels(sp_real *to, long width, long room, long n, long depth, const sp_real *from, long step, long down)
 {
     for (long i = 0; i < n; i += width)
-        pack_panel(to + i / width * room * depth, room, least(n - i, width), depth, from + i * step, step, down);
+        pack_panel(to + i / width * room * depth, room, sp_least(n - i, width), depth, from + i * step, step, down);
 }
 
 /* A stretch of B's depth as column panels. */
@@ -243,10 +233,10 @@ static void multiply_rows(const struct product *g, struct tile t, long rows, con
     const struct sp_kernel *u = g->kernel;
     const long n = g->c->shape.dim[1], first = t.row;
     for (t.column = 0; t.column < n; t.column += u->columns, right += u->column_panel * t.depth) {
-        t.columns = least(n - t.column, u->columns);
+        t.columns = sp_least(n - t.column, u->columns);
         for (long r = 0; r < rows; r += u->rows) {
             t.row = first + r;
-            t.rows = least(rows - r, u->rows);
+            t.rows = sp_least(rows - r, u->rows);
             multiply_tile(g, &t, left + r / u->rows * u->row_panel * t.depth, right);
         }
     }
@@ -266,11 +256,11 @@ static bool multiply_panels(const struct product *g)
     sp_real *left = packed + right_size;
     struct tile t = { 0 };
     for (t.from = 0; t.from < k; t.from += stretch) {
-        t.depth = least(k - t.from, stretch);
+        t.depth = sp_least(k - t.from, stretch);
         if (!g->panels)
             pack_columns(u, packed, g->b, t.from, t.depth);
         for (t.row = 0; t.row < m; t.row += block) {
-            const long rows = least(m - t.row, block);
+            const long rows = sp_least(m - t.row, block);
             pack_rows(u, left, g->a, t.row, rows, t.from, t.depth);
             multiply_rows(g, t, rows, left, g->panels ? g->panels + t.from * width : packed);
         }
@@ -290,13 +280,13 @@ NOINLINE static bool multiply_tiles(const struct product *g)
         return false;
     struct tile t = { 0 };
     for (t.from = 0; t.from < k; t.from += stretch) {
-        t.depth = least(k - t.from, stretch);
+        t.depth = sp_least(k - t.from, stretch);
         for (t.column = 0; t.column < n; t.column += u->columns) {
-            t.columns = least(n - t.column, u->columns);
+            t.columns = sp_least(n - t.column, u->columns);
             pack_panel(right, u->column_panel, t.columns, t.depth, g->b->data + t.from * g->b->stride[0]
                        + t.column * g->b->stride[1], g->b->stride[1], g->b->stride[0]);
             for (t.row = 0; t.row < m; t.row += u->rows) {
-                t.rows = least(m - t.row, u->rows);
+                t.rows = sp_least(m - t.row, u->rows);
                 pack_rows(u, left, g->a, t.row, t.rows, t.from, t.depth);
                 multiply_tile(g, &t, left, right);
             }
@@ -311,7 +301,7 @@ struct sp_packing {
     struct {
         atomic_ulong version;   /* of the store when it was packed, plus 1; 0: never */
         sp_real *panels;
-    } side[SP_SIDES];           /* the parameter [a,b] as B [b,a], as B [a,b], and as it is for autograd/patches.c */
+    } side[SP_SIDES];           /* the parameter [a,b] as B [b,a], as B [a,b], and as it is for autograd/patches_multiply.c */
 };
 
 size_t sp_packing_size(void)
@@ -330,7 +320,7 @@ static void pack_matrix(const struct sp_kernel *u, sp_real *panels, const void *
     const sp_view *b = view;
     const long k = b->shape.dim[0], width = panels_width(u, b->shape.dim[1]), stretch = sp_stretch_of(u, k);
     for (long p = 0; p < k; p += stretch)
-        pack_columns(u, panels + p * width, b, p, least(k - p, stretch));
+        pack_columns(u, panels + p * width, b, p, sp_least(k - p, stretch));
 }
 
 /* Which side of a parameter b is; -1 if it is not the whole of it. */
@@ -387,7 +377,7 @@ static void multiply(struct product *g, const sp_param *p)
     g->panels = side < 0 ? NULL
                          : sp_param_panels(g->kernel, p, side, panels_width(g->kernel, g->b->shape.dim[1]) * g->b->shape.dim[0],
                                            pack_matrix, g->b);
-    if (g->panels && few(g->kernel, g->a->shape.dim[0]))
+    if (g->panels && sp_few(g->kernel, g->a->shape.dim[0]))
         multiply_few(g);
     else if (!multiply_panels(g) && !multiply_tiles(g))
         multiply_plainly(g);

@@ -1,6 +1,8 @@
 /* Products with a matrix of patches, which is what a convolution is. The matrix is never formed: stretches of it are laid
    out as the panels that BLIS's micro-kernel reads, from a copy of some lines of x that has its padding around it and,
-   for a step of more than 1, the numbers that are met together side by side. */
+   for a step of more than 1, the numbers that are met together side by side.
+   Without memory for that, or where nearly all of it would be padding, the sums are made tap by tap: in another order, so
+   with other roundings. */
 #ifndef SP_AUTOGRAD_PATCHES_H
 #define SP_AUTOGRAD_PATCHES_H
 
@@ -13,6 +15,9 @@ typedef struct sp_window {
     long size, positions, taps;
     long step, move, from;              /* step >= 1, move != 0 */
 } sp_window;
+
+/* Positions from *first to the one before *end meet numbers of x with this tap; returns the number that *first meets. */
+long sp_window_meet(const sp_window *w, long tap, long *first, long *end);
 
 /* X [channels*h.taps*w.taps, images*h.positions*w.positions]. Its row (c,i,j) has in column (b,p,q) the number
    x[b, c, tap i of position p, tap j of position q]. */

@@ -8,10 +8,16 @@ static bool check(sp_store *s, const char *name, const sp_conv_config *k, int ax
 {
     if (k->in < 1 || k->out < 1 || groups < 1 || k->in % groups || k->out % groups)
         return sp_store_fail(s, SP_ERR_VALUE, "conv '%s': %ld channels to %ld in %ld groups", name, k->in, k->out, groups);
-    for (int i = 0; i < axes; i++)
-        if (k->kernel[i] < 1 || k->stride[i] < 0 || k->padding[i] < 0 || k->dilation[i] < 0)
-            return sp_store_fail(s, SP_ERR_VALUE, "conv '%s': along axis %d a kernel of %ld, stride %ld, padding %ld, dilation %ld",
-                                 name, i, k->kernel[i], k->stride[i], k->padding[i], k->dilation[i]);
+    for (int i = 0; i < 2; i++) {
+        const long most = i < axes ? INT32_MAX : 1;     /* what is along an axis that there is not, nobody meant */
+        const bool fits = k->kernel[i] >= (i < axes) && k->kernel[i] <= most && k->stride[i] >= 0 && k->stride[i] <= most
+                          && k->padding[i] >= 0 && k->padding[i] <= (i < axes ? most : 0)
+                          && k->dilation[i] >= 0 && k->dilation[i] <= most;
+        if (!fits)
+            return sp_store_fail(s, SP_ERR_VALUE, "conv '%s': along axis %d%s a kernel of %ld, stride %ld, padding %ld, "
+                                 "dilation %ld", name, i, i < axes ? "" : ", which there is not,", k->kernel[i], k->stride[i], k->padding[i],
+                                 k->dilation[i]);
+    }
     return true;
 }
 

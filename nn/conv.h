@@ -19,7 +19,8 @@
 
 SP_BEGIN
 
-/* Pairs of { height, width }, of which a convolution over one axis has the first. 0 stands for 1 but in kernel and padding. */
+/* Pairs of { height, width }, of which a convolution over one axis has the first, the second being 0, or 1 but in padding.
+   All are below 2^31; 0 stands for 1 but in kernel and padding. */
 typedef struct sp_conv_config {
     long in, out;               /* channels */
     long kernel[2], stride[2], padding[2], dilation[2];

@@ -73,12 +73,14 @@ bool sp_check_segments(const sp_call *c, sp_status *status);
 /* The settings for [B,C,H,W], given those for x of this rank: what is 0 has its value; of one axis the height is 1. */
 sp_slide sp_slide_full(sp_slide how, int rank);
 
-/* y's last two sizes for x [B,C,H,W]; fails with the numbers. */
+/* y's last two sizes for x [B,C,H,W], or [B,C,L] as [B,C,1,L]; fails with the numbers. */
 bool sp_slide_shape(sp_shape *y, sp_shape x, const sp_slide *how, sp_status *s);
 
-/* x as [B,C,H,W] with unit stride along W, copied only if it has another; and a result given x's rank again. */
+/* x as [B,C,H,W] with unit stride along W, copied only if it has another; and a result given x's rank again. The shape of
+   such maps for one who sees [B,C] or [B,C,L]. */
 sp_tensor *sp_as_maps(sp_tape *t, sp_tensor *x);
 sp_tensor *sp_like_maps(sp_tape *t, sp_tensor *y, int rank);
+sp_shape sp_maps_shape(sp_shape maps, int rank);
 
 /* What pools share: infer; the way a constructor ends; and a walk over the lines of y, which is [B,C,H',W']. */
 bool sp_pool_shape(sp_call *c, sp_status *s);

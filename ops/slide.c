@@ -21,6 +21,7 @@ bool sp_slide_shape(sp_shape *y, sp_shape x, const sp_slide *how, sp_status *s)
     static const char *const axis[] = { "height", "width" };
     char text[SP_SHAPE_TEXT];
     sp_shape_format(text, x);
+    x = x.rank == 3 ? SP_SHAPE(x.dim[0], x.dim[1], 1, x.dim[2]) : x;
     for (int i = 0; i < 2; i++) {
         const struct { const char *what; long value, least; } all[] = {
             { "kernel", how->kernel[i], 1 }, { "stride", how->stride[i], 1 }, { "padding", how->padding[i], 0 },
@@ -37,6 +38,11 @@ bool sp_slide_shape(sp_shape *y, sp_shape x, const sp_slide *how, sp_status *s)
         y->dim[2 + i] = (size - reach) / how->stride[i] + 1;
     }
     return true;
+}
+
+sp_shape sp_maps_shape(sp_shape x, int rank)
+{
+    return rank == 2 ? SP_SHAPE(x.dim[0], x.dim[1]) : rank == 3 ? SP_SHAPE(x.dim[0], x.dim[1], x.dim[3]) : x;
 }
 
 sp_tensor *sp_as_maps(sp_tape *t, sp_tensor *x)

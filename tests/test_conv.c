@@ -1,4 +1,5 @@
 /* Convolutions, pools and batch normalisation beside plain loops, and what they refuse. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,8 +169,46 @@ START_TEST(conv_beyond_blocks)
         { 2, 4, 6, 9, 9, 9, 9, { .stride = { 1, 1 }, .padding = { 8, 8 }, .dilation = { 1, 1 }, .groups = 2 } },
         { 1, 1, 70, 3, 3, 1, 1, { .stride = { 7, 5 }, .padding = { 9, 9 }, .dilation = { 1, 1 }, .groups = 1 } },
         { 2, 3, 4, 30, 41, 2, 2, { .stride = { 1, 1 }, .padding = { 0, 0 }, .dilation = { 20, 40 }, .groups = 1 } },
+        { 1, 1, 1, 1, 5, 1, 2, { .stride = { 1, 1 }, .padding = { 0, 100000 }, .dilation = { 1, 1 }, .groups = 1 } },
+        { 2, 3, 4, 9, 11, 9, 11, { .stride = { 1, 1 }, .padding = { 0, 0 }, .dilation = { 1, 1 }, .groups = 1 } },
+        { 3, 4, 6, 13, 12, 4, 3, { .stride = { 4, 5 }, .padding = { 1, 2 }, .dilation = { 2, 2 }, .groups = 2 } },
+        { 5, 300, 3, 16, 16, 4, 4, { .stride = { 4, 4 }, .padding = { 0, 0 }, .dilation = { 1, 1 }, .groups = 1 } },
+        { 2, 3, 6, 70, 60, 9, 8, { .stride = { 1, 1 }, .padding = { 4, 3 }, .dilation = { 1, 1 }, .groups = 3 } },
+        { 2, 3, 3, 70, 60, 3, 3, { .stride = { 2, 2 }, .padding = { 1, 1 }, .dilation = { 1, 1 }, .groups = 3 } },
     };
     check_conv(&cases[_i], _i, false);
+}
+END_TEST
+
+/* A stride far larger than x, and windows of which all but some taps lie in zeros: what is outside costs nothing. */
+START_TEST(conv_far_outside)
+{
+    const long far = INT32_MAX;
+    const struct { long size, kernel, padding, stride, dilation; double y, dx; } cases[] = {
+        { 1, 1, 0, 1000000, 1, 2, 2 },
+        { 1, 1, 0, INT32_MAX, 1, 2, 2 },
+        { 3, 1, 1, INT32_MAX, INT32_MAX, 0, 0 },
+        { 1, 2, 1L << 30, 1, far, 0, 0 },
+        { 1, 2, 1L << 30, 7, far, 0, 0 },
+        { 1, 2, 20000, 40000, 40000, 0, 0 },
+        { 1, 3, 20000, 1, 20000, 2, 2 },
+    };
+    for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
+        const long size = cases[i].size, k = cases[i].kernel;
+        const sp_slide how = { .padding = { cases[i].padding, cases[i].padding }, .stride = { cases[i].stride, cases[i].stride },
+                               .dilation = { cases[i].dilation, cases[i].dilation } };
+        sp_real got[16];
+        sp_tape *t = sp_tape_new(NULL);
+        sp_tensor *x = sp_variable(t, REALS(1, 1, 1, 1, 1, 1, 1, 1, 1), SP_SHAPE(1, 1, size, size));
+        sp_tensor *w = sp_variable(t, REALS(2, 2, 2, 2, 2, 2, 2, 2, 2), SP_SHAPE(1, 1, k, k));
+        sp_tensor *y = sp_conv(t, x, w, NULL, how), *sum = sp_sum(t, y, SP_ALL);
+        ck_assert(sp_backward(t, sum));
+        ck_tape_ok(t);
+        sp_read_grad(x, got);
+        ck_assert_msg((double)sp_item(sum) == cases[i].y && (double)got[0] == cases[i].dx, "case %d: %g, %g", i, (double)sp_item(sum),
+                      (double)got[0]);
+        sp_tape_free(t);
+    }
 }
 END_TEST
 
@@ -273,7 +312,7 @@ static const struct refused {
       "conv: [2,3,4,8]: a kernel of 5 along the height is larger than the 4 there are" },
     { S4(2, 3, 8, 2), S4(4, 3, 3, 3), 0, { .padding = { 1, 1 }, .dilation = { 1, 2 } },
       "conv: [2,3,8,2]: a kernel of 5 (dilated) along the width is larger than the 4 there are with the padding" },
-    { S3(2, 3, 2), S3(4, 3, 3), 0, { .groups = 1 }, "conv: [2,3,1,2]: a kernel of 3 along the width is larger than the 2 there are" },
+    { S3(2, 3, 2), S3(4, 3, 3), 0, { .groups = 1 }, "conv: [2,3,2]: a kernel of 3 along the width is larger than the 2 there are" },
     { S4(2, 3, 8, 8), S4(4, 3, 3, 3), 0, { .stride = { -1, 1 } }, "conv: [2,3,8,8]: the stride is -1 along the height, not 1 or more" },
     { S4(2, 3, 8, 8), S4(4, 3, 3, 3), 0, { .padding = { 0, -1 } },
       "conv: [2,3,8,8]: the padding is -1 along the width, not 0 or more" },
@@ -283,6 +322,18 @@ static const struct refused {
       "conv: [2,3,8,8]: the padding is 1099511627776 along the height, not 0 or more, below 2^31" },
     { S4(2, 3, 8, 8), S4(4, 3, 3, 3), 0, { .padding = { 1L << 30, 1L << 30 } },
       "conv: the result [2,4,2147483654,2147483654] is too large" },
+    { S3(2, 3, 8), S3(4, 2, 3), 0, { .groups = 1 }, "conv: [2,3,8] by [4,2,3]: 3 channels in 1 groups are not 2 each" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .stride = { 1, -5 } },
+      "conv: [2,3,8] by [4,3,3]: along a second axis, which there is not, a kernel of 0, stride -5, padding 0, dilation 0" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .kernel = { 3, 3 }, .stride = { 1, 1 } },
+      "conv: [2,3,8] by [4,3,3]: along a second axis, which there is not, a kernel of 3, stride 1, padding 0, dilation 0" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .padding = { 1, 1 }, .dilation = { 2, 2 } },
+      "conv: [2,3,8] by [4,3,3]: along a second axis, which there is not, a kernel of 0, stride 0, padding 1, dilation 2" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .padding = { 1, 1 } },
+      "conv: [2,3,8] by [4,3,3]: along a second axis, which there is not, a kernel of 0, stride 0, padding 1, dilation 0" },
+    { S3(2, 3, 8), S3(4, 3, 3), 0, { .kernel = { 2 } }, "conv: [2,3,8] by [4,3,3]: a kernel of 2 along axis 0 is not the weight's" },
+    { S4(2, 3, 8, 8), S4(4, 3, 2, 2), 0, { .kernel = { 0, 3 } },
+      "conv: [2,3,8,8] by [4,3,2,2]: a kernel of 3 along axis 1 is not the weight's" },
     { S4(2, 3, 8, 8), S4(4, 3, 0, 3), 0, { .groups = 1 }, "conv: [2,3,8,8]: the kernel is 0 along the height, not 1 or more" },
 };
 
@@ -377,12 +428,29 @@ START_TEST(refused_layers)
         { { .in = 3, .out = 4, .kernel = { 3 } }, "conv 'c': along axis 1 a kernel of 0, stride 0, padding 0, dilation 0" },
         { { .in = 3, .out = 4, .kernel = { 3, 3 }, .stride = { -1 } },
           "conv 'c': along axis 0 a kernel of 3, stride -1, padding 0, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3, 3 }, .padding = { 0, 1L << 40 } },
+          "conv 'c': along axis 1 a kernel of 3, stride 0, padding 1099511627776, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3, 3 }, .stride = { 1L << 31 } },
+          "conv 'c': along axis 0 a kernel of 3, stride 2147483648, padding 0, dilation 0" },
     };
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         sp_store *s = sp_store_new(1);
         sp_conv_layer l = sp_conv2d_make(s, "c", &cases[i].config);
         ck_assert_ptr_null(l.weight);
         ck_assert_str_eq(sp_store_status(s)->message, cases[i].error);
+        sp_store_free(s);
+    }
+    const struct { sp_conv_config config; const char *numbers; } second[] = {
+        { { .in = 3, .out = 4, .kernel = { 3, 3 } }, "a kernel of 3, stride 0, padding 0, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3 }, .stride = { 1, -5 } }, "a kernel of 0, stride -5, padding 0, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3 }, .padding = { 1, 77 } }, "a kernel of 0, stride 0, padding 77, dilation 0" },
+        { { .in = 3, .out = 4, .kernel = { 3, 1 }, .stride = { 2, 1 }, .dilation = { 1, 2 } }, "a kernel of 1, stride 1, padding 0, dilation 2" },
+    };
+    for (int i = 0; i < 4; i++) {
+        sp_store *s = sp_store_new(1);
+        ck_assert_ptr_null(sp_conv1d_make(s, "c", &second[i].config).weight);
+        ck_assert_ptr_nonnull(strstr(sp_store_status(s)->message, "conv 'c': along axis 1, which there is not, "));
+        ck_assert_ptr_nonnull(strstr(sp_store_status(s)->message, second[i].numbers));
         sp_store_free(s);
     }
     ck_assert_ptr_null(sp_conv1d_make(NULL, "c", &(sp_conv_config){ .in = 1, .out = 1, .kernel = { 1 } }).weight);
@@ -403,6 +471,8 @@ START_TEST(odd_inputs)
     ck_assert(sp_shape_equal(sp_shape_get(sp_max_pool(t, none, how)), SP_SHAPE(0, 1, 2, 2)));
     ck_assert(sp_shape_equal(sp_shape_get(sp_avg_pool(t, none, how)), SP_SHAPE(0, 1, 2, 2)));
     sp_tensor *norm = sp_batch_norm(t, none, b, b, b, b, NULL, 0.1, 1e-5);
+    sp_tensor *nothing = sp_conv(t, zeros(t, SP_SHAPE(1, 0, 4, 4)), zeros(t, SP_SHAPE(0, 0, 3, 3)), NULL, (sp_slide){ .groups = LONG_MAX });
+    ck_assert(sp_shape_equal(sp_shape_get(nothing), SP_SHAPE(1, 0, 2, 2)));
     ck_tape_ok(t);
     sp_read(channels, got);
     for (int i = 0; i < 16; i++)
@@ -453,6 +523,42 @@ START_TEST(initial_values)
                   && sp_param_read(n.running_var)[i] == 1);
     ck_assert(*sp_param_read(n.num_batches_tracked) == 0 && n.running_mean->statistic && !n.weight->statistic);
     sp_store_free(s);
+}
+END_TEST
+
+/* y of a 1 x 1 convolution without bias, by the sums that it is. */
+static void check_mixed(sp_tensor *y, long positions, const sp_real *x, long channel, const sp_real *w, long row, long column, long n)
+{
+    sp_real got[64];
+    sp_read(y, got);
+    for (long o = 0; o < n; o++)
+        for (long p = 0; p < positions; p++) {
+            double sum = 0;
+            for (long c = 0; c < n; c++)
+                sum += (double)w[o * row + c * column] * (double)x[c * channel + p / 2 * 5 + p % 2 + 1];
+            ck_assert_double_eq_tol((double)got[o * positions + p], sum, WIDE(1e-14, 1e-6));
+        }
+}
+
+/* A 1 x 1 convolution: its lines of a slice do not follow each other, and its weight is the parameter's transpose. */
+START_TEST(views_of_one_tap)
+{
+    enum { N = 4, H = 3, W = 5 };
+    sp_store *s = sp_store_new(1);
+    sp_param *p = sp_store_add(s, SP_SHAPE(N, N), "w");
+    sp_random_uniform((sp_key){ .place = 3 }, N * N, sp_param_values(p), -1, 1);
+    sp_real *x = uniform(1, N * H * W);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *slice = sp_slice(t, sp_feed(t, x, SP_SHAPE(1, N, H, W)), 3, 1, 3), *w = sp_param_on(t, p);
+    for (int way = 0; way < 2; way++) {
+        sp_tensor *filter = sp_reshape(t, way ? sp_transpose(t, w, 0, 1) : w, SP_SHAPE(N, N, 1, 1));
+        sp_tensor *y = sp_conv(t, slice, filter, NULL, (sp_slide){ 0 });
+        ck_tape_ok(t);
+        check_mixed(y, H * 2, x, H * W, sp_param_read(p), way ? 1 : N, way ? N : 1, N);
+    }
+    sp_tape_free(t);
+    sp_store_free(s);
+    free(x);
 }
 END_TEST
 
@@ -937,7 +1043,8 @@ Suite *suite(void)
     TCase *c = tcase_create("loops");
     tcase_set_timeout(c, 120);
     tcase_add_test(c, conv_by_loops);
-    tcase_add_loop_test(c, conv_beyond_blocks, 0, 9);
+    tcase_add_loop_test(c, conv_beyond_blocks, 0, 15);
+    tcase_add_test(c, conv_far_outside);
     tcase_add_loop_test(c, pools_by_loops, 0, 2);
     suite_add_tcase(s, c);
     c = tcase_create("inputs");
@@ -950,6 +1057,7 @@ Suite *suite(void)
     suite_add_tcase(s, c);
     c = tcase_create("layers");
     tcase_add_test(c, initial_values);
+    tcase_add_test(c, views_of_one_tap);
     tcase_add_test(c, packed_weights);
     tcase_add_test(c, windows_in_scan);
     tcase_add_test(c, padded_sequences);

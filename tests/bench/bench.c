@@ -194,7 +194,8 @@ static void bench_layers(const struct row *r)
 /* ---- convolutions ---------------------------------------------------------------------------------------------- */
 
 /* Images [B,I,T,T] (conv1d: texts [B,I,T]) to H channels, by windows of L numbers each way: of 7 with a stride of 2 as a network
-   begins, texts without padding, else with as much as keeps the size. */
+   begins, texts and windows as large as the image without padding, else with as much as keeps the size; "strided": a stride
+   of 2; "depthwise": each channel alone. */
 struct images {
     const struct row *row;
     sp_store *store;
@@ -230,9 +231,10 @@ static void bench_images(const struct row *r)
 {
     struct images k = { .row = r, .store = sp_store_new(1) };
     const bool text = !strncmp(r->bench, "conv1d", 6), train = strstr(r->bench, "train");
-    const long stride = r->L == 7 ? 2 : 1, padding = text ? 0 : r->L / 2;
-    const sp_conv_config c = { .in = r->I, .out = r->H, .kernel = { r->L, r->L }, .stride = { stride, stride },
-                               .padding = { padding, padding } };
+    const bool alone = !strncmp(r->bench, "depthwise", 9);
+    const long stride = r->L == 7 || strstr(r->bench, "strided") ? 2 : 1, padding = text || r->L == r->T ? 0 : r->L / 2;
+    const sp_conv_config c = { .in = r->I, .out = r->H, .kernel = { r->L, text ? 0 : r->L }, .stride = { stride, stride },
+                               .padding = { padding, padding }, .groups = alone ? r->I : 1 };
     k.conv = text ? sp_conv1d_make(k.store, "conv", &c) : sp_conv2d_make(k.store, "conv", &c);
     sp_param *x = sp_store_add(k.store, text ? SP_SHAPE(r->B, r->I, r->T) : SP_SHAPE(r->B, r->I, r->T, r->T), "x");
     sp_init_uniform(x, -1, 1);
@@ -240,7 +242,7 @@ static void bench_images(const struct row *r)
     k.tape = sp_tape_new(k.store);
     sp_tape_set_recording(k.tape, train);
     const double side = (double)((r->T + 2 * padding - r->L) / stride + 1), taps = (double)r->L * (text ? 1 : (double)r->L);
-    const double one = 2e-9 * (double)r->B * side * (text ? 1 : side) * (double)r->H * (double)r->I * taps;
+    const double one = 2e-9 * (double)r->B * side * (text ? 1 : side) * (double)r->H * (alone ? 1 : (double)r->I) * taps;
     write_row(r, train ? train_images : infer_images, &k, one * (!train ? 1 : r->I > 3 ? 3 : 2));
     if (!sp_ok(k.tape))
         fprintf(stderr, "%s: %s\n", r->bench, sp_error(k.tape));
@@ -559,6 +561,13 @@ int main(int argc, char **argv)
         { { bench, "", 50, 50, 128, 100, 5, 1 }, bench_images },
         IMAGES("conv_infer", 1) IMAGES("conv_infer", 8) IMAGES("conv_train", 1) IMAGES("conv_train", 8)
         TEXTS("conv1d_infer") TEXTS("conv1d_train")
+#define OTHERS(way)                                                       \
+        { { "depthwise_" way, "", 7, 8, 512, 512, 3, 1 }, bench_images }, \
+        { { "depthwise_" way, "", 56, 8, 64, 64, 3, 1 }, bench_images },  \
+        { { "depthwise_strided_" way, "", 56, 8, 64, 64, 3, 1 }, bench_images }, \
+        { { "conv_strided_" way, "", 56, 8, 64, 64, 3, 1 }, bench_images }, \
+        { { "conv_whole_" way, "", 28, 8, 16, 16, 28, 1 }, bench_images },
+        OTHERS("infer") OTHERS("train")
         { { "ragged_train", "ragged", 50, 32, 128, 128, 1, 1 }, bench_ragged },
         { { "ragged_padded", "padded", 50, 32, 128, 128, 1, 1 }, bench_ragged },
         { { "scan_budget", "lstm", 100000, 1, 32, 128, 64, 1 }, bench_budget },     /* so many megabytes, not layers */
@@ -582,7 +591,9 @@ int main(int argc, char **argv)
     if (!strcmp(wanted, "-i")) {                        /* one row by its number, for tests/bench/peer.py */
         rounds = 1;
         size_t i = argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : n;
-        if (i < n)
+        if (i < n && argc > 3 && strncmp(rows[i].row.bench, argv[3], strlen(argv[3])) != 0)
+            puts("{}");                                 /* not wanted */
+        else if (i < n)
             rows[i].run(&rows[i].row);
         return 0;
     }

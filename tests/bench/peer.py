@@ -61,7 +61,9 @@ def layers(row, kind):
 def images(row):
     T, B, I, H, L = (row[k] for k in "TBIHL")
     text, train = row["bench"].startswith("conv1d"), row["bench"].endswith("train")
-    net = torch.nn.Conv1d(I, H, L) if text else torch.nn.Conv2d(I, H, L, 2 if L == 7 else 1, L // 2)
+    stride, padding = 2 if L == 7 or "strided" in row["bench"] else 1, 0 if L == T else L // 2
+    groups = I if row["bench"].startswith("depthwise") else 1
+    net = torch.nn.Conv1d(I, H, L) if text else torch.nn.Conv2d(I, H, L, stride, padding, groups=groups)
     x = torch.randn(*([B, I, T] if text else [B, I, T, T]), requires_grad=train and I > 3)
 
     def learn():
@@ -149,6 +151,7 @@ peers = {
     "rnn_train": lambda r: layers(r, torch.nn.RNN),
     "conv_infer": images,
     "conv_train": images,
+    **{kind + way: images for kind in ("depthwise_", "depthwise_strided_", "conv_strided_", "conv_whole_") for way in ("infer", "train")},
     "conv1d_infer": images,
     "conv1d_train": images,
     "ragged_train": ragged,
@@ -176,13 +179,13 @@ a = torch.randn(1024, 1024)
 product = 2 * 1024 ** 3 / (1e6 * median_ms(lambda: a @ a))
 for i in range(1000):
     def measure():
-        return subprocess.run([bench, "-i", str(i)], check=True, stdout=subprocess.PIPE, text=True).stdout
+        return subprocess.run([bench, "-i", str(i), wanted], check=True, stdout=subprocess.PIPE, text=True).stdout
 
     out = measure()
     if not out:
         break
     row = json.loads(out)
-    if not row["bench"].startswith(wanted) or row["bench"] not in peers:
+    if row.get("bench") not in peers:                           # {}: not wanted
         continue
     torch.set_num_threads(row["threads"])
     ours = [row]
