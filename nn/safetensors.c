@@ -408,9 +408,10 @@ static bool find(const sp_safetensors *f, const char *name, bool whole, struct t
         return sp_fail(status, SP_ERR_FORMAT, "%s: there is no tensor '%s'", f->path, name);
     if (!parse_tensor(f, name, entry, t, status))
         return false;
-    if (!(whole && !strcmp(t->type, "I64")) && strcmp(t->type, "F64") && strcmp(t->type, "F32") && strcmp(t->type, "F16") && strcmp(t->type, "BF16"))
-        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, not F64, F32, F16 or BF16", f->path, name,
-                       t->type);
+    if (!(whole && !strcmp(t->type, "I64")) && strcmp(t->type, "F64") && strcmp(t->type, "F32") && strcmp(t->type, "F16")
+        && strcmp(t->type, "BF16"))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, not %sF64, F32, F16 or BF16", f->path, name,
+                       t->type, whole ? "I64, " : "");
     return true;
 }
 

@@ -19,6 +19,7 @@ enum { X, WEIGHT, BIAS, MEAN, VARIANCE, COUNT };
 struct attr {
     double momentum, epsilon;
     bool training;
+    int rank;                   /* of the caller's x */
 };
 
 static bool infer(sp_call *c, sp_status *s)
@@ -27,7 +28,7 @@ static bool infer(sp_call *c, sp_status *s)
     const struct attr *a = c->attr;
     const sp_shape x = c->x[X].shape;
     char text[SP_SHAPE_TEXT], other[SP_SHAPE_TEXT];
-    sp_shape_format(text, x);
+    sp_shape_format(text, sp_maps_shape(x, a->rank));
     for (int i = WEIGHT; i <= VARIANCE; i++)
         if (c->x[i].shape.rank != 1 || c->x[i].shape.dim[0] != x.dim[1])
             return sp_fail(s, SP_ERR_SHAPE, "%s with the %s %s: needs [%ld]", text, names[i],
@@ -45,25 +46,17 @@ static bool infer(sp_call *c, sp_status *s)
     return true;
 }
 
-/* A channel in pieces of `length` numbers that are a step apart, `inner` of them to an image. */
+/* A channel in pieces of `length` numbers, `inner` of them to an image. */
 struct channel {
     long pieces, inner, length;
-    bool rows;                  /* one number to an image: the piece is all of them, and its step from image to image */
 };
 
 static struct channel channel_of(const sp_view *v)
 {
     const long height = v->shape.dim[2], width = v->shape.dim[3];
-    if (height * width == 1)
-        return (struct channel){ 1, 1, v->shape.dim[0], true };
     if (height == 1 || v->stride[2] == width)
-        return (struct channel){ v->shape.dim[0], 1, height * width, false };
-    return (struct channel){ v->shape.dim[0] * height, height, width, false };
-}
-
-static long step(const sp_view *v, const struct channel *k)
-{
-    return k->rows ? v->stride[0] : 1;
+        return (struct channel){ v->shape.dim[0], 1, height * width };
+    return (struct channel){ v->shape.dim[0] * height, height, width };
 }
 
 static sp_real *piece(const sp_view *v, const struct channel *k, long channel, long i)
@@ -71,126 +64,205 @@ static sp_real *piece(const sp_view *v, const struct channel *k, long channel, l
     return v->data + i / k->inner * v->stride[0] + channel * v->stride[1] + i % k->inner * v->stride[2];
 }
 
-enum { LANES = 16 };
-
-#ifdef __GNUC__
-#define INLINE inline __attribute__((always_inline))
-#else
-#define INLINE inline
-#endif
-
-/* Where both steps are 1 the compiler sees that. */
-#define UNIT(unit, call, ...) do { if (unit) call(1, 1, __VA_ARGS__); else call(xs, ys, __VA_ARGS__); } while (0)
-
-static INLINE void sums_by(long xs, long ys, long n, const sp_real *restrict x, sp_real m, double *sum, double *square)
-{
-    sp_real lane[LANES] = { 0 }, lane2[LANES] = { 0 };
-    (void)ys;
-    for (long i = 0; i < n; i += LANES)
-        for (int k = 0; k < (n - i < LANES ? n - i : LANES); k++) {
-            const sp_real d = x[(i + k) * xs] - m;
-            lane[k] += d;
-            lane2[k] += d * d;
-        }
-    for (int k = 0; k < LANES; k++) {
-        *sum += (double)lane[k];
-        *square += (double)lane2[k];
-    }
-}
-
-static INLINE void products_by(long xs, long ys, long n, const sp_real *restrict dy, const sp_real *restrict x, sp_real m,
-                               double *sum, double *product)
-{
-    sp_real lane[LANES] = { 0 }, lane2[LANES] = { 0 };
-    for (long i = 0; i < n; i += LANES)
-        for (int k = 0; k < (n - i < LANES ? n - i : LANES); k++) {
-            lane[k] += dy[(i + k) * ys];
-            lane2[k] += dy[(i + k) * ys] * (x[(i + k) * xs] - m);
-        }
-    for (int k = 0; k < LANES; k++) {
-        *sum += (double)lane[k];
-        *product += (double)lane2[k];
-    }
-}
-
-static INLINE void normalise_by(long xs, long ys, long n, const sp_real *restrict x, sp_real m, sp_real scale, sp_real shift,
-                                sp_real *restrict y)
-{
-    for (long i = 0; i < n; i++)
-        y[i * ys] = (x[i * xs] - m) * scale + shift;
-}
-
-static INLINE void spread_by(long xs, long ys, long n, const sp_real *restrict dy, const sp_real *restrict x, sp_real m,
-                             sp_real scale, sp_real shift, sp_real factor, sp_real *restrict dx)
-{
-    for (long i = 0; i < n; i++)
-        dx[i * xs] += scale * dy[i * ys] - shift - factor * (x[i * xs] - m);
-}
-
-/* Adds the sum of x - m, and of its square. */
-SP_CLONES static void sums(long xs, long n, const sp_real *x, sp_real m, double *sum, double *square)
-{
-    const long ys = 1;
-    UNIT(xs == 1, sums_by, n, x, m, sum, square);
-}
-
-/* Adds the sum of dy, and of dy (x - m). */
-SP_CLONES static void products(long xs, long ys, long n, const sp_real *dy, const sp_real *x, sp_real m, double *sum, double *product)
-{
-    UNIT(xs == 1 && ys == 1, products_by, n, dy, x, m, sum, product);
-}
-
-/* y = scale (x - m) + shift */
-SP_CLONES static void normalise(long xs, long ys, long n, const sp_real *x, sp_real m, sp_real scale, sp_real shift, sp_real *y)
-{
-    UNIT(xs == 1 && ys == 1, normalise_by, n, x, m, scale, shift, y);
-}
-
-/* dx += scale dy - shift - factor (x - m) */
-SP_CLONES static void spread(long xs, long ys, long n, const sp_real *dy, const sp_real *x, sp_real m, sp_real scale,
-                             sp_real shift, sp_real factor, sp_real *dx)
-{
-    UNIT(xs == 1 && ys == 1, spread_by, n, dy, x, m, scale, shift, factor, dx);
-}
-
 static sp_real at(const sp_view *v, long i)
 {
     return v->data[i * v->stride[0]];
 }
 
-/* The mean of a channel, and its variance: the mean from sums about the first number, the variance from those about it. */
-static void moments(const sp_view *x, long channel, double *mean, double *variance)
+/* Sums are taken in so many sums of sp_real, which after so many numbers each are added to one of double. */
+enum { LANES = 16, STRETCH = 256 };
+
+/* What is done to the numbers of a channel is done to a piece, or to the rows of some channels, [rows,n], whose numbers lie
+   side by side: those of x are then xs apart from row to row, those of y ys. */
+enum { TILE = 64 };
+
+/* Adds the sum of x - m, and of its square. */
+SP_CLONES static void sums(long n, const sp_real *restrict x, sp_real m, double *sum, double *square)
 {
-    const struct channel k = channel_of(x);
-    const double n = (double)(k.pieces * k.length);
-    double sum = 0, square = 0, rest = 0;
-    const sp_real first = *piece(x, &k, channel, 0);
-    for (long i = 0; i < k.pieces; i++)
-        sums(step(x, &k), k.length, piece(x, &k, channel, i), first, &sum, &square);
-    *mean = (double)first + sum / n;
-    square = 0;
-    for (long i = 0; i < k.pieces; i++)
-        sums(step(x, &k), k.length, piece(x, &k, channel, i), (sp_real)*mean, &rest, &square);
-    *variance = square / n - (rest / n) * (rest / n);           /* about a mean that was rounded */
+    for (long from = 0, end; from < n; from = end) {
+        sp_real lane[LANES] = { 0 }, lane2[LANES] = { 0 };
+        end = n - from < LANES * STRETCH ? n : from + LANES * STRETCH;
+        for (long i = from; i < end; i += LANES)
+            for (int k = 0; k < (end - i < LANES ? end - i : LANES); k++) {
+                const sp_real d = x[i + k] - m;
+                lane[k] += d;
+                lane2[k] += d * d;
+            }
+        for (int k = 0; k < LANES; k++) {
+            *sum += (double)lane[k];
+            *square += (double)lane2[k];
+        }
+    }
+}
+
+SP_CLONES static void row_sums(long rows, long n, const sp_real *restrict x, long xs, const sp_real *restrict m,
+                               double *sum, double *square)
+{
+    for (long from = 0, end; from < rows; from = end) {
+        sp_real lane[TILE] = { 0 }, lane2[TILE] = { 0 };
+        end = rows - from < STRETCH ? rows : from + STRETCH;
+        for (long i = from; i < end; i++)
+            for (long k = 0; k < n; k++) {
+                const sp_real d = x[i * xs + k] - m[k];
+                lane[k] += d;
+                lane2[k] += d * d;
+            }
+        for (long k = 0; k < n; k++) {
+            sum[k] += (double)lane[k];
+            square[k] += (double)lane2[k];
+        }
+    }
+}
+
+/* Adds the sum of dy, and of dy (x - m). */
+SP_CLONES static void products(long n, const sp_real *restrict dy, const sp_real *restrict x, sp_real m, double *sum, double *product)
+{
+    for (long from = 0, end; from < n; from = end) {
+        sp_real lane[LANES] = { 0 }, lane2[LANES] = { 0 };
+        end = n - from < LANES * STRETCH ? n : from + LANES * STRETCH;
+        for (long i = from; i < end; i += LANES)
+            for (int k = 0; k < (end - i < LANES ? end - i : LANES); k++) {
+                lane[k] += dy[i + k];
+                lane2[k] += dy[i + k] * (x[i + k] - m);
+            }
+        for (int k = 0; k < LANES; k++) {
+            *sum += (double)lane[k];
+            *product += (double)lane2[k];
+        }
+    }
+}
+
+SP_CLONES static void row_products(long rows, long n, const sp_real *restrict dy, long ys, const sp_real *restrict x, long xs,
+                                   const sp_real *restrict m, double *sum, double *product)
+{
+    for (long from = 0, end; from < rows; from = end) {
+        sp_real lane[TILE] = { 0 }, lane2[TILE] = { 0 };
+        end = rows - from < STRETCH ? rows : from + STRETCH;
+        for (long i = from; i < end; i++)
+            for (long k = 0; k < n; k++) {
+                lane[k] += dy[i * ys + k];
+                lane2[k] += dy[i * ys + k] * (x[i * xs + k] - m[k]);
+            }
+        for (long k = 0; k < n; k++) {
+            sum[k] += (double)lane[k];
+            product[k] += (double)lane2[k];
+        }
+    }
+}
+
+/* y = scale (x - m) + shift */
+SP_CLONES static void normalise(long n, const sp_real *restrict x, sp_real m, sp_real scale, sp_real shift, sp_real *restrict y)
+{
+    for (long i = 0; i < n; i++)
+        y[i] = (x[i] - m) * scale + shift;
+}
+
+SP_CLONES static void row_normalise(long rows, long n, const sp_real *restrict x, long xs, const sp_real *restrict m,
+                                    const sp_real *restrict scale, const sp_real *restrict shift, sp_real *restrict y, long ys)
+{
+    for (long i = 0; i < rows; i++)
+        for (long k = 0; k < n; k++)
+            y[i * ys + k] = (x[i * xs + k] - m[k]) * scale[k] + shift[k];
+}
+
+/* dx += scale dy - shift - factor (x - m) */
+SP_CLONES static void spread(long n, const sp_real *restrict dy, const sp_real *restrict x, sp_real m, sp_real scale,
+                             sp_real shift, sp_real factor, sp_real *restrict dx)
+{
+    for (long i = 0; i < n; i++)
+        dx[i] += scale * dy[i] - shift - factor * (x[i] - m);
+}
+
+SP_CLONES static void row_spread(long rows, long n, const sp_real *restrict dy, long ys, const sp_real *restrict x, long xs,
+                                 const sp_real *restrict m, const sp_real *restrict scale, const sp_real *restrict shift,
+                                 const sp_real *restrict factor, sp_real *restrict dx)
+{
+    for (long i = 0; i < rows; i++)
+        for (long k = 0; k < n; k++)
+            dx[i * xs + k] += scale[k] * dy[i * ys + k] - shift[k] - factor[k] * (x[i * xs + k] - m[k]);
+}
+
+/* Channels `from` to that before from + n: as many as are done at once; none before the first. */
+struct some {
+    bool rows;                  /* one number of each to an image */
+    long from, n;
+};
+
+static bool next(const sp_view *x, struct some *k)
+{
+    k->rows = x->shape.dim[2] * x->shape.dim[3] == 1;
+    k->from += k->n;
+    k->n = k->rows ? TILE : 1;
+    if (k->n > x->shape.dim[1] - k->from)
+        k->n = x->shape.dim[1] - k->from;
+    return k->n > 0;
+}
+
+/* [n] sums of x - m and of its square. */
+static void sums_of(const sp_view *x, const struct some *k, const sp_real *m, double *sum, double *square)
+{
+    for (long i = 0; i < k->n; i++)
+        sum[i] = square[i] = 0;
+    if (k->rows) {
+        row_sums(x->shape.dim[0], k->n, x->data + k->from, x->stride[0], m, sum, square);
+        return;
+    }
+    const struct channel c = channel_of(x);
+    for (long i = 0; i < c.pieces; i++)
+        sums(c.length, piece(x, &c, k->from, i), *m, sum, square);
+}
+
+static double numbers(const sp_view *x)
+{
+    return (double)(x->shape.dim[0] * x->shape.dim[2] * x->shape.dim[3]);
+}
+
+/* The mean of a channel, and its variance: a first mean from sums about the first number, which may lie far off, then both
+   from sums about that mean. */
+static void moments(const sp_view *x, const struct some *k, double *mean, double *variance)
+{
+    const double n = numbers(x);
+    sp_real about[TILE];
+    double sum[TILE];
+    for (long i = 0; i < k->n; i++)
+        about[i] = x->data[(k->from + i) * x->stride[1]];
+    sums_of(x, k, about, sum, variance);
+    for (long i = 0; i < k->n; i++)
+        about[i] = (sp_real)((double)about[i] + sum[i] / n);
+    sums_of(x, k, about, sum, variance);
+    for (long i = 0; i < k->n; i++) {
+        const double rest = sum[i] / n;
+        mean[i] = (double)about[i] + rest;
+        variance[i] = variance[i] / n - rest * rest;
+    }
 }
 
 static void forward(const sp_call *c)
 {
     const struct attr *a = c->attr;
-    const sp_view *x = &c->x[X];
-    const struct channel k = channel_of(x);
-    const bool any = k.pieces * k.length > 0;
-    for (long channel = 0; channel < x->shape.dim[1]; channel++) {
-        double mean = (double)at(&c->x[MEAN], channel), variance = (double)at(&c->x[VARIANCE], channel);
-        if (a->training && any)
-            moments(x, channel, &mean, &variance);
-        const sp_real m = (sp_real)mean, r = (sp_real)(1 / sqrt(variance + a->epsilon));
-        c->saved.data[3 * channel] = m;
-        c->saved.data[3 * channel + 1] = r;
-        c->saved.data[3 * channel + 2] = (sp_real)variance;
-        for (long i = 0; i < k.pieces; i++)
-            normalise(step(x, &k), step(&c->y, &k), k.length, piece(x, &k, channel, i), m, r * at(&c->x[WEIGHT], channel),
-                      at(&c->x[BIAS], channel), piece(&c->y, &k, channel, i));
+    const sp_view *x = &c->x[X], *y = &c->y;
+    sp_real m[TILE], scale[TILE], shift[TILE];
+    double mean[TILE], variance[TILE];
+    for (struct some k = { 0 }; next(x, &k); ) {
+        for (long i = 0; i < k.n; i++) {
+            mean[i] = (double)at(&c->x[MEAN], k.from + i);
+            variance[i] = (double)at(&c->x[VARIANCE], k.from + i);
+        }
+        if (a->training && numbers(x) > 0)
+            moments(x, &k, mean, variance);
+        for (long i = 0; i < k.n; i++) {
+            sp_real *saved = c->saved.data + 3 * (k.from + i);
+            saved[0] = m[i] = (sp_real)mean[i];
+            saved[1] = (sp_real)(1 / sqrt(variance[i] + a->epsilon));
+            saved[2] = (sp_real)variance[i];
+            scale[i] = saved[1] * at(&c->x[WEIGHT], k.from + i);
+            shift[i] = at(&c->x[BIAS], k.from + i);
+        }
+        const struct channel l = channel_of(x);
+        if (k.rows)
+            row_normalise(x->shape.dim[0], k.n, x->data + k.from, x->stride[0], m, scale, shift, y->data + k.from, y->stride[0]);
+        for (long i = 0; !k.rows && i < l.pieces; i++)
+            normalise(l.length, piece(x, &l, k.from, i), *m, *scale, *shift, piece(y, &l, k.from, i));
     }
 }
 
@@ -205,33 +277,56 @@ static void move(const sp_call *c, int input, long i, double rate, double value)
     }
 }
 
+/* sum dy and sum dy (x - m) of each channel. */
+static void products_of(const sp_call *c, const struct some *k, const sp_real *m, double *sum, double *product)
+{
+    const sp_view *x = &c->x[X], *dy = &c->dy;
+    for (long i = 0; i < k->n; i++)
+        sum[i] = product[i] = 0;
+    if (k->rows) {
+        row_products(x->shape.dim[0], k->n, dy->data + k->from, dy->stride[0], x->data + k->from, x->stride[0], m, sum, product);
+        return;
+    }
+    const struct channel l = channel_of(x);
+    for (long i = 0; i < l.pieces; i++)
+        products(l.length, piece(dy, &l, k->from, i), piece(x, &l, k->from, i), *m, sum, product);
+}
+
 static void backward(const sp_call *c)
 {
     const struct attr *a = c->attr;
     const sp_view *x = &c->x[X], *dx = &c->dx[X], *dy = &c->dy;
-    const struct channel k = channel_of(x);
-    const long xs = step(x, &k), ys = step(dy, &k);
-    const double n = (double)(k.pieces * k.length);
+    const double n = numbers(x);
+    sp_real m[TILE], scale[TILE], shift[TILE], factor[TILE];
+    double sum[TILE], product[TILE];
     if (!(n > 0))
         return;
-    for (long channel = 0; channel < x->shape.dim[1]; channel++) {
-        const sp_real m = c->saved.data[3 * channel], r = c->saved.data[3 * channel + 1], w = at(&c->x[WEIGHT], channel);
-        double sum = 0, product = 0;
-        for (long i = 0; i < k.pieces; i++)
-            products(xs, ys, k.length, piece(dy, &k, channel, i), piece(x, &k, channel, i), m, &sum, &product);
-        if (c->dx[WEIGHT].data)
-            c->dx[WEIGHT].data[channel * c->dx[WEIGHT].stride[0]] += (sp_real)(product * (double)r);
-        if (c->dx[BIAS].data)
-            c->dx[BIAS].data[channel * c->dx[BIAS].stride[0]] += (sp_real)sum;
-        const sp_real shift = a->training ? (sp_real)((double)(r * w) * sum / n) : 0;
-        const sp_real factor = a->training ? (sp_real)((double)(r * w) * (double)r * (double)r * product / n) : 0;
-        for (long i = 0; dx->data && i < k.pieces; i++)
-            spread(xs, ys, k.length, piece(dy, &k, channel, i), piece(x, &k, channel, i), m, r * w, shift, factor,
-                   piece(dx, &k, channel, i));
-        if (a->training) {
-            move(c, MEAN, channel, a->momentum, (double)m);
-            move(c, VARIANCE, channel, a->momentum, (double)c->saved.data[3 * channel + 2] * n / (n - 1));
+    for (struct some k = { 0 }; next(x, &k); ) {
+        for (long i = 0; i < k.n; i++)
+            m[i] = c->saved.data[3 * (k.from + i)];
+        products_of(c, &k, m, sum, product);
+        for (long i = 0; i < k.n; i++) {
+            const long channel = k.from + i;
+            const sp_real r = c->saved.data[3 * channel + 1];
+            if (c->dx[WEIGHT].data)
+                c->dx[WEIGHT].data[channel * c->dx[WEIGHT].stride[0]] += (sp_real)(product[i] * (double)r);
+            if (c->dx[BIAS].data)
+                c->dx[BIAS].data[channel * c->dx[BIAS].stride[0]] += (sp_real)sum[i];
+            scale[i] = r * at(&c->x[WEIGHT], channel);
+            shift[i] = a->training ? (sp_real)((double)scale[i] * sum[i] / n) : 0;
+            factor[i] = a->training ? (sp_real)((double)scale[i] * (double)r * (double)r * product[i] / n) : 0;
+            if (a->training) {
+                move(c, MEAN, channel, a->momentum, (double)m[i]);
+                move(c, VARIANCE, channel, a->momentum, (double)c->saved.data[3 * channel + 2] * n / (n - 1));
+            }
         }
+        const struct channel l = channel_of(x);
+        if (k.rows && dx->data)
+            row_spread(x->shape.dim[0], k.n, dy->data + k.from, dy->stride[0], x->data + k.from, x->stride[0], m, scale, shift,
+                       factor, dx->data + k.from);
+        for (long i = 0; !k.rows && dx->data && i < l.pieces; i++)
+            spread(l.length, piece(dy, &l, k.from, i), piece(x, &l, k.from, i), *m, *scale, *shift, *factor,
+                   piece(dx, &l, k.from, i));
     }
     if (a->training && c->inputs > COUNT && c->dx[COUNT].data && c->param[COUNT] && c->param[COUNT]->statistic)
         *c->dx[COUNT].data += 1;
@@ -288,13 +383,15 @@ sp_tensor *sp_batch_norm(sp_tape *t, sp_tensor *x, sp_tensor *weight, sp_tensor 
 {
     char text[SP_SHAPE_TEXT];
     const sp_shape s = sp_shape_get(x);
-    const struct attr a = { momentum, epsilon, sp_tape_training(t) };
+    const struct attr a = { momentum, epsilon, sp_tape_training(t), s.rank };
     if (!sp_usable(t, x, "batch_norm", "input", 1))
         return sp_tape_fail(t, SP_ERR_VALUE, "batch_norm: no input");
     if (s.rank < 2)
         return sp_tape_fail(t, SP_ERR_SHAPE, "batch_norm: %s: needs [B,C], [B,C,L] or [B,C,H,W]", sp_shape_format(text, s));
-    sp_tensor *maps = s.rank == 2 ? sp_reshape(t, x, SP_SHAPE(s.dim[0], s.dim[1], 1, 1)) : sp_as_maps(t, x);
-    sp_tensor *in[] = { maps, weight, bias, mean, variance, count };
+    const bool rows = s.rank == 2 || s.dim[2] * s.dim[s.rank - 1] == 1;         /* of 1 or 1 x 1 number each */
+    if (rows)
+        x = sp_reshape(t, sp_as_rows(t, sp_reshape(t, x, SP_SHAPE(s.dim[0], s.dim[1]))), SP_SHAPE(s.dim[0], s.dim[1], 1, 1));
+    sp_tensor *in[] = { rows ? x : sp_as_maps(t, x), weight, bias, mean, variance, count };
     sp_tensor *y = sp_record(t, &sp_op_batch_norm, count ? 6 : 5, in, &a, sizeof a);
-    return s.rank == 2 && sp_sound(y) ? sp_reshape(t, y, s) : sp_like_maps(t, y, s.rank);
+    return rows && sp_sound(y) ? sp_reshape(t, y, s) : sp_like_maps(t, y, s.rank);
 }

@@ -307,6 +307,20 @@ static const struct refused refused_pools[] = {
     { .x = S4(1, 2, 4, 4), .how = { .kernel = { 2, 2 }, .stride = { 1, -1 } },
       .error = "max_pool: [1,2,4,4]: the stride is -1 along the width, not 1 or more" },
     { .x = S4(1, 2, 0, 4), .how = { .kernel = { 2, 2 }, .padding = { 1, 1 } }, .error = "max_pool: [1,2,0,4] has no elements along the height" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 5 } },
+      .error = "max_pool: [1,2,4]: a kernel of 5 along the width is larger than the 4 there are" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 3 }, .padding = { 2 } },
+      .error = "max_pool: [1,2,4]: the padding of 2 along the width is over half the kernel's 3" },
+    { .x = S3(1, 2, 0), .how = { .kernel = { 2 }, .padding = { 1 } }, .error = "max_pool: [1,2,0] has no elements along the width" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 2, 3 } }, .error = "max_pool: the second kernel is 3, of one axis" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 2 }, .stride = { 2, 1 } }, .error = "max_pool: the second stride is 1, of one axis" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 2 }, .padding = { 0, 1 } }, .error = "max_pool: the second padding is 1, of one axis" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 2 }, .dilation = { 0, 1 } }, .error = "max_pool: the second dilation is 1, of one axis" },
+    { .x = S4(1, 2, 4, 4), .how = { .kernel = { 2, 2 }, .dilation = { 1, 2 } },
+      .error = "max_pool: the dilation is 2, which pools do not have" },
+    { .x = S4(1, 2, 4, 4), .how = { .kernel = { 2, 2 }, .groups = 7 }, .error = "max_pool: 7 groups, which pools do not have" },
+    { .x = S4(1, 2, 4, 4), .how = { .kernel = { 2, 2 }, .padding_uncounted = true },
+      .error = "max_pool: padding_uncounted, which is for averages" },
     { .x = { 2, { 3, 4 } }, .how = { .kernel = { 2, 2 } }, .error = "max_pool: [3,4]: needs [B,C,H,W] or [B,C,L]" },
 };
 
@@ -322,8 +336,9 @@ END_TEST
 
 static const struct refused refused_norms[] = {
     { .x = S4(1, 3, 1, 1), .bias = 3, .error = "batch_norm: [1,3,1,1]: training needs more than the 1 value that each of the 3 channels has" },
-    { .x = { 2, { 1, 3 } }, .bias = 3, .error = "batch_norm: [1,3,1,1]: training needs more than the 1 value that each of the 3 channels has" },
-    { .x = S3(2, 3, 4), .bias = 4, .error = "batch_norm: [2,3,1,4] with the weight [4]: needs [3]" },
+    { .x = { 2, { 1, 3 } }, .bias = 3, .error = "batch_norm: [1,3]: training needs more than the 1 value that each of the 3 channels has" },
+    { .x = S3(1, 3, 1), .bias = 3, .error = "batch_norm: [1,3,1]: training needs more than the 1 value that each of the 3 channels has" },
+    { .x = S3(2, 3, 4), .bias = 4, .error = "batch_norm: [2,3,4] with the weight [4]: needs [3]" },
     { .x = { 1, { 3 } }, .bias = 3, .error = "batch_norm: [3]: needs [B,C], [B,C,L] or [B,C,H,W]" },
 };
 
@@ -334,6 +349,55 @@ START_TEST(refused_norm)
     sp_tensor *one = zeros(t, SP_SHAPE(k->bias));
     ck_assert(!sp_sound(sp_batch_norm(t, zeros(t, k->x), one, one, one, one, NULL, 0.1, 1e-5)));
     ck_assert_str_eq(sp_error(t), k->error);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* What all pools have and lack. */
+START_TEST(settings_that_say_nothing)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    const sp_slide how = { .kernel = { 2, 2 }, .dilation = { 1, 1 }, .groups = 1 };
+    ck_assert(sp_sound(sp_max_pool(t, zeros(t, SP_SHAPE(1, 1, 4, 4)), how)));
+    ck_assert(!sp_sound(sp_avg_pool(t, zeros(t, SP_SHAPE(1, 1, 4, 4)), (sp_slide){ .kernel = { 2, 2 }, .dilation = { 3, 1 } })));
+    ck_assert_str_eq(sp_error(t), "avg_pool: the dilation is 3, which pools do not have");
+    sp_tape_free(t);
+}
+END_TEST
+
+/* Only the taps inside are looked at. The windows are all of x, and the last all but its first line and column. */
+START_TEST(vast_kernels)
+{
+    const long k = INT32_MAX, half = k / 2;
+    const sp_slide how = { .kernel = { k, k }, .stride = { 1, 1 }, .padding = { half, half }, .padding_uncounted = true };
+    sp_slide plain = how;
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real got[4];
+    plain.padding_uncounted = false;
+    sp_tensor *x = sp_variable(t, REALS(4, 2, 3, 1), SP_SHAPE(1, 1, 2, 2)), *largest = sp_max_pool(t, x, plain);
+    sp_tensor *mean = sp_avg_pool(t, x, how);
+    ck_tape_ok(t);
+    ck_assert(sp_shape_equal(sp_shape_get(mean), SP_SHAPE(1, 1, 2, 2)));
+    sp_read(largest, got);
+    ck_same(got, REALS(4, 4, 4, 4), 4);
+    sp_read(mean, got);
+    ck_same(got, REALS(2.5, 2.5, 2.5, 2.5), 4);
+    sp_backward(t, sp_add(t, sp_sum(t, largest, SP_ALL), sp_sum(t, mean, SP_ALL)));
+    sp_read_grad(x, got);
+    ck_same(got, REALS(5, 1, 1, 1), 4);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* The gradient of a largest that is NaN goes to the first NaN. */
+START_TEST(gradient_of_nan)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real got[4];
+    sp_tensor *x = sp_variable(t, REALS(4, NAN, NAN, 1), SP_SHAPE(1, 1, 2, 2));
+    sp_backward(t, sp_sum(t, sp_max_pool(t, x, (sp_slide){ .kernel = { 2, 2 } }), SP_ALL));
+    ck_assert(sp_read_grad(x, got));
+    ck_same(got, REALS(0, 1, 0, 0), 4);
     sp_tape_free(t);
 }
 END_TEST
@@ -387,6 +451,12 @@ START_TEST(refused_layers)
     }
     ck_assert_ptr_null(sp_conv1d_make(NULL, "c", &(sp_conv_config){ .in = 1, .out = 1, .kernel = { 1 } }).weight);
     ck_assert_ptr_null(sp_conv1d_make(NULL, "c", NULL).weight);
+    for (int i = 0; i < 2; i++) {
+        sp_store *s = sp_store_new(1);
+        ck_assert_ptr_null(sp_batch_norm_make(s, i ? "" : NULL, 2).weight);
+        ck_assert_str_eq(sp_store_status(s)->message, i ? "batch_norm: the name is empty" : "batch_norm: the name is NULL");
+        sp_store_free(s);
+    }
 }
 END_TEST
 
@@ -672,6 +742,10 @@ START_TEST(norms_leave_statistics_out)
     ck_assert_double_eq_tol(sp_clip_norm(t, 1e-3), sqrt(sum), 1e-5 * sqrt(sum));
     ck_assert(sp_clip_value(t, 1e-6));
     ck_same(g + m.norm.running_mean->offset, kept, CHANNELS);
+    g[m.norm.running_mean->offset] = NAN;
+    ck_assert(sp_clip_value(t, 1e-6) && sp_clip_norm(t, 1) < 1);
+    g[m.norm.bias->offset] = NAN;
+    ck_assert(!sp_clip_value(t, 1e-6));
     sp_tape_free(t);
     sp_store_free(m.store);
 }
@@ -693,6 +767,58 @@ START_TEST(accumulated_statistics)
     sp_tape_free(t);
     sp_optimizer_free(o);
     sp_store_free(m.store);
+}
+END_TEST
+
+/* Of a batch of nothing nothing is learned. */
+START_TEST(no_batch_moves_nothing)
+{
+    struct model m = new_model();
+    sp_tape *t = sp_tape_new(m.store);
+    m.rows = 0;
+    m.x = batch(0);
+    ck_assert(sp_backward(t, loss_of(t, &m)));
+    for (long i = 0; i < sp_store_size(m.store); i++)
+        ck_assert(sp_gradients(t)[i] == 0);
+    sp_tape_free(t);
+    sp_store_free(m.store);
+}
+END_TEST
+
+/* Numbers about 1000 that begin with one far off, beside sums in double: as rows, and as one map of each channel. */
+START_TEST(outlier_first)
+{
+    enum { N = 200000, C = 2 };
+    sp_real *x = malloc(N * C * sizeof *x), *dy = malloc(N * C * sizeof *dy);
+    sp_random_normal((sp_key){ .seed = 6 }, N * C, x, 1000, 1);
+    sp_random_normal((sp_key){ .seed = 7 }, N * C, dy, 0, 1);
+    x[0] = -9000;
+    sp_store *s = sp_store_new(1);
+    const sp_batch_norm_layer l = sp_batch_norm_make(s, "n", C);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *in = sp_feed(t, x, _i ? SP_SHAPE(1, C, N) : SP_SHAPE(N, C)), *y = sp_batch_norm_on(t, &l, in);
+    ck_assert(sp_backward(t, sp_sum(t, sp_mul(t, y, sp_feed(t, dy, sp_shape_get(in))), SP_ALL)));
+    for (int c = 0; c < C; c++) {
+        double mean = 0, square = 0, dw = 0, db = 0;
+        const long step = _i ? 1 : C, from = _i ? c * N : c;
+        for (long i = 0; i < N; i++)
+            mean += (double)x[from + i * step] / N;
+        for (long i = 0; i < N; i++)
+            square += pow((double)x[from + i * step] - mean, 2) / N;
+        for (long i = 0; i < N; i++) {
+            db += (double)dy[from + i * step];
+            dw += (double)dy[from + i * step] * ((double)x[from + i * step] - mean) / sqrt(square + l.eps);
+        }
+        const sp_real *g = sp_gradients(t);
+        ck_assert_double_eq_tol((double)g[l.running_mean->offset + c], 0.1 * mean, WIDE(1e-9, 1e-5));
+        const double moved = 0.1 * (square * N / (N - 1) - 1);
+        ck_assert_double_eq_tol((double)g[l.running_var->offset + c], moved, WIDE(1e-9, 4e-7 * square));
+        ck_assert_double_eq_tol((double)g[l.weight->offset + c], dw, WIDE(1e-8, 0.1));
+        ck_assert_double_eq_tol((double)g[l.bias->offset + c], db, WIDE(1e-8, 0.01));
+    }
+    sp_tape_free(t);
+    sp_store_free(s);
+    free(x), free(dy);
 }
 END_TEST
 
@@ -727,6 +853,40 @@ START_TEST(statistics_of_shards)
         for (long k = 0; k < sp_store_size(m.store); k++)
             ck_assert(sp_gradients(sp_parallel_tape(p, i))[k] == 0);
     sp_optimizer_free(o);
+    sp_parallel_free(p);
+    sp_store_free(m.store);
+}
+END_TEST
+
+/* Shard 0 does not use the norm, 1 has the weight 1 and 2 the weight 99; 3 has none. */
+static sp_tensor *unlike_loss(sp_tape *t, void *self, int shard, double *weight)
+{
+    const struct model *m = self;
+    struct model part = { m->store, m->norm, m->x + (shard == 2) * 10 * CHANNELS, shard == 1 ? 10 : 30 };
+    *weight = (double[]){ 7, 1, 99, 0 }[shard];
+    return shard == 3 ? NULL : shard ? loss_of(t, &part) : sp_sum(t, sp_param_on(t, m->norm.weight), SP_ALL);
+}
+
+START_TEST(shards_of_unlike_weights)
+{
+    struct model m = new_model();
+    sp_parallel *p = sp_parallel_new(m.store, 4, 1);
+    sp_tape *t = sp_parallel_tape(p, 0);
+    double want = 0;
+    for (int sweep = 0; sweep < 2; sweep++) {
+        double mean[2] = { 0 };
+        m.x = batch(3 + sweep);
+        sp_parallel_backward(p, unlike_loss, &m, NULL);
+        for (int i = 0; i < ROWS; i++)
+            mean[i >= 10] += (double)m.x[i * CHANNELS] / (i < 10 ? 10 : 30);
+        want += 0.1 * (0.01 * mean[0] + 0.99 * mean[1] - want);
+    }
+    ck_tape_ok(t);
+    ck_assert_double_eq_tol((double)sp_gradients(t)[m.norm.running_mean->offset], want, WIDE(1e-12, 2e-6));
+    ck_assert_double_eq((double)sp_gradients(t)[m.norm.num_batches_tracked->offset], 2);
+    for (int i = 1; i < 4; i++)
+        for (long k = 0; k < sp_store_size(m.store); k++)
+            ck_assert(sp_gradients(sp_parallel_tape(p, i))[k] == 0);
     sp_parallel_free(p);
     sp_store_free(m.store);
 }
@@ -949,6 +1109,9 @@ Suite *suite(void)
     tcase_add_loop_test(c, refused_conv, 0, sizeof refused / sizeof *refused);
     tcase_add_loop_test(c, refused_pool, 0, sizeof refused_pools / sizeof *refused_pools);
     tcase_add_loop_test(c, refused_norm, 0, sizeof refused_norms / sizeof *refused_norms);
+    tcase_add_test(c, settings_that_say_nothing);
+    tcase_add_test(c, vast_kernels);
+    tcase_add_test(c, gradient_of_nan);
     tcase_add_test(c, missing_inputs);
     tcase_add_test(c, refused_layers);
     tcase_add_test(c, odd_inputs);
@@ -963,7 +1126,10 @@ Suite *suite(void)
     tcase_add_loop_test(c, statistics_are_moved, 0, 7);
     tcase_add_test(c, norms_leave_statistics_out);
     tcase_add_test(c, accumulated_statistics);
+    tcase_add_test(c, no_batch_moves_nothing);
+    tcase_add_loop_test(c, outlier_first, 0, 2);
     tcase_add_loop_test(c, statistics_of_shards, 1, 4);
+    tcase_add_test(c, shards_of_unlike_weights);
     tcase_add_test(c, statistics_have_no_gradient);
     tcase_add_test(c, gradients_beside_statistics);
     tcase_add_test(c, statistics_in_checkpoints);
