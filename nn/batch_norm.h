@@ -10,7 +10,7 @@
    order in which gradients flow, by its last use first; and shards of a batch (autograd/parallel.h), which are normalised each
    by itself, agree on one value. num_batches_tracked is an sp_real: in float32 it stays at 2^24 once it is there.
 
-   In sp_scan's steps it is refused, also where it does not train; sp_unroll takes it. */
+   A step of sp_scan may have one that does not train; in training it is refused there, and sp_unroll takes it. */
 #ifndef SP_NN_BATCH_NORM_H
 #define SP_NN_BATCH_NORM_H
 

@@ -5,7 +5,7 @@
    Statistics of a store are moved on, not learned: what their place in the gradients holds is their change until now, so
       dmean += momentum (m - (mean + dmean))   dvariance += momentum (v n / (n - 1) - (variance + dvariance))   dcount += 1
    and several sweeps before one step of an optimizer do what as many steps would.
-   Saves m, r and v, [C,3]. Source: Ioffe, Szegedy, "Batch normalization", ICML 2015. */
+   Training saves m, r and v, [C,3]. Source: Ioffe, Szegedy, "Batch normalization", ICML 2015. */
 #include <math.h>
 
 #include "ops/kernel.h"
@@ -17,8 +17,9 @@
 enum { X, WEIGHT, BIAS, MEAN, VARIANCE, COUNT };
 
 struct attr {
-    double momentum, epsilon;
+    int axis;                   /* SP_OP_AXIS: in training it is over the leading one, else over none, which 1 stands for */
     bool training;
+    double momentum, epsilon;
     int rank;                   /* of the caller's x */
 };
 
@@ -42,7 +43,8 @@ static bool infer(sp_call *c, sp_status *s)
     if (a->training && x.dim[0] * x.dim[2] * x.dim[3] == 1)
         return sp_fail(s, SP_ERR_SHAPE, "%s: training needs more than the 1 value that each of the %ld channels has", text, x.dim[1]);
     c->y.shape = x;
-    c->saved.shape = SP_SHAPE(x.dim[1], 3);
+    if (a->training)
+        c->saved.shape = SP_SHAPE(x.dim[1], 3);
     return true;
 }
 
@@ -237,25 +239,37 @@ static void moments(const sp_view *x, const struct some *k, double *mean, double
     }
 }
 
+/* m and r of some channels: what training has saved, or from the inputs. */
+static void constants(const sp_call *c, const struct some *k, sp_real *m, sp_real *r)
+{
+    const struct attr *a = c->attr;
+    for (long i = 0, channel = k->from; i < k->n; i++, channel++) {
+        m[i] = a->training ? c->saved.data[3 * channel] : at(&c->x[MEAN], channel);
+        r[i] = a->training ? c->saved.data[3 * channel + 1]
+                           : (sp_real)(1 / sqrt((double)at(&c->x[VARIANCE], channel) + a->epsilon));
+    }
+}
+
 static void forward(const sp_call *c)
 {
     const struct attr *a = c->attr;
     const sp_view *x = &c->x[X], *y = &c->y;
-    sp_real m[TILE], scale[TILE], shift[TILE];
+    sp_real m[TILE], r[TILE], scale[TILE], shift[TILE];
     double mean[TILE], variance[TILE];
+    if (!(numbers(x) > 0))
+        return;
     for (struct some k = { 0 }; next(x, &k); ) {
-        for (long i = 0; i < k.n; i++) {
-            mean[i] = (double)at(&c->x[MEAN], k.from + i);
-            variance[i] = (double)at(&c->x[VARIANCE], k.from + i);
-        }
-        if (a->training && numbers(x) > 0)
+        if (a->training)
             moments(x, &k, mean, variance);
-        for (long i = 0; i < k.n; i++) {
+        for (long i = 0; a->training && i < k.n; i++) {
             sp_real *saved = c->saved.data + 3 * (k.from + i);
-            saved[0] = m[i] = (sp_real)mean[i];
+            saved[0] = (sp_real)mean[i];
             saved[1] = (sp_real)(1 / sqrt(variance[i] + a->epsilon));
             saved[2] = (sp_real)variance[i];
-            scale[i] = saved[1] * at(&c->x[WEIGHT], k.from + i);
+        }
+        constants(c, &k, m, r);
+        for (long i = 0; i < k.n; i++) {
+            scale[i] = r[i] * at(&c->x[WEIGHT], k.from + i);
             shift[i] = at(&c->x[BIAS], k.from + i);
         }
         const struct channel l = channel_of(x);
@@ -297,24 +311,22 @@ static void backward(const sp_call *c)
     const struct attr *a = c->attr;
     const sp_view *x = &c->x[X], *dx = &c->dx[X], *dy = &c->dy;
     const double n = numbers(x);
-    sp_real m[TILE], scale[TILE], shift[TILE], factor[TILE];
+    sp_real m[TILE], r[TILE], scale[TILE], shift[TILE], factor[TILE];
     double sum[TILE], product[TILE];
     if (!(n > 0))
         return;
     for (struct some k = { 0 }; next(x, &k); ) {
-        for (long i = 0; i < k.n; i++)
-            m[i] = c->saved.data[3 * (k.from + i)];
+        constants(c, &k, m, r);
         products_of(c, &k, m, sum, product);
         for (long i = 0; i < k.n; i++) {
             const long channel = k.from + i;
-            const sp_real r = c->saved.data[3 * channel + 1];
             if (c->dx[WEIGHT].data)
-                c->dx[WEIGHT].data[channel * c->dx[WEIGHT].stride[0]] += (sp_real)(product[i] * (double)r);
+                c->dx[WEIGHT].data[channel * c->dx[WEIGHT].stride[0]] += (sp_real)(product[i] * (double)r[i]);
             if (c->dx[BIAS].data)
                 c->dx[BIAS].data[channel * c->dx[BIAS].stride[0]] += (sp_real)sum[i];
-            scale[i] = r * at(&c->x[WEIGHT], channel);
+            scale[i] = r[i] * at(&c->x[WEIGHT], channel);
             shift[i] = a->training ? (sp_real)((double)scale[i] * sum[i] / n) : 0;
-            factor[i] = a->training ? (sp_real)((double)scale[i] * (double)r * (double)r * product[i] / n) : 0;
+            factor[i] = a->training ? (sp_real)((double)scale[i] * (double)r[i] * (double)r[i] * product[i] / n) : 0;
             if (a->training) {
                 move(c, MEAN, channel, a->momentum, (double)m[i]);
                 move(c, VARIANCE, channel, a->momentum, (double)c->saved.data[3 * channel + 2] * n / (n - 1));
@@ -375,7 +387,8 @@ static const struct sp_probe probes[] = {
 };
 
 const sp_op sp_op_batch_norm = {
-    "batch_norm", SP_OP_MOVES | SP_OP_FREES << BIAS | SP_OP_FREES_Y, infer, forward, backward, cost, probes
+    "batch_norm", SP_OP_ROWS | SP_OP_AXIS | SP_OP_SHARED << WEIGHT | SP_OP_SHARED << BIAS | SP_OP_SHARED << MEAN
+    | SP_OP_SHARED << VARIANCE | SP_OP_SHARED << COUNT | SP_OP_MOVES | SP_OP_FREES << BIAS | SP_OP_FREES_Y, infer, forward, backward, cost, probes
 };
 
 sp_tensor *sp_batch_norm(sp_tape *t, sp_tensor *x, sp_tensor *weight, sp_tensor *bias, sp_tensor *mean, sp_tensor *variance,
@@ -383,7 +396,8 @@ sp_tensor *sp_batch_norm(sp_tape *t, sp_tensor *x, sp_tensor *weight, sp_tensor 
 {
     char text[SP_SHAPE_TEXT];
     const sp_shape s = sp_shape_get(x);
-    const struct attr a = { momentum, epsilon, sp_tape_training(t), s.rank };
+    const bool training = sp_tape_training(t);
+    const struct attr a = { training ? 0 : 1, training, momentum, epsilon, s.rank };
     if (!sp_usable(t, x, "batch_norm", "input", 1))
         return sp_tape_fail(t, SP_ERR_VALUE, "batch_norm: no input");
     if (s.rank < 2)

@@ -244,6 +244,76 @@ START_TEST(pools_by_loops)
 }
 END_TEST
 
+/* Of x [B,C,n] seen as such: y, and what comes back for dy. By the running values m and v unless training. */
+static void norm_loops(long B, long C, long n, bool training, const sp_real *x, const sp_real *w, const sp_real *b,
+                       const sp_real *dy, double *y, double *dx, double *dw, double *db)
+{
+    for (long c = 0; c < C; c++) {
+        double m = 0, v = 0, h = 0, hx = 0;
+        const double count = (double)(B * n);
+#define EACH(statement) for (long i = 0; i < B; i++) for (long j = 0; j < n; j++) { const long e = (i * C + c) * n + j; statement; }
+        EACH(m += (double)x[e] / count)
+        EACH(v += ((double)x[e] - m) * ((double)x[e] - m) / count)
+        m = training ? m : 0.25;
+        v = training ? v : 0.5;
+        const double r = 1 / sqrt(v + 0.01);
+        EACH(y[e] = (double)w[c] * ((double)x[e] - m) * r + (double)b[c])
+        EACH(db[c] += (double)dy[e])
+        EACH(dw[c] += (double)dy[e] * ((double)x[e] - m) * r)
+        h = training ? (double)w[c] * db[c] / count : 0;
+        hx = training ? (double)w[c] * dw[c] / count : 0;
+        EACH(dx[e] = r * ((double)dy[e] * (double)w[c] - h - ((double)x[e] - m) * r * hx))
+#undef EACH
+    }
+}
+
+/* Shapes around the sizes of tiles and stretches, and x as it is, transposed, and with gaps. */
+static void check_norm(int number, sp_shape shape, bool training, int view)
+{
+    const long B = shape.dim[0], C = shape.dim[1], all = sp_shape_size(shape), n = all / B / C;
+    const int last = shape.rank - 1;
+    sp_real *x = uniform(1, all), *dy = uniform(2, all), *w = uniform(3, C), *b = uniform(4, C), *got = malloc((size_t)all * sizeof *got);
+    double *y = calloc((size_t)all, sizeof *y), *dx = calloc((size_t)all, sizeof *dx), *dw = calloc((size_t)C, sizeof *dw);
+    double *db = calloc((size_t)C, sizeof *db);
+    norm_loops(B, C, n, training, x, w, b, dy, y, dx, dw, db);
+    sp_tape *t = sp_tape_new(NULL);
+    sp_tape_set_training(t, training);
+    sp_tensor *vx = sp_variable(t, x, shape), *vw = sp_variable(t, w, SP_SHAPE(C)), *vb = sp_variable(t, b, SP_SHAPE(C)), *in = vx;
+    if (view == 1)
+        in = sp_transpose(t, sp_copy(t, sp_transpose(t, vx, 0, 1)), 0, 1);
+    if (view == 2)
+        in = sp_slice(t, sp_concat(t, 2, (sp_tensor *[]){ vx, vx }, last), last, 0, shape.dim[last]);
+    if (view == 3)
+        in = sp_transpose(t, sp_copy(t, sp_transpose(t, vx, 1, last)), 1, last);
+    sp_tensor *out = sp_batch_norm(t, in, vw, vb, sp_full(t, (sp_real)0.25, SP_SHAPE(C)), sp_full(t, (sp_real)0.5, SP_SHAPE(C)),
+                                   NULL, 0.1, 0.01);
+    ck_tape_ok(t);
+    ck_assert(sp_shape_equal(sp_shape_get(out), shape));
+    sp_backward(t, sp_sum(t, sp_mul(t, out, sp_feed(t, dy, shape)), SP_ALL));
+    ck_tape_ok(t);
+    sp_read(out, got);
+    check_near("y", number, all, got, y);
+    sp_read_grad(vx, got);
+    check_near("dx", number, all, got, dx);
+    sp_read_grad(vw, got);
+    check_near("dw", number, C, got, dw);
+    sp_read_grad(vb, got);
+    check_near("db", number, C, got, db);
+    sp_tape_free(t);
+    free(x), free(dy), free(w), free(b), free(got), free(y), free(dx), free(dw), free(db);
+}
+
+START_TEST(norms_by_loops)
+{
+    const sp_shape shapes[] = { SP_SHAPE(5, 3), SP_SHAPE(257, 64), SP_SHAPE(520, 130), SP_SHAPE(300, 1), SP_SHAPE(9, 65, 1),
+                                SP_SHAPE(4, 70, 1, 1), SP_SHAPE(3, 4, 5), SP_SHAPE(2, 3, 4, 17), SP_SHAPE(2, 3, 50, 90),
+                                SP_SHAPE(3, 2, 1, 6), SP_SHAPE(3, 2, 6, 1), SP_SHAPE(1, 2, 4100) };
+    for (int i = 0; i < (int)(sizeof shapes / sizeof *shapes); i++)
+        for (int view = 0; view < 4; view++)
+            check_norm(10 * i + view, shapes[i], _i, view);
+}
+END_TEST
+
 /* ---- what is refused ------------------------------------------------------------------------------------------- */
 
 static sp_tensor *zeros(sp_tape *t, sp_shape shape)
@@ -596,6 +666,43 @@ START_TEST(windows_in_scan)
         ck_each(fabs((double)(g[0][i] - g[1][i])) < WIDE(1e-13, 1e-5), "gradient %ld: %g, not %g", i, (double)g[0][i], (double)g[1][i]);
     sp_store_free(s);
     free(x), free(weight);
+}
+END_TEST
+
+static sp_tensor *norm_step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    return *h = sp_tanh(t, sp_add(t, *h, sp_batch_norm_on(t, self, x)));
+}
+
+/* Where it does not train it acts on rows. */
+START_TEST(norms_in_scan)
+{
+    enum { T = 4, B = 3, W = 5, SIZE = T * B * W };
+    sp_store *s = sp_store_new(4);
+    const sp_batch_norm_layer l = sp_batch_norm_make(s, "n", W);
+    sp_random_uniform((sp_key){ .place = 8 }, W, sp_param_values(l.running_mean), -1, 1);
+    const sp_cell cell = { .name = "norm", .self = &l, .step = norm_step, .states = 1, .width = { W } };
+    sp_real *x = uniform(1, SIZE), y[2][SIZE], g[2][200];
+    ck_assert(sp_store_ok(s) && sp_store_size(s) <= 200);
+    for (int way = 0; way < 3; way++) {
+        sp_tape *t = sp_tape_new(s);
+        sp_tape_set_training(t, way == 2);
+        sp_tensor *xs = sp_feed(t, x, SP_SHAPE(T, B, W)), *out = way ? sp_scan(t, &cell, xs, NULL) : sp_unroll(t, &cell, xs, NULL);
+        if (way == 2) {
+            ck_assert_ptr_nonnull(strstr(sp_error(t), "'batch_norm' does not act on each row alone; use sp_unroll"));
+        } else {
+            ck_assert(sp_backward(t, sp_sum(t, sp_mul(t, out, out), SP_ALL)));
+            sp_read(out, y[way]);
+            memcpy(g[way], sp_gradients(t), (size_t)sp_store_size(s) * sizeof(sp_real));
+        }
+        sp_tape_free(t);
+    }
+    for (int i = 0; i < SIZE; i++)
+        ck_each(fabs((double)(y[0][i] - y[1][i])) < WIDE(1e-13, 1e-6), "y[%d]: %g, not %g", i, (double)y[1][i], (double)y[0][i]);
+    for (long i = 0; i < sp_store_size(s); i++)
+        ck_each(fabs((double)(g[0][i] - g[1][i])) < WIDE(1e-13, 1e-5), "gradient %ld: %g, not %g", i, (double)g[1][i], (double)g[0][i]);
+    sp_store_free(s);
+    free(x);
 }
 END_TEST
 
@@ -1104,6 +1211,7 @@ Suite *suite(void)
     tcase_add_test(c, conv_by_loops);
     tcase_add_loop_test(c, conv_beyond_blocks, 0, 9);
     tcase_add_loop_test(c, pools_by_loops, 0, 2);
+    tcase_add_loop_test(c, norms_by_loops, 0, 2);
     suite_add_tcase(s, c);
     c = tcase_create("inputs");
     tcase_add_loop_test(c, refused_conv, 0, sizeof refused / sizeof *refused);
@@ -1120,6 +1228,7 @@ Suite *suite(void)
     tcase_add_test(c, initial_values);
     tcase_add_test(c, packed_weights);
     tcase_add_test(c, windows_in_scan);
+    tcase_add_test(c, norms_in_scan);
     tcase_add_test(c, padded_sequences);
     suite_add_tcase(s, c);
     c = tcase_create("statistics");
