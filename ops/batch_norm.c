@@ -388,7 +388,8 @@ static const struct sp_probe probes[] = {
 
 const sp_op sp_op_batch_norm = {
     "batch_norm", SP_OP_ROWS | SP_OP_AXIS | SP_OP_SHARED << WEIGHT | SP_OP_SHARED << BIAS | SP_OP_SHARED << MEAN
-    | SP_OP_SHARED << VARIANCE | SP_OP_SHARED << COUNT | SP_OP_MOVES | SP_OP_FREES << BIAS | SP_OP_FREES_Y, infer, forward, backward, cost, probes
+    | SP_OP_SHARED << VARIANCE | SP_OP_SHARED << COUNT | SP_OP_MOVES | SP_OP_FREES << BIAS | SP_OP_FREES_Y,
+    infer, forward, backward, cost, probes
 };
 
 sp_tensor *sp_batch_norm(sp_tape *t, sp_tensor *x, sp_tensor *weight, sp_tensor *bias, sp_tensor *mean, sp_tensor *variance,

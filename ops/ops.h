@@ -19,7 +19,8 @@ enum {
 };
 
 /* How a window slides over the last two axes of [B,C,H,W]: pairs of { height, width }. Over [B,C,L] the first of each pair
-   counts; for a pool the second is 0. A stride or a dilation of 0 stands for 1, groups 0 for 1; a pool's stride of 0 for its kernel, as in PyTorch. */
+   counts; for a pool the second is 0. A stride or a dilation of 0 stands for 1, groups 0 for 1; a pool's stride of 0 for its
+   kernel, as in PyTorch. */
 typedef struct sp_slide {
     long kernel[2];             /* of a pool; a convolution has its weight's */
     long stride[2], padding[2], dilation[2];    /* pools: no dilation, 0 or 1 */
