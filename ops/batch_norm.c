@@ -7,6 +7,7 @@
    and several sweeps before one step of an optimizer do what as many steps would.
    Training saves m, r and v, [C,3]. Source: Ioffe, Szegedy, "Batch normalization", ICML 2015. */
 #include <math.h>
+#include <string.h>
 
 #include "ops/kernel.h"
 
@@ -48,61 +49,82 @@ static bool infer(sp_call *c, sp_status *s)
     return true;
 }
 
-/* A channel in pieces of `length` numbers, `inner` of them to an image. */
-struct channel {
-    long pieces, inner, length;
-};
-
-static struct channel channel_of(const sp_view *v)
-{
-    const long height = v->shape.dim[2], width = v->shape.dim[3];
-    if (height == 1 || v->stride[2] == width)
-        return (struct channel){ v->shape.dim[0], 1, height * width };
-    return (struct channel){ v->shape.dim[0] * height, height, width };
-}
-
-static sp_real *piece(const sp_view *v, const struct channel *k, long channel, long i)
-{
-    return v->data + i / k->inner * v->stride[0] + channel * v->stride[1] + i % k->inner * v->stride[2];
-}
-
 static sp_real at(const sp_view *v, long i)
 {
     return v->data[i * v->stride[0]];
 }
 
-/* Sums are taken in so many sums of sp_real, which after so many numbers each are added to one of double. */
-enum { LANES = 16, STRETCH = 256 };
-
-/* What is done to the numbers of a channel is done to a piece, or to the rows of some channels, [rows,n], whose numbers lie
-   side by side: those of x are then xs apart from row to row, those of y ys. */
+/* What is done at once: channels `from` to that before from + n (none before the first). Either those of [B,C], whose numbers lie
+   side by side, TILE of them row by row; or one, whose pieces are cut into rows of TILE numbers. So a kernel has rows of up to
+   TILE numbers, and an m, a sum and so on for each column. */
 enum { TILE = 64 };
 
-/* Adds the sum of x - m, and of its square. */
-SP_CLONES static void sums(long n, const sp_real *restrict x, sp_real m, double *sum, double *square)
+struct some {
+    bool side;                  /* side by side */
+    long from, n;
+};
+
+static bool next(const sp_view *x, struct some *k)
 {
-    for (long from = 0, end; from < n; from = end) {
-        sp_real lane[LANES] = { 0 }, lane2[LANES] = { 0 };
-        end = n - from < LANES * STRETCH ? n : from + LANES * STRETCH;
-        for (long i = from; i < end; i += LANES)
-            for (int k = 0; k < (end - i < LANES ? end - i : LANES); k++) {
-                const sp_real d = x[i + k] - m;
-                lane[k] += d;
-                lane2[k] += d * d;
-            }
-        for (int k = 0; k < LANES; k++) {
-            *sum += (double)lane[k];
-            *square += (double)lane2[k];
-        }
-    }
+    k->side = x->shape.dim[2] * x->shape.dim[3] == 1 && x->shape.dim[1] > 1;
+    k->from += k->n;
+    k->n = k->side ? TILE : 1;
+    if (k->n > x->shape.dim[1] - k->from)
+        k->n = x->shape.dim[1] - k->from;
+    return k->n > 0;
 }
 
-SP_CLONES static void row_sums(long rows, long n, const sp_real *restrict x, long xs, const sp_real *restrict m,
-                               double *sum, double *square)
+/* One channel's value for all columns. */
+static void spread_out(const struct some *k, sp_real *value)
 {
-    for (long from = 0, end; from < rows; from = end) {
+    for (int i = 1; !k->side && i < TILE; i++)
+        value[i] = value[0];
+}
+
+/* The sums of columns are those of channels. */
+static void gather(const struct some *k, double *sum)
+{
+    for (int i = 1; !k->side && i < TILE; i++)
+        sum[0] += sum[i];
+}
+
+/* Rows of numbers, which begin at those places in x and y. */
+struct strip {
+    long number;                /* 0 before the first */
+    long rows, n, x, y, xs, ys; /* steps from row to row */
+};
+
+/* A channel is in pieces of `length` numbers, `inner` of them to an image; each is a strip, and another of what is left. */
+static bool strip(const sp_view *x, const sp_view *y, const struct some *k, struct strip *s)
+{
+    const long height = x->shape.dim[2], width = x->shape.dim[3], B = x->shape.dim[0];
+    if (k->side) {
+        *s = (struct strip){ s->number + 1, B, k->n, k->from, k->from, x->stride[0], y->stride[0] };
+        return s->number == 1;
+    }
+    const bool line = height * width == 1 && x->stride[0] == 1;         /* of all images */
+    const bool whole = height == 1 || x->stride[2] == width;
+    const long inner = whole ? 1 : height, length = line ? B : whole ? height * width : width;
+    const long i = s->number / 2, left = s->number % 2, at = left ? length / TILE * TILE : 0, row = i % inner;
+    s->number++;
+    s->rows = left ? 1 : length / TILE;
+    s->n = left ? length % TILE : TILE;
+    s->x = i / inner * x->stride[0] + k->from * x->stride[1] + row * x->stride[2] + at;
+    s->y = i / inner * y->stride[0] + k->from * y->stride[1] + row * y->stride[2] + at;
+    s->xs = s->ys = TILE;
+    return i < (line ? 1 : B * inner);
+}
+
+/* Sums are taken in sp_real over so many rows, and those of them in double. */
+enum { STRETCH = 256 };
+
+/* Adds the sum of x - m, and of its square. */
+SP_CLONES static void sums(const struct strip *s, const sp_real *restrict x, const sp_real *restrict m, double *sum, double *square)
+{
+    const long n = s->n, xs = s->xs;
+    for (long from = 0, end; from < s->rows; from = end) {
         sp_real lane[TILE] = { 0 }, lane2[TILE] = { 0 };
-        end = rows - from < STRETCH ? rows : from + STRETCH;
+        end = s->rows - from < STRETCH ? s->rows : from + STRETCH;
         for (long i = from; i < end; i++)
             for (long k = 0; k < n; k++) {
                 const sp_real d = x[i * xs + k] - m[k];
@@ -117,29 +139,13 @@ SP_CLONES static void row_sums(long rows, long n, const sp_real *restrict x, lon
 }
 
 /* Adds the sum of dy, and of dy (x - m). */
-SP_CLONES static void products(long n, const sp_real *restrict dy, const sp_real *restrict x, sp_real m, double *sum, double *product)
+SP_CLONES static void products(const struct strip *s, const sp_real *restrict dy, const sp_real *restrict x,
+                               const sp_real *restrict m, double *sum, double *product)
 {
-    for (long from = 0, end; from < n; from = end) {
-        sp_real lane[LANES] = { 0 }, lane2[LANES] = { 0 };
-        end = n - from < LANES * STRETCH ? n : from + LANES * STRETCH;
-        for (long i = from; i < end; i += LANES)
-            for (int k = 0; k < (end - i < LANES ? end - i : LANES); k++) {
-                lane[k] += dy[i + k];
-                lane2[k] += dy[i + k] * (x[i + k] - m);
-            }
-        for (int k = 0; k < LANES; k++) {
-            *sum += (double)lane[k];
-            *product += (double)lane2[k];
-        }
-    }
-}
-
-SP_CLONES static void row_products(long rows, long n, const sp_real *restrict dy, long ys, const sp_real *restrict x, long xs,
-                                   const sp_real *restrict m, double *sum, double *product)
-{
-    for (long from = 0, end; from < rows; from = end) {
+    const long n = s->n, xs = s->xs, ys = s->ys;
+    for (long from = 0, end; from < s->rows; from = end) {
         sp_real lane[TILE] = { 0 }, lane2[TILE] = { 0 };
-        end = rows - from < STRETCH ? rows : from + STRETCH;
+        end = s->rows - from < STRETCH ? s->rows : from + STRETCH;
         for (long i = from; i < end; i++)
             for (long k = 0; k < n; k++) {
                 lane[k] += dy[i * ys + k];
@@ -153,65 +159,35 @@ SP_CLONES static void row_products(long rows, long n, const sp_real *restrict dy
 }
 
 /* y = scale (x - m) + shift */
-SP_CLONES static void normalise(long n, const sp_real *restrict x, sp_real m, sp_real scale, sp_real shift, sp_real *restrict y)
+SP_CLONES static void normalise(const struct strip *s, const sp_real *restrict x, const sp_real *restrict m,
+                                const sp_real *restrict scale, const sp_real *restrict shift, sp_real *restrict y)
 {
-    for (long i = 0; i < n; i++)
-        y[i] = (x[i] - m) * scale + shift;
-}
-
-SP_CLONES static void row_normalise(long rows, long n, const sp_real *restrict x, long xs, const sp_real *restrict m,
-                                    const sp_real *restrict scale, const sp_real *restrict shift, sp_real *restrict y, long ys)
-{
-    for (long i = 0; i < rows; i++)
+    const long n = s->n, xs = s->xs, ys = s->ys;
+    for (long i = 0; i < s->rows; i++)
         for (long k = 0; k < n; k++)
             y[i * ys + k] = (x[i * xs + k] - m[k]) * scale[k] + shift[k];
 }
 
 /* dx += scale dy - shift - factor (x - m) */
-SP_CLONES static void spread(long n, const sp_real *restrict dy, const sp_real *restrict x, sp_real m, sp_real scale,
-                             sp_real shift, sp_real factor, sp_real *restrict dx)
+SP_CLONES static void spread(const struct strip *s, const sp_real *restrict dy, const sp_real *restrict x,
+                             const sp_real *restrict m, const sp_real *restrict scale, const sp_real *restrict shift,
+                             const sp_real *restrict factor, sp_real *restrict dx, long ds)
 {
-    for (long i = 0; i < n; i++)
-        dx[i] += scale * dy[i] - shift - factor * (x[i] - m);
-}
-
-SP_CLONES static void row_spread(long rows, long n, const sp_real *restrict dy, long ys, const sp_real *restrict x, long xs,
-                                 const sp_real *restrict m, const sp_real *restrict scale, const sp_real *restrict shift,
-                                 const sp_real *restrict factor, sp_real *restrict dx)
-{
-    for (long i = 0; i < rows; i++)
+    const long n = s->n, xs = s->xs, ys = s->ys;
+    for (long i = 0; i < s->rows; i++)
         for (long k = 0; k < n; k++)
-            dx[i * xs + k] += scale[k] * dy[i * ys + k] - shift[k] - factor[k] * (x[i * xs + k] - m[k]);
+            dx[i * ds + k] += scale[k] * dy[i * ys + k] - shift[k] - factor[k] * (x[i * xs + k] - m[k]);
 }
 
-/* Channels `from` to that before from + n: as many as are done at once; none before the first. */
-struct some {
-    bool rows;                  /* one number of each to an image */
-    long from, n;
-};
-
-static bool next(const sp_view *x, struct some *k)
+static void sums_of(const sp_view *x, const struct some *k, sp_real *m, double *sum, double *square)
 {
-    k->rows = x->shape.dim[2] * x->shape.dim[3] == 1;
-    k->from += k->n;
-    k->n = k->rows ? TILE : 1;
-    if (k->n > x->shape.dim[1] - k->from)
-        k->n = x->shape.dim[1] - k->from;
-    return k->n > 0;
-}
-
-/* [n] sums of x - m and of its square. */
-static void sums_of(const sp_view *x, const struct some *k, const sp_real *m, double *sum, double *square)
-{
-    for (long i = 0; i < k->n; i++)
-        sum[i] = square[i] = 0;
-    if (k->rows) {
-        row_sums(x->shape.dim[0], k->n, x->data + k->from, x->stride[0], m, sum, square);
-        return;
-    }
-    const struct channel c = channel_of(x);
-    for (long i = 0; i < c.pieces; i++)
-        sums(c.length, piece(x, &c, k->from, i), *m, sum, square);
+    memset(sum, 0, TILE * sizeof *sum);
+    memset(square, 0, TILE * sizeof *square);
+    spread_out(k, m);
+    for (struct strip s = { 0 }; strip(x, x, k, &s); )
+        sums(&s, x->data + s.x, m, sum, square);
+    gather(k, sum);
+    gather(k, square);
 }
 
 static double numbers(const sp_view *x)
@@ -272,11 +248,11 @@ static void forward(const sp_call *c)
             scale[i] = r[i] * at(&c->x[WEIGHT], k.from + i);
             shift[i] = at(&c->x[BIAS], k.from + i);
         }
-        const struct channel l = channel_of(x);
-        if (k.rows)
-            row_normalise(x->shape.dim[0], k.n, x->data + k.from, x->stride[0], m, scale, shift, y->data + k.from, y->stride[0]);
-        for (long i = 0; !k.rows && i < l.pieces; i++)
-            normalise(l.length, piece(x, &l, k.from, i), *m, *scale, *shift, piece(y, &l, k.from, i));
+        spread_out(&k, m);
+        spread_out(&k, scale);
+        spread_out(&k, shift);
+        for (struct strip l = { 0 }; strip(x, y, &k, &l); )
+            normalise(&l, x->data + l.x, m, scale, shift, y->data + l.y);
     }
 }
 
@@ -291,33 +267,22 @@ static void move(const sp_call *c, int input, long i, double rate, double value)
     }
 }
 
-/* sum dy and sum dy (x - m) of each channel. */
-static void products_of(const sp_call *c, const struct some *k, const sp_real *m, double *sum, double *product)
-{
-    const sp_view *x = &c->x[X], *dy = &c->dy;
-    for (long i = 0; i < k->n; i++)
-        sum[i] = product[i] = 0;
-    if (k->rows) {
-        row_products(x->shape.dim[0], k->n, dy->data + k->from, dy->stride[0], x->data + k->from, x->stride[0], m, sum, product);
-        return;
-    }
-    const struct channel l = channel_of(x);
-    for (long i = 0; i < l.pieces; i++)
-        products(l.length, piece(dy, &l, k->from, i), piece(x, &l, k->from, i), *m, sum, product);
-}
-
 static void backward(const sp_call *c)
 {
     const struct attr *a = c->attr;
     const sp_view *x = &c->x[X], *dx = &c->dx[X], *dy = &c->dy;
     const double n = numbers(x);
     sp_real m[TILE], r[TILE], scale[TILE], shift[TILE], factor[TILE];
-    double sum[TILE], product[TILE];
     if (!(n > 0))
         return;
     for (struct some k = { 0 }; next(x, &k); ) {
+        double sum[TILE] = { 0 }, product[TILE] = { 0 };
         constants(c, &k, m, r);
-        products_of(c, &k, m, sum, product);
+        spread_out(&k, m);
+        for (struct strip l = { 0 }; strip(x, dy, &k, &l); )
+            products(&l, dy->data + l.y, x->data + l.x, m, sum, product);
+        gather(&k, sum);
+        gather(&k, product);
         for (long i = 0; i < k.n; i++) {
             const long channel = k.from + i;
             if (c->dx[WEIGHT].data)
@@ -332,13 +297,11 @@ static void backward(const sp_call *c)
                 move(c, VARIANCE, channel, a->momentum, (double)c->saved.data[3 * channel + 2] * n / (n - 1));
             }
         }
-        const struct channel l = channel_of(x);
-        if (k.rows && dx->data)
-            row_spread(x->shape.dim[0], k.n, dy->data + k.from, dy->stride[0], x->data + k.from, x->stride[0], m, scale, shift,
-                       factor, dx->data + k.from);
-        for (long i = 0; !k.rows && dx->data && i < l.pieces; i++)
-            spread(l.length, piece(dy, &l, k.from, i), piece(x, &l, k.from, i), *m, *scale, *shift, *factor,
-                   piece(dx, &l, k.from, i));
+        spread_out(&k, scale);
+        spread_out(&k, shift);
+        spread_out(&k, factor);
+        for (struct strip l = { 0 }, d = { 0 }; dx->data && strip(x, dy, &k, &l) && strip(x, dx, &k, &d); )
+            spread(&l, dy->data + l.y, x->data + l.x, m, scale, shift, factor, dx->data + d.y, d.ys);
     }
     if (a->training && c->inputs > COUNT && c->dx[COUNT].data && c->param[COUNT] && c->param[COUNT]->statistic)
         *c->dx[COUNT].data += 1;

@@ -168,9 +168,7 @@ void sp_pool_forward(const sp_call *c, sp_real none, void (*take)(long n, const 
             for (long tap = reach > 0 ? reach : 0; tap < last; tap++) {
                 const long at = tap - a->padding[1];            /* of position 0 */
                 const long q = at < 0 ? (-at + s - 1) / s : 0, end = (size - at + s - 1) / s;
-                const long n = (end < positions ? end : positions) - q;
-                if (n > 0)
-                    take(n, x->data + l.x + row * x->stride[2] + q * s + at, s, y + q);
+                take((end < positions ? end : positions) - q, x->data + l.x + row * x->stride[2] + q * s + at, s, y + q);
             }
     }
 }

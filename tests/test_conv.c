@@ -836,6 +836,7 @@ END_TEST
 START_TEST(norms_leave_statistics_out)
 {
     struct model m = new_model();
+    sp_store_add(m.store, SP_SCALAR, "last");           /* learned, behind statistics */
     sp_tape *t = sp_tape_new(m.store);
     learn(&m, t, 3);
     sp_real *g = sp_gradients(t), kept[CHANNELS];
@@ -877,6 +878,22 @@ START_TEST(accumulated_statistics)
 }
 END_TEST
 
+/* What is no statistic is not moved, though it has a gradient. */
+START_TEST(others_are_not_moved)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real got[3];
+    sp_tensor *w = sp_full(t, 1, SP_SHAPE(2)), *mean = sp_variable(t, REALS(1, 2), SP_SHAPE(2));
+    sp_tensor *variance = sp_variable(t, REALS(3, 4), SP_SHAPE(2)), *count = sp_variable(t, REALS(5), SP_SCALAR);
+    sp_tensor *y = sp_batch_norm(t, sp_feed(t, REALS(1, 2, 3, 5), SP_SHAPE(2, 2)), w, w, mean, variance, count, 0.1, 0);
+    sp_tensor *sum = sp_add(t, sp_add(t, sp_sum(t, mean, SP_ALL), sp_sum(t, variance, SP_ALL)), count);
+    ck_assert(sp_backward(t, sp_add(t, sum, sp_sum(t, y, SP_ALL))));
+    ck_assert(sp_read_grad(mean, got) && sp_read_grad(variance, got + 1) && got[0] == 1 && got[1] == 1);
+    ck_assert(sp_read_grad(count, got) && got[0] == 1);
+    sp_tape_free(t);
+}
+END_TEST
+
 /* Of a batch of nothing nothing is learned. */
 START_TEST(no_batch_moves_nothing)
 {
@@ -899,7 +916,7 @@ START_TEST(outlier_first)
     sp_real *x = malloc(N * C * sizeof *x), *dy = malloc(N * C * sizeof *dy);
     sp_random_normal((sp_key){ .seed = 6 }, N * C, x, 1000, 1);
     sp_random_normal((sp_key){ .seed = 7 }, N * C, dy, 0, 1);
-    x[0] = -9000;
+    x[0] = (sp_real)-1e7;
     sp_store *s = sp_store_new(1);
     const sp_batch_norm_layer l = sp_batch_norm_make(s, "n", C);
     sp_tape *t = sp_tape_new(s);
@@ -919,13 +936,33 @@ START_TEST(outlier_first)
         const sp_real *g = sp_gradients(t);
         ck_assert_double_eq_tol((double)g[l.running_mean->offset + c], 0.1 * mean, WIDE(1e-9, 1e-5));
         const double moved = 0.1 * (square * N / (N - 1) - 1);
-        ck_assert_double_eq_tol((double)g[l.running_var->offset + c], moved, WIDE(1e-9, 4e-7 * square));
+        ck_assert_double_eq_tol((double)g[l.running_var->offset + c], moved, WIDE(1e-13, 4e-7) * square);
         ck_assert_double_eq_tol((double)g[l.weight->offset + c], dw, WIDE(1e-8, 0.1));
         ck_assert_double_eq_tol((double)g[l.bias->offset + c], db, WIDE(1e-8, 0.01));
     }
     sp_tape_free(t);
     sp_store_free(s);
     free(x), free(dy);
+}
+END_TEST
+
+/* Two neighbouring numbers, whose mean lies between them: what a channel varies by is less than its mean is rounded by. */
+START_TEST(neighbours)
+{
+    enum { N = 20000 };
+    sp_real x[N];
+    const double apart = ldexp(1, (int)WIDE(-33, -4));
+    for (int i = 0; i < N; i++)
+        x[i] = (sp_real)(1000003 + i % 2 * apart);
+    sp_store *s = sp_store_new(1);
+    const sp_batch_norm_layer l = sp_batch_norm_make(s, "n", 1);
+    *sp_param_values(l.running_var) = 0;
+    sp_tape *t = sp_tape_new(s);
+    ck_assert(sp_backward(t, sp_sum(t, sp_batch_norm_on(t, &l, sp_feed(t, x, SP_SHAPE(N, 1))), SP_ALL)));
+    const double want = 0.1 * apart * apart / 4 * N / (N - 1);
+    ck_assert_double_eq_tol((double)sp_gradients(t)[l.running_var->offset], want, WIDE(1e-10, 1e-6) * want);
+    sp_tape_free(t);
+    sp_store_free(s);
 }
 END_TEST
 
@@ -965,13 +1002,16 @@ START_TEST(statistics_of_shards)
 }
 END_TEST
 
-/* Shard 0 does not use the norm, 1 has the weight 1 and 2 the weight 99; 3 has none. */
+/* Shard 0 does not use the norm, 1 has the weight 1 and 2 the weight 99; 3 has none. Where rows is 1, 2 does not use it
+   either, where it is 0, nor does 1. */
 static sp_tensor *unlike_loss(sp_tape *t, void *self, int shard, double *weight)
 {
     const struct model *m = self;
     struct model part = { m->store, m->norm, m->x + (shard == 2) * 10 * CHANNELS, shard == 1 ? 10 : 30 };
     *weight = (double[]){ 7, 1, 99, 0 }[shard];
-    return shard == 3 ? NULL : shard ? loss_of(t, &part) : sp_sum(t, sp_param_on(t, m->norm.weight), SP_ALL);
+    if (shard == 3)
+        return NULL;
+    return shard && shard <= m->rows ? loss_of(t, &part) : sp_sum(t, sp_param_on(t, m->norm.weight), SP_ALL);
 }
 
 START_TEST(shards_of_unlike_weights)
@@ -988,9 +1028,17 @@ START_TEST(shards_of_unlike_weights)
             mean[i >= 10] += (double)m.x[i * CHANNELS] / (i < 10 ? 10 : 30);
         want += 0.1 * (0.01 * mean[0] + 0.99 * mean[1] - want);
     }
+    for (m.rows = 1; m.rows >= 0; m.rows--) {
+        double mean = 0;
+        m.x = batch(7);
+        sp_parallel_backward(p, unlike_loss, &m, NULL);
+        for (int i = 0; i < 10; i++)
+            mean += (double)m.x[i * CHANNELS] / 10;
+        want += m.rows * 0.1 * (mean - want);
+    }
     ck_tape_ok(t);
     ck_assert_double_eq_tol((double)sp_gradients(t)[m.norm.running_mean->offset], want, WIDE(1e-12, 2e-6));
-    ck_assert_double_eq((double)sp_gradients(t)[m.norm.num_batches_tracked->offset], 2);
+    ck_assert_double_eq((double)sp_gradients(t)[m.norm.num_batches_tracked->offset], 3);
     for (int i = 1; i < 4; i++)
         for (long k = 0; k < sp_store_size(m.store); k++)
             ck_assert(sp_gradients(sp_parallel_tape(p, i))[k] == 0);
@@ -1235,8 +1283,10 @@ Suite *suite(void)
     tcase_add_loop_test(c, statistics_are_moved, 0, 7);
     tcase_add_test(c, norms_leave_statistics_out);
     tcase_add_test(c, accumulated_statistics);
+    tcase_add_test(c, others_are_not_moved);
     tcase_add_test(c, no_batch_moves_nothing);
     tcase_add_loop_test(c, outlier_first, 0, 2);
+    tcase_add_test(c, neighbours);
     tcase_add_loop_test(c, statistics_of_shards, 1, 4);
     tcase_add_test(c, shards_of_unlike_weights);
     tcase_add_test(c, statistics_have_no_gradient);
