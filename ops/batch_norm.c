@@ -54,9 +54,9 @@ static sp_real at(const sp_view *v, long i)
     return v->data[i * v->stride[0]];
 }
 
-/* What is done at once: channels `from` to that before from + n (none before the first). Either those of [B,C], whose numbers lie
-   side by side, TILE of them row by row; or one, whose pieces are cut into rows of TILE numbers. So a kernel has rows of up to
-   TILE numbers, and an m, a sum and so on for each column. */
+/* What is done at once: channels `from` to that before from + n, none before the first. Either those of [B,C], whose numbers
+   lie side by side, TILE of them row by row; or one, whose pieces are cut into rows of TILE numbers. So a kernel has rows of up
+   to TILE numbers, and an m, a sum and so on for each column. */
 enum { TILE = 64 };
 
 struct some {
@@ -119,7 +119,8 @@ static bool strip(const sp_view *x, const sp_view *y, const struct some *k, stru
 enum { STRETCH = 256 };
 
 /* Adds the sum of x - m, and of its square. */
-SP_CLONES static void sums(const struct strip *s, const sp_real *restrict x, const sp_real *restrict m, double *sum, double *square)
+SP_CLONES static void sums(const struct strip *s, const sp_real *restrict x, const sp_real *restrict m,
+                           double *sum, double *square)
 {
     const long n = s->n, xs = s->xs;
     for (long from = 0, end; from < s->rows; from = end) {
