@@ -946,6 +946,21 @@ START_TEST(outlier_first)
 }
 END_TEST
 
+/* Numbers whose sum is infinite have a mean. */
+START_TEST(vast_numbers)
+{
+    sp_real x[30], y[30];
+    sp_tape *t = sp_tape_new(NULL);
+    for (int i = 0; i < 30; i++)
+        x[i] = (sp_real)WIDE(1e308, 2e38);
+    sp_tensor *w = sp_full(t, 1, SP_SHAPE(3));
+    ck_assert(sp_read(sp_batch_norm(t, sp_feed(t, x, SP_SHAPE(10, 3)), w, w, w, w, NULL, 0.1, 1e-5), y));
+    for (int i = 0; i < 30; i++)
+        ck_assert(y[i] == 1);
+    sp_tape_free(t);
+}
+END_TEST
+
 /* Two neighbouring numbers, whose mean lies between them: what a channel varies by is less than its mean is rounded by. */
 START_TEST(neighbours)
 {
@@ -1288,6 +1303,7 @@ Suite *suite(void)
     tcase_add_test(c, no_batch_moves_nothing);
     tcase_add_loop_test(c, outlier_first, 0, 2);
     tcase_add_test(c, neighbours);
+    tcase_add_test(c, vast_numbers);
     tcase_add_loop_test(c, statistics_of_shards, 1, 4);
     tcase_add_test(c, shards_of_unlike_weights);
     tcase_add_test(c, statistics_have_no_gradient);
