@@ -139,9 +139,9 @@ bool sp_gradcheck(sp_store *store, sp_loss_fn loss, void *context, int direction
                        .size = sp_store_size(store), .status = status };
     size_t bytes = (size_t)c.size * sizeof *c.values;
     bool ok = false;
+    if (!loss || !report)
+        return sp_fail(status, SP_ERR_VALUE, "gradcheck: the %s is NULL", loss ? "report" : "loss");
     *report = (sp_gradcheck_report){ 0 };
-    if (!loss)
-        return sp_fail(status, SP_ERR_VALUE, "gradcheck: the loss is NULL");
     if (!c.size)
         return sp_fail(status, SP_ERR_VALUE, "gradcheck: the store has no parameters");
     if (directions < 0)

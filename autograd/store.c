@@ -97,7 +97,7 @@ static sp_param *add(sp_store *s, sp_shape shape, bool statistic, const char *fo
     char name[256], text[SP_SHAPE_TEXT];
     if (!sp_store_ok(s))
         return NULL;
-    int length = vsnprintf(name, sizeof name, format, args);
+    int length = format ? vsnprintf(name, sizeof name, format, args) : 0;
     long size = sp_shape_size(shape);
     sp_param *p = NULL;
     if (length < 1 || length >= (int)sizeof name)
@@ -108,6 +108,8 @@ static sp_param *add(sp_store *s, sp_shape shape, bool statistic, const char *fo
                       atomic_load(&s->tapes));
     else if (size < 1)
         sp_store_fail(s, SP_ERR_SHAPE, "store: parameter '%s' has the shape %s", name, sp_shape_format(text, shape));
+    else if (strstr(name, "(null)"))            /* what printf makes of NULL */
+        sp_store_fail(s, SP_ERR_VALUE, "store: parameter '%s': a part of its name is NULL", name);
     else if (!strncmp(name, "__", 2))
         sp_store_fail(s, SP_ERR_VALUE, "store: parameter '%s': names that begin with __ are kept for files", name);
     else if (sp_store_find(s, name))

@@ -30,8 +30,8 @@ sp_store *sp_store_new(uint64_t seed);
 void sp_store_free(sp_store *s);
 
 /* Declares a parameter, all zeros (before tapes and optimizers are made over the store); the name is a printf format. NULL on
-   a repeated or empty name, a bad shape, a live tape, no memory: the store then holds the error (sp_store_ok). Initialise it
-   with nn/init.h. */
+   a repeated or empty name, a NULL in it, a bad shape, a live tape, no memory: the store then holds the error (sp_store_ok).
+   Initialise it with nn/init.h. */
 sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *name, ...) SP_PRINTF(3, 4);
 
 /* Declares a statistic: values that training moves on but does not learn, as the running mean of a batch normalisation

@@ -99,7 +99,7 @@ static bool pulled(sp_optimizer *o, double loss)
 
 void sp_optimizer_validated(sp_optimizer *o, double loss)
 {
-    if (!o)
+    if (!o || !sp_optimizer_check(o, NULL))
         return;
     if (o->schedule.kind && !strcmp(o->schedule.kind, "plateau"))
         wait_for_better(o, loss);

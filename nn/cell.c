@@ -58,6 +58,16 @@ sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer
     return (sp_cell){ 0 };
 }
 
+void *sp_recurrent_new(sp_store *s, const char *scope, long in, long hidden, size_t bytes)
+{
+    const long most = 1L << 30;
+    if (in >= 1 && in <= most && hidden >= 1 && hidden <= most)
+        return sp_store_alloc(s, bytes);
+    sp_store_fail(s, SP_ERR_SHAPE, "%s: in is %ld and hidden %ld, not each from 1 to %ld", scope ? scope : "NULL", in, hidden,
+                  most);
+    return NULL;
+}
+
 sp_param *sp_recurrent_param(sp_store *s, sp_shape shape, const char *scope, const char *name, int layer, double bound)
 {
     const char *end = layer < 0 ? "_reverse" : "";
@@ -78,7 +88,7 @@ sp_linear sp_recurrent_map(sp_store *s, const char *scope, const char *which, in
 
 sp_linear *sp_recurrent_input_make(sp_store *s, const char *scope, int layer, long in, long hidden, int gates)
 {
-    sp_linear *x = sp_store_alloc(s, sizeof *x);
+    sp_linear *x = sp_recurrent_new(s, scope, in, hidden, sizeof *x);
     if (x)
         *x = sp_recurrent_map(s, scope, "ih", layer, in, gates * hidden, 1 / sqrt((double)hidden));
     return sp_store_ok(s) ? x : NULL;
@@ -86,7 +96,7 @@ sp_linear *sp_recurrent_input_make(sp_store *s, const char *scope, int layer, lo
 
 struct sp_recurrent *sp_recurrent_make(sp_store *s, const char *scope, int layer, long in, long hidden, int gates)
 {
-    struct sp_recurrent *r = sp_store_alloc(s, sizeof *r);
+    struct sp_recurrent *r = sp_recurrent_new(s, scope, in, hidden, sizeof *r);
     double a = 1 / sqrt((double)hidden);
     if (!r)
         return NULL;

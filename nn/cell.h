@@ -73,7 +73,7 @@ sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer
 /* "lstm-projected" with an output of any width. */
 sp_cell sp_lstm_projected_to(sp_store *s, const char *scope, int layer, long in, long hidden, long projected);
 
-/* The width of y. */
+/* The width of y; 0 for NULL. */
 long sp_cell_out(const sp_cell *cell);
 
 /* The names, in the order of the table; NULL from the end on. */
@@ -88,6 +88,10 @@ const char *sp_cell_kinds(char text[SP_CELL_KINDS_TEXT], char between);
 void sp_lstm_forget_bias(const sp_cell *lstm, double value);
 
 /* ---- for files of cells ---------------------------------------------------------------------------------------- */
+
+/* Cleared memory of the store for the struct of a cell, once its sizes are known to be from 1 to 2^30, so that no product of
+   two overflows: what a maker begins with. NULL if that fails; the store then has the error. */
+void *sp_recurrent_new(sp_store *s, const char *scope, long in, long hidden, size_t bytes);
 
 /* The two linear maps of x and of h that most begin with, "ih" and "hh", into `gates` parts of hidden numbers, in memory of
    the store; NULL if that fails. The second is the map of x alone. */

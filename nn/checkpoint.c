@@ -9,15 +9,14 @@
 
 enum { NUMBERS = sizeof(struct sp_optimizer_state) / sizeof(double) };
 
-static bool state_from_text(struct sp_optimizer_state *s, const char *text)
+/* Whether counts are whole numbers, so that none is ever an index out of range, and the rest is what losses can make of it. */
+static bool is_sound(const struct sp_optimizer_state *s)
 {
-    double x[NUMBERS];
-    if (!sp_numbers_read(text, NUMBERS, x))
-        return false;
-    memcpy(s, x, sizeof x);
-    /* Counts, so that none is ever an index out of range. */
-    return s->steps >= 0 && s->steps < 1e15 && s->averaged >= 0 && s->validations >= 0 && s->validations < 1e15
-           && s->factor >= 0 && s->factor <= 1;
+    const double counts[] = { s->steps, s->averaged, s->bad, s->resting, s->validations };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (!(counts[i] >= 0 && counts[i] <= 1e15 && floor(counts[i]) == counts[i]))
+            return false;
+    return s->factor >= 0 && s->factor <= 1 && !isnan(s->best) && !isnan(s->oldest);
 }
 
 bool sp_optimizer_save(const sp_optimizer *o, const sp_store *more, const char *path, int n, const sp_metadata *metadata,
@@ -32,8 +31,10 @@ bool sp_optimizer_save(const sp_optimizer *o, const sp_store *more, const char *
     n = n > 0 ? n : 0;
     if (!sp_optimizer_fits(o, status))
         return false;
+    if (!is_sound(&o->state))
+        return sp_fail(status, SP_ERR_STATE, "save: a number of the optimizer's state is out of its range");
     for (int i = 0; i < n; i++)
-        if (!strncmp(metadata[i].key, KIND, sizeof KIND - 1))
+        if (metadata[i].key && !strncmp(metadata[i].key, KIND, sizeof KIND - 1))
             return sp_fail(status, SP_ERR_VALUE, "save: the metadata key '%s' is the optimizer's own", metadata[i].key);
     sp_metadata *all = malloc(((size_t)n + 2) * sizeof *all);
     if (!all)
@@ -52,6 +53,7 @@ bool sp_optimizer_save(const sp_optimizer *o, const sp_store *more, const char *
 bool sp_optimizer_load(sp_optimizer *o, sp_store *more, const sp_safetensors *f, sp_status *status)
 {
     struct sp_optimizer_state state;
+    double x[NUMBERS];
     const char *kind = sp_safetensors_get(f, KIND), *text = sp_safetensors_get(f, STATE);
     if (!o || !f)
         return sp_fail(status, SP_ERR_VALUE, "load: the %s is NULL", f ? "optimizer" : "file");
@@ -60,7 +62,10 @@ bool sp_optimizer_load(sp_optimizer *o, sp_store *more, const sp_safetensors *f,
     if (strcmp(kind, o->rule->name))
         return sp_fail(status, SP_ERR_FORMAT, "%s: the optimizer is '%s', not '%s'", sp_safetensors_path(f), kind,
                        o->rule->name);
-    if (!state_from_text(&state, text))
+    const bool read = sp_numbers_read(text, NUMBERS, x);
+    if (read)
+        memcpy(&state, x, sizeof x);
+    if (!read || !is_sound(&state))
         return sp_fail(status, SP_ERR_FORMAT, "%s: the optimizer's state is not %d numbers in their ranges",
                        sp_safetensors_path(f), NUMBERS);
     if (state.averaged > 0 && !o->average && o->size)

@@ -3,31 +3,55 @@
 #include "autograd/profile.h"
 #include "nn/optimizer.h"
 
-/* The sum of squares in double; eight partial sums, so that it vectorises. */
-static double squared_norm(long n, const sp_real *g)
+/* The sum of squares in double; eight partial sums, so that it vectorises. n is a multiple of 8, as parameters lie. */
+static double squared_norm(long n, const sp_real *g, double scale)
 {
     double sum[8] = { 0 };
-    for (long i = 0; i + 8 <= n; i += 8)
+    for (long i = 0; i < n; i += 8)
         for (int k = 0; k < 8; k++)
-            sum[k] += (double)g[i + k] * (double)g[i + k];
-    for (long i = n / 8 * 8; i < n; i++)
-        sum[0] += (double)g[i] * (double)g[i];
+            sum[k] += scale * (double)g[i + k] * (scale * (double)g[i + k]);
     return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+/* Over what is learned. */
+static double norm_of(const sp_store *store, const sp_real *g, double scale)
+{
+    double sum = 0;
+    for (long from = 0, end = 0; sp_store_next_learned(store, &from, &end); )
+        sum += squared_norm(end - from, g + from, scale);
+    return sqrt(sum) / scale;
+}
+
+/* The same where squares overflow, which in float64 those above 1e154 do. */
+static double large_norm_of(const sp_store *store, const sp_real *g)
+{
+    double largest = 0;
+    for (long from = 0, end = 0; sp_store_next_learned(store, &from, &end); )
+        for (long i = from; i < end; i++)
+            largest = fmax(largest, fabs((double)g[i]));
+    return isfinite(largest) ? norm_of(store, g, 1 / largest) : INFINITY;
+}
+
+/* The tape's gradients, NULL after an error. */
+static sp_real *gradients_of(sp_tape *t)
+{
+    if (sp_ok(t) && !sp_tape_store(t))
+        sp_tape_fail(t, SP_ERR_VALUE, "clip: the tape has no store");
+    return sp_ok(t) ? sp_gradients(t) : NULL;
 }
 
 double sp_clip_norm(sp_tape *t, double most)
 {
-    sp_real *g = sp_ok(t) ? sp_gradients(t) : NULL;
+    sp_real *g = gradients_of(t);
     const sp_store *store = sp_tape_store(t);
     const long n = sp_store_size(store);
     if (!g)
         return NAN;
     const sp_span span = sp_profile_begin(sp_tape_profile(t));
     sp_cost cost = { 2 * (double)n, (double)n * sizeof *g };
-    double norm = 0;
-    for (long from = 0, end = 0; sp_store_next_learned(store, &from, &end); )
-        norm += squared_norm(end - from, g + from);
-    norm = sqrt(norm);
+    double norm = norm_of(store, g, 1);
+    if (isinf(norm))
+        norm = large_norm_of(store, g);
     if (!(most > 0))
         sp_tape_fail(t, SP_ERR_VALUE, "clip: the greatest norm is %g, not over 0", most);
     else if (!isfinite(norm))
@@ -46,7 +70,7 @@ double sp_clip_norm(sp_tape *t, double most)
 
 bool sp_clip_value(sp_tape *t, double most)
 {
-    sp_real *g = sp_ok(t) ? sp_gradients(t) : NULL;
+    sp_real *g = gradients_of(t);
     const sp_store *store = sp_tape_store(t);
     const long n = sp_store_size(store);
     if (!g)

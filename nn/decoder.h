@@ -25,7 +25,19 @@
        sp_tensor *logits = sp_linear_on(t, &head, sp_seq_unpack(t, y.out));
        sp_backward(t, sp_cross_entropy_mean(t, logits, out, SP_IGNORE));
 
-   where out_before is out with a first symbol in front of each sequence and without its last. */
+   where out_before is out with a first symbol in front of each sequence and without its last. Greedy decoding, a symbol of
+   every sequence at a time, last[batch] being the first symbols and then the best ones (a beam also chooses among rows: of
+   states by sp_embedding, of the memory by sp_memory_rows):
+
+       sp_tape_set_recording(t, false);                                and training, if there is dropout
+       sp_cell cell = sp_decoder_cell(t, &decoder, &memory, NULL);
+       sp_tensor *state[SP_MAX_STATES] = { NULL };                     zeros at first, then from step to step
+       for (int i = 0; i < most; i++) {
+           sp_tensor *x = sp_reshape(t, sp_embed_on(t, &words, last, batch), SP_SHAPE(1, batch, 16));
+           sp_seq step = sp_scan_seq(t, &cell, sp_seq_of(t, x), state, false);
+           sp_read(sp_linear_on(t, &head, sp_decoder_split(t, &cell, step).out.rows), scores);     [batch,vocabulary]
+           ...
+       } */
 #ifndef SP_NN_DECODER_H
 #define SP_NN_DECODER_H
 
@@ -42,8 +54,8 @@ typedef struct sp_decoder {
 
 /* A stack by a configuration, whose in is the width of x: "<name>.weight_ih_l0" and so on, of which the first takes in + hidden
    numbers; and "<name>.combine.weight" [hidden, memory + query], so that h~ is hidden wide. The attention is copied; its query
-   must be as wide as what the stack gives. What sp_stack_step does not take is an error, as are more than SP_MAX_STATES states (an LSTM's layers have two
-   each) and all else: of the store. */
+   must be as wide as what the stack gives. What sp_stack_step does not take is an error, as are more than SP_MAX_STATES
+   states (an LSTM's layers have two each) and all else: of the store. */
 sp_decoder sp_decoder_make(sp_store *s, const char *name, const sp_attention *attention, const sp_stack_config *config);
 
 /* The states, in this order: those of the cells, layer by layer; h~; and the coverage [B,S], which a decoder with the attention

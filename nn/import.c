@@ -12,6 +12,8 @@ struct piece {
     const char *gates;          /* the order of the gates along our first axis in theirs; NULL: as ours */
     int half, halves;           /* of their first axis; 0 of 0: all of it */
     int part, parts;            /* of our first axis; 0 of 0: all of it */
+    bool optional;              /* theirs need not be: then ours, if there is one, becomes `filling` */
+    sp_real filling;
 };
 
 enum { ZEROS = -1, PIECES = 9 };
@@ -25,18 +27,18 @@ struct layer {
 };
 
 #define PIECE(param_, tensor_, ...) { .param = param_, .tensor = tensor_, __VA_ARGS__ }
-#define ONE_BIAS(order) PIECE("bias_ih", 2, .gates = order), PIECE("bias_hh", ZEROS, )
-#define TWO_BIASES(order) PIECE("bias_ih", 2, .gates = order, .half = 0, .halves = 2), \
-                          PIECE("bias_hh", 2, .gates = order, .half = 1, .halves = 2)
+#define OPTIONAL(param_, tensor_, ...) PIECE(param_, tensor_, .optional = true, __VA_ARGS__)
+#define ONE_BIAS(order) OPTIONAL("bias_ih", 2, .gates = order), OPTIONAL("bias_hh", ZEROS, )
+#define TWO_BIASES(order) OPTIONAL("bias_ih", 2, .gates = order, .half = 0, .halves = 2), \
+                          OPTIONAL("bias_hh", 2, .gates = order, .half = 1, .halves = 2)
 #define KERAS(order, biases) \
     { PIECE("weight_ih", 0, .axes = "10", .gates = order), PIECE("weight_hh", 1, .axes = "10", .gates = order), biases }
 #define ONNX(order, ...) \
     { PIECE("weight_ih", 0, .gates = order), PIECE("weight_hh", 1, .gates = order), TWO_BIASES(order), __VA_ARGS__ }
-#define SIMPLE(axes_) { PIECE("weight", 0, .axes = axes_), PIECE("bias", 1, ) }
-#define NORM { PIECE("weight", 0, ), PIECE("bias", 1, ), PIECE("running_mean", 2, ), \
-               PIECE("running_var", 3, ) }
+#define SIMPLE(axes_) { PIECE("weight", 0, .axes = axes_), OPTIONAL("bias", 1, ) }
+#define SCALED PIECE("weight", 0, .optional = true, .filling = 1), OPTIONAL("bias", 1, )
 #define THIRD(i) PIECE("in_proj_weight", 2 * (i), .axes = "10", .part = (i), .parts = 3), \
-                 PIECE("in_proj_bias", 2 * (i) + 1, .part = (i), .parts = 3)
+                 OPTIONAL("in_proj_bias", 2 * (i) + 1, .part = (i), .parts = 3)
 
 static const struct layer layers[] = {
     { "keras", "rnn",           false, NULL,   KERAS(NULL, ONE_BIAS(NULL)) },
@@ -48,19 +50,20 @@ static const struct layer layers[] = {
     { "keras", "embedding",     false, NULL,   { PIECE("weight", 0, ) } },
     { "keras", "conv1d",        false, NULL,   SIMPLE("210") },
     { "keras", "conv2d",        false, NULL,   SIMPLE("3201") },
-    { "keras", "norm",          false, NULL,   NORM },
-    { "keras", "layer-norm",    false, NULL,   SIMPLE(NULL) },
+    { "keras", "norm",          false, NULL,   { SCALED, PIECE("running_mean", 2, ), PIECE("running_var", 3, ) } },
+    { "keras", "layer-norm",    false, NULL,   { SCALED } },
     { "keras", "multihead",     false, NULL,   { THIRD(0), THIRD(1), THIRD(2), PIECE("out_proj.weight", 6, .axes = "10"),
-                                                 PIECE("out_proj.bias", 7, ) } },
+                                                 OPTIONAL("out_proj.bias", 7, ) } },
     { "onnx",  "rnn",           true,  NULL,   ONNX(NULL, ) },
     { "onnx",  "relu",          true,  NULL,   ONNX(NULL, ) },
     { "onnx",  "lstm",          true,  "ifgo", ONNX("iofg", ) },
-    { "onnx",  "lstm-peephole", true,  "ifgo", ONNX("iofg", PIECE("weight_ch", 3, .gates = "iof")) },
+    { "onnx",  "lstm-peephole", true,  "ifgo", ONNX("iofg", OPTIONAL("weight_ch", 3, .gates = "iof")) },
     { "onnx",  "gru",           true,  "rzn",  ONNX("zrn", ) },
     { "onnx",  "gru-before",    true,  "rzn",  ONNX("zrn", ) },
     { "onnx",  "linear",        false, NULL,   SIMPLE(NULL) },
     { "onnx",  "conv",          false, NULL,   SIMPLE(NULL) },
-    { "onnx",  "norm",          false, NULL,   NORM },
+    { "onnx",  "norm",          false, NULL,   { PIECE("weight", 0, ), PIECE("bias", 1, ), PIECE("running_mean", 2, ),
+                                                 PIECE("running_var", 3, ) } },
 };
 
 /* ---- shapes ---------------------------------------------------------------------------------------------------- */
@@ -125,31 +128,36 @@ static long their_row(const struct layer *l, const struct piece *p, long i, long
     return i;
 }
 
-/* Copies their numbers, from the place where the piece begins, to ours. */
+/* Copies their numbers, from the place where the piece begins, to ours, row by row of ours. */
 static void copy(const struct layer *l, const struct piece *p, sp_shape part, const sp_real *theirs, sp_real *ours)
 {
     const sp_view v = sp_view_of(NULL, theirs_for(p, part));
-    long at[SP_MAX_RANK] = { 0 };
-    for (long i = 0, n = sp_shape_size(part); i < n; i++) {
-        long from = 0;
-        for (int k = 0; k < part.rank; k++)
-            from += (k ? at[k] : their_row(l, p, at[0], part.dim[0])) * v.stride[p->axes ? p->axes[k] - '0' : k];
-        ours[i] = theirs[from];
-        for (int k = part.rank - 1; k >= 0 && ++at[k] == part.dim[k]; k--)
-            at[k] = 0;
+    const sp_shape row = without_first(part);
+    long stride[SP_MAX_RANK];
+    for (int k = 0; k < part.rank; k++)
+        stride[k] = v.stride[p->axes ? p->axes[k] - '0' : k];
+    for (long r = 0, n = sp_shape_size(row); r < part.dim[0]; r++, ours += n) {
+        const sp_real *from = theirs + their_row(l, p, r, part.dim[0]) * stride[0];
+        long at[SP_MAX_RANK] = { 0 };
+        for (long i = 0; i < n; i++) {
+            ours[i] = *from;
+            for (int k = row.rank - 1; k >= 0; k--) {       /* the next of theirs */
+                from += stride[k + 1];
+                if (++at[k] < row.dim[k])
+                    break;
+                from -= at[k] * stride[k + 1];
+                at[k] = 0;
+            }
+        }
     }
 }
 
-/* Our parameter of a piece; NULL: status has the error. */
-static sp_param *param_of(const sp_store *s, const char *params, const struct piece *p, sp_status *status)
+/* What our parameter of a piece is called; "" if that is too long for any. */
+static const char *name_of(char name[256], const char *params, const struct piece *p)
 {
-    char name[256];
     const char *place = strstr(params, "%s");
-    const int n = snprintf(name, sizeof name, "%.*s%s%s", (int)(place - params), params, p->param, place + 2);
-    sp_param *found = n < (int)sizeof name ? sp_store_find(s, name) : NULL;
-    if (!found)
-        sp_fail(status, SP_ERR_VALUE, "import: the store has no parameter '%s'", name);
-    return found;
+    const int n = snprintf(name, 256, "%.*s%s%s", (int)(place - params), params, p->param, place + 2);
+    return n < 256 ? name : "";
 }
 
 /* Checks their tensor for a piece of ours; its directions, 0 with an error. */
@@ -159,7 +167,8 @@ static long directions_of(const sp_foreign *from, const struct layer *l, const c
     char have[SP_SHAPE_TEXT], want[SP_SHAPE_TEXT];
     sp_shape given = sp_safetensors_shape(f, name);
     if (given.dim[0] < 0)
-        return sp_fail(status, SP_ERR_FORMAT, "import: %s: there is no tensor '%s'", sp_safetensors_path(f), name);
+        return sp_fail(status, SP_ERR_FORMAT, "import: %s: there is no tensor '%s' of %d axes or fewer",
+                       sp_safetensors_path(f), name, SP_MAX_RANK);
     const long directions = l->directions && given.rank ? given.dim[0] : 1;
     if (l->directions && given.rank)
         given = without_first(given);
@@ -173,34 +182,52 @@ static long directions_of(const sp_foreign *from, const struct layer *l, const c
     return directions;
 }
 
-/* Checks a piece, or (write) copies it. */
-static bool do_piece(sp_store *s, const char *params, const sp_foreign *from, const struct layer *l, const struct piece *p,
-                     const sp_safetensors *f, bool write, sp_status *status)
+/* A piece that was checked. */
+struct found {
+    const struct piece *piece;
+    const sp_param *ours;
+    const char *name;           /* of their tensor; NULL: there is none */
+    sp_shape part;              /* of ours */
+    long at, skip;              /* where the tensor goes in scratch memory, and the piece begins in it */
+};
+
+/* Checks a piece; *size grows by what its tensor needs. Without a parameter, and without need of one, out->ours is NULL. */
+static bool check_piece(const sp_store *s, const char *params, const sp_foreign *from, const struct layer *l,
+                        const struct piece *p, const sp_safetensors *f, struct found *out, long *size, sp_status *status)
 {
-    char text[SP_SHAPE_TEXT];
-    const sp_param *ours = param_of(s, params, p, status);
+    char text[SP_SHAPE_TEXT], ours_name[256];
     const char *name = p->tensor == ZEROS ? NULL : from->tensor[p->tensor];
-    const bool optional = p->tensor == ZEROS || strstr(p->param, "bias") || !strcmp(p->param, "weight_ch");
+    const char *called = name_of(ours_name, params, p);
+    const sp_param *ours = sp_store_find(s, called);
+    *out = (struct found){ p, ours, name, { 0 }, *size, 0 };
     if (!ours)
-        return false;
+        return (p->optional && !name)
+               || sp_fail(status, SP_ERR_VALUE, "import: the store has no parameter '%s'", *called ? called : params);
     if (ours->shape.rank < 1 || (p->axes && ours->shape.rank != (int)strlen(p->axes))
         || ours->shape.dim[0] % (gates_of(p) * (p->parts ? p->parts : 1)))
         return sp_fail(status, SP_ERR_SHAPE, "import: '%s' is %s, which no '%s' has", ours->name,
                        sp_shape_format(text, ours->shape), l->kind);
-    if (!name && !optional)
+    if (!name && !p->optional)
         return sp_fail(status, SP_ERR_VALUE, "import: %s %s: tensor %d, for '%s', has no name", l->library, l->kind,
                        p->tensor, ours->name);
-    const sp_shape part = part_of(p, ours->shape), expected = theirs_for(p, part);
-    const long n = sp_shape_size(part), all = sp_shape_size(expected);
-    const long directions = name ? directions_of(from, l, name, expected, f, ours->name, status) : 1;
-    sp_real *numbers = directions ? calloc((size_t)(directions * all + 1), sizeof *numbers) : NULL;
-    if (directions && !numbers)
-        return sp_fail(status, SP_ERR_MEMORY, "import: out of memory");
-    const bool ok = directions && (!name || sp_safetensors_read(f, name, numbers, status));
-    if (ok && write)
-        copy(l, p, part, numbers + (name ? from->direction * all + p->half * n : 0), sp_param_values(ours) + p->part * n);
-    free(numbers);
-    return ok;
+    out->part = part_of(p, ours->shape);
+    const sp_shape expected = theirs_for(p, out->part);
+    const long all = sp_shape_size(expected);
+    const long directions = name ? directions_of(from, l, name, expected, f, ours->name, status) : 0;
+    out->skip = from->direction * all + p->half * sp_shape_size(out->part);
+    *size += directions * all;
+    return !name || directions;
+}
+
+/* Puts a piece where ours is. */
+static void write_piece(const struct layer *l, const struct found *p, const sp_real *theirs)
+{
+    const long n = sp_shape_size(p->part);
+    sp_real *ours = p->ours ? sp_param_values(p->ours) + p->piece->part * n : NULL;
+    if (p->name)
+        copy(l, p->piece, p->part, theirs + p->at + p->skip, ours);
+    for (long i = 0; ours && !p->name && i < n; i++)
+        ours[i] = p->piece->filling;
 }
 
 static const struct layer *find(const sp_foreign *from, sp_status *status)
@@ -219,10 +246,19 @@ bool sp_import(sp_store *s, const char *params, const sp_foreign *from, const sp
                        : !from ? "layer" : !from->library ? "library" : !from->kind ? "kind" : "file");
     if (!strstr(params, "%s"))
         return sp_fail(status, SP_ERR_VALUE, "import: the name of the parameters, '%s', has no %%s in it", params);
+    struct found found[PIECES];
+    int n = 0;
+    long size = 0;
     const struct layer *l = find(from, status);
-    for (int write = 0; l && write < 2; write++)
-        for (const struct piece *p = l->piece; p < l->piece + PIECES && p->param; p++)
-            if (!do_piece(s, params, from, l, p, f, write, status))
-                return false;
-    return l;
+    for (; l && n < PIECES && l->piece[n].param; n++)
+        if (!check_piece(s, params, from, l, &l->piece[n], f, &found[n], &size, status))
+            return false;
+    sp_real *theirs = l ? malloc((size_t)(size + 1) * sizeof *theirs) : NULL;
+    bool ok = theirs || (l && sp_fail(status, SP_ERR_MEMORY, "import: out of memory for %ld numbers", size));
+    for (int i = 0; ok && i < n; i++)
+        ok = !found[i].name || sp_safetensors_read(f, found[i].name, theirs + found[i].at, status);
+    for (int i = 0; ok && i < n; i++)
+        write_piece(l, &found[i], theirs);
+    free(theirs);
+    return ok;
 }

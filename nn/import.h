@@ -14,7 +14,7 @@
              gru-before   otherwise     kernel [in,3H]    recurrent_kernel [H,3H]   bias [3H]                      z r h
              linear       (Dense)       kernel [in,out]   bias [out]
              embedding                  embeddings [ids,width]
-             conv1d                     kernel [k,in/groups,out]     bias [out]
+             conv1d       (nn/conv.h)   kernel [k,in/groups,out]     bias [out]
              conv2d                     kernel [kh,kw,in/groups,out]                bias [out]
              norm         (batch)       gamma [n]         beta [n]      moving_mean [n]     moving_variance [n]
              layer-norm                 gamma [n]         beta [n]
@@ -30,7 +30,10 @@
              norm         (batch)       scale [n]         B [n]         mean [n]       var [n]
 
    D, the directions of an ONNX layer, is 1 or 2. Where one library has one bias and we have two, the second becomes zeros.
-   Keras' own activations must be those of the kind (GRU and LSTM: sigmoid and tanh, its defaults).
+   Keras' own activations must be those of the kind (GRU and LSTM: sigmoid and tanh, its defaults), and so must ONNX's
+   (attribute activations: its defaults); clip and input_forget must be off.
+   A norm is a batch norm (nn/batch_norm.h), whose num_batches_tracked is left alone. Set its eps, and a layer norm's, to
+   theirs: Keras' is 1e-3, ONNX's and ours 1e-5. Direction 1 of an ONNX layer goes to "encoder.%s_l0_reverse".
    Sources: https://keras.io/api/layers, https://onnx.ai/onnx/operators. */
 #ifndef SP_NN_IMPORT_H
 #define SP_NN_IMPORT_H
@@ -43,8 +46,9 @@ enum { SP_FOREIGN_TENSORS = 8 };
 
 typedef struct sp_foreign {
     const char *library, *kind;                 /* of the table */
-    const char *tensor[SP_FOREIGN_TENSORS];     /* what they are called in the file; NULL: the layer has no such bias (or
-                                                   peepholes), and ours become zeros */
+    const char *tensor[SP_FOREIGN_TENSORS];     /* what they are called in the file; NULL: the layer has no such bias, beta
+                                                   or peepholes, and ours, where there are some, become zeros; no gamma of
+                                                   Keras: ones */
     int direction;                              /* of an ONNX layer: 0, or 1 for the second of two */
 } sp_foreign;
 

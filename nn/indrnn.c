@@ -21,7 +21,7 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h
 
 SP_CELL_MAKER(sp_indrnn_make)
 {
-    struct indrnn *m = sp_store_alloc(s, sizeof *m);
+    struct indrnn *m = sp_recurrent_new(s, scope, in, hidden, sizeof *m);
     if (m) {
         m->x = sp_recurrent_map(s, scope, "ih", layer, in, hidden, 1 / sqrt((double)hidden));
         m->u = sp_recurrent_param(s, SP_SHAPE(hidden), scope, "weight_hh", layer, 0);

@@ -44,7 +44,7 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **s
 SP_CELL_MAKER(sp_lstm_norm_make)
 {
     const double a = 1 / sqrt((double)hidden);
-    struct lstm_norm *m = sp_store_alloc(s, sizeof *m);
+    struct lstm_norm *m = sp_recurrent_new(s, scope, in, hidden, sizeof *m);
     if (m) {
         m->x.weight = sp_recurrent_param(s, SP_SHAPE(4 * hidden, in), scope, "weight_ih", layer, a);
         m->h.weight = sp_recurrent_param(s, SP_SHAPE(4 * hidden, hidden), scope, "weight_hh", layer, a);

@@ -30,7 +30,7 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **s
 
 SP_CELL_MAKER(sp_lstm_peephole_make)
 {
-    struct peephole *m = sp_store_alloc(s, sizeof *m);
+    struct peephole *m = sp_recurrent_new(s, scope, in, hidden, sizeof *m);
     if (m) {
         m->maps = sp_recurrent_make(s, scope, layer, in, hidden, 4);
         m->p = sp_recurrent_param(s, SP_SHAPE(3, hidden), scope, "weight_ch", layer, 1 / sqrt((double)hidden));

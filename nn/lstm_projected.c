@@ -24,7 +24,7 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **s
 sp_cell sp_lstm_projected_to(sp_store *s, const char *scope, int layer, long in, long hidden, long projected)
 {
     const double a = 1 / sqrt((double)hidden);
-    struct projected *m = sp_store_alloc(s, sizeof *m);
+    struct projected *m = sp_recurrent_new(s, scope, in, hidden, sizeof *m);
     if (m) {
         m->maps.x = sp_recurrent_map(s, scope, "ih", layer, in, 4 * hidden, a);
         m->maps.h = sp_recurrent_map(s, scope, "hh", layer, projected, 4 * hidden, a);
@@ -36,5 +36,5 @@ sp_cell sp_lstm_projected_to(sp_store *s, const char *scope, int layer, long in,
 
 SP_CELL_MAKER(sp_lstm_projected_make)
 {
-    return sp_lstm_projected_to(s, scope, layer, in, hidden, (hidden + 1) / 2);
+    return sp_lstm_projected_to(s, scope, layer, in, hidden, hidden / 2 + hidden % 2);
 }

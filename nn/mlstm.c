@@ -4,7 +4,8 @@
    The states hold C e^-m and n e^-m, where m' = max(ln F + m, i, 0) keeps all exponents at 0 or below:
        C' = e^(ln F + m - m') C + v (e^(i - m') k)'    y = sigmoid(o) C' q / max(|n' q|, e^-m', 1e-6)
    y is the same for any m. The 0 in m' (the paper has none) is for gates that are all closed: without it e^-m' overflows; 1e-6
-   is for n' = 0 where e^-m' vanishes. C has d^2 numbers, and so have the values of each step that are kept for the way back.
+   is for n' = 0 where e^-m' vanishes. The forget gate's bias begins as 3: it remembers for 20 steps. C has d^2 numbers, and so
+   have the values of each step that are kept for the way back.
    Source: Beck et al., "xLSTM: Extended long short-term memory", NeurIPS 2024, equations 19 to 27; one head. */
 #include <math.h>
 
@@ -39,11 +40,10 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **s
     return sp_mul(t, sp_sigmoid(t, part[3]), sp_div(t, y, sp_maximum(t, sp_abs(t, nq), least)));
 }
 
-/* The forget gate's bias is 3: it remembers for 20 steps at first. */
 SP_CELL_MAKER(sp_mlstm_make)
 {
     const double a = 1 / sqrt((double)hidden);
-    struct mlstm *m = sp_store_alloc(s, sizeof *m);
+    struct mlstm *m = sp_recurrent_new(s, scope, in, hidden, sizeof *m);
     if (m) {
         m->x = sp_recurrent_map(s, scope, "ih", layer, in, 4 * hidden, a);
         m->gate = sp_recurrent_map(s, scope, "gate", layer, in, 2, a);
@@ -51,5 +51,5 @@ SP_CELL_MAKER(sp_mlstm_make)
             sp_param_values(m->gate.bias)[1] = 3;
     }
     return (sp_cell){ .name = "mlstm", .self = m, .step = sp_store_ok(s) ? step : NULL, .out = hidden, .states = 3,
-                      .width = { hidden * hidden, hidden, 1 }, .joint = true };
+                      .width = { m ? hidden * hidden : 0, hidden, 1 }, .joint = true };
 }

@@ -135,30 +135,44 @@ bool sp_optimizer_fits(const sp_optimizer *o, sp_status *status)
                       sp_store_size(o->store));
 }
 
-/* Whether all settings can be used. */
-static bool check(const sp_optimizer *o, sp_status *status)
+bool sp_optimizer_check(const sp_optimizer *o, sp_status *status)
 {
     const struct { const char *name; double value; bool below_1; } settings[] = {
         { "weight_decay", o->weight_decay, false }, { "momentum", o->momentum, false }, { "beta1", o->beta1, true },
-        { "beta2", o->beta2, true }, { "alpha", o->alpha, true }, { "rho", o->rho, true }, { "lr_decay", o->lr_decay, false },
+        { "beta2", o->beta2, true }, { "alpha", o->alpha, true }, { "rho", o->rho, true },
+        { "lr_decay", o->lr_decay, false },
     };
-    if (!sp_optimizer_fits(o, status))
-        return false;
     if (!(o->lr >= 0 && isfinite(o->lr)))
         return sp_fail(status, SP_ERR_VALUE, "optimizer: the learning rate is %g", o->lr);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        if (!(settings[i].value >= 0 && settings[i].value < (settings[i].below_1 ? 1 : INFINITY)))
+        if (!(settings[i].value >= 0 && settings[i].value < (settings[i].below_1 ? 1 : INFINITY)
+              && isfinite((sp_real)settings[i].value)))
             return sp_fail(status, SP_ERR_VALUE, "optimizer: %s is %g, not in [0,%s)", settings[i].name, settings[i].value,
                            settings[i].below_1 ? "1" : "inf");
-    if (!((sp_real)o->epsilon > 0 && isfinite(o->epsilon)))     /* 0 / 0 between the parameters */
-        return sp_fail(status, SP_ERR_VALUE, "optimizer: epsilon is %g, not over 0", o->epsilon);
+    if (!((sp_real)o->epsilon > 0 && isfinite((sp_real)o->epsilon)))    /* 0 / 0 between the parameters */
+        return sp_fail(status, SP_ERR_VALUE, "optimizer: epsilon is %g, not over 0 and finite", o->epsilon);
     if (o->nesterov && !(o->momentum > 0))
         return sp_fail(status, SP_ERR_VALUE, "optimizer: nesterov with a momentum of %g, not over 0", o->momentum);
     if (o->nonmono < 0 || o->nonmono > SP_NONMONO_MOST)
         return sp_fail(status, SP_ERR_VALUE, "optimizer: nonmono is %d, not from 0 to %d", o->nonmono, SP_NONMONO_MOST);
+    return sp_schedule_check(&o->schedule, status);
+}
+
+/* Whether a step can be taken: 0 times a rate that is infinite would be no number. */
+static bool ready(const sp_optimizer *o, double lr, sp_status *status)
+{
+    if (!sp_optimizer_fits(o, status) || !sp_optimizer_check(o, status))
+        return false;
     if (o->swapped)
         return sp_fail(status, SP_ERR_STATE, "optimizer: the averages are in the store: swap them back first");
-    return sp_schedule_check(&o->schedule, status);
+    for (int i = 0; i < (o->factor ? sp_store_count(o->store) : 1); i++) {
+        const double *factor = o->factor ? o->factor[i] : (const double[]){ 1, 1 };
+        const double rate = lr * factor[0], decay = o->weight_decay * factor[1];
+        if (!isfinite((sp_real)rate) || !isfinite((sp_real)decay) || !isfinite((sp_real)(rate * decay)))
+            return sp_fail(status, SP_ERR_VALUE, "optimizer: step %.0f: a learning rate of %g with a weight decay of %g: "
+                           "too large", o->state.steps, rate, decay);
+    }
+    return true;
 }
 
 /* Parameters, gradients, slots and the average, each read and written. */
@@ -200,6 +214,11 @@ static void update(const sp_optimizer *o, double lr, sp_real *values, const sp_r
     }
 }
 
+long sp_optimizer_steps(const sp_optimizer *o)
+{
+    return o ? (long)o->state.steps : 0;
+}
+
 double sp_learning_rate(const sp_optimizer *o)
 {
     return o ? o->lr * o->state.factor * sp_schedule_at(&o->schedule, (long)o->state.steps) : NAN;
@@ -215,7 +234,8 @@ bool sp_step(sp_optimizer *o, sp_tape *t)
                      o ? "made for another store than the tape's" : "NULL (could it be made?)");
         return false;
     }
-    if (!check(o, &status)) {
+    const double lr = sp_learning_rate(o);
+    if (!ready(o, lr, &status)) {
         sp_tape_fail(t, status.code, "%s", status.message);
         return false;
     }
@@ -223,7 +243,6 @@ bool sp_step(sp_optimizer *o, sp_tape *t)
     if (!gradients)
         return false;
     const sp_span span = sp_profile_begin(sp_tape_profile(t));
-    const double lr = sp_learning_rate(o);
     sp_real *values = sp_store_values(o->store);
     o->state.steps++;
     update(o, lr, values, gradients);

@@ -10,7 +10,8 @@
        sp_optimizer_validated(adam, loss);                      for "plateau" and "nt-asgd"
        sp_optimizer_save(adam, NULL, "run.safetensors", 0, NULL, &status);
 
-   Rules, settings and defaults are those of torch.optim, and so are the numbers. */
+   Rules, settings and defaults are those of torch.optim, and so are the numbers. Not there: dampening, amsgrad, maximize,
+   initial_accumulator_value, and an epsilon of 0. sp_clip_norm divides by the norm, torch by the norm + 1e-6. */
 #ifndef SP_NN_OPTIMIZER_H
 #define SP_NN_OPTIMIZER_H
 
@@ -66,9 +67,13 @@ void sp_optimizer_free(sp_optimizer *o);
    that is negative or not finite, are errors, and nothing is changed. */
 bool sp_optimizer_group(sp_optimizer *o, const char *pattern, double lr_factor, double decay_factor, sp_status *status);
 
+/* How many steps it has taken; those of the run before are among them after sp_optimizer_load. */
+long sp_optimizer_steps(const sp_optimizer *o);
+
 /* Changes the parameters by the gradients of the tape, then zeroes these. Does nothing, and returns false, if there is an
-   error on the tape, so a failed step changes no parameter. A parameter declared after the optimizer was made, and a
-   setting out of its range, are errors. */
+   error on the tape, so a failed step changes no parameter. A parameter declared after the optimizer was made, a
+   setting out of its range, and a rate that schedule and groups have made infinite, are errors. Gradients are not looked at: sp_clip_norm is what refuses
+   those that are not finite. */
 bool sp_step(sp_optimizer *o, sp_tape *t);
 
 /* The learning rate of the next step: lr as the schedule has it then. NaN if the schedule is wrong. */
@@ -76,7 +81,8 @@ double sp_learning_rate(const sp_optimizer *o);
 
 /* ---- validation and averages ----------------------------------------------------------------------------------- */
 
-/* Reports a validation loss (less is better): the schedule "plateau" and the trigger of "nt-asgd" wait for it. */
+/* Reports a validation loss (less is better): the schedule "plateau" and the trigger of "nt-asgd" wait for it. While a
+   setting is out of its range nothing happens; sp_step says so. */
 void sp_optimizer_validated(sp_optimizer *o, double loss);
 
 /* Begins to average the weights, the present ones first: with 0 < decay < 1 exponentially, a = decay a + (1 - decay) x after
@@ -91,12 +97,14 @@ void sp_optimizer_swap(sp_optimizer *o);
 /* ---- checkpoints ----------------------------------------------------------------------------------------------- */
 
 /* Writes the parameters and all that the optimizer remembers, steps, schedule and averages included, to one file, with the
-   numbers of another store (NULL: none) and n pairs of metadata of the caller's. Slots are tensors "optimizer.exp_avg.NAME"; "optimizer..." are keys of its own. */
+   numbers of another store (NULL: none) and n pairs of metadata of the caller's. Slots are tensors "optimizer.exp_avg.NAME";
+   "optimizer..." are keys of its own. */
 bool sp_optimizer_save(const sp_optimizer *o, const sp_store *more, const char *path, int n, const sp_metadata *metadata,
                        sp_status *status);
 
 /* Takes them back: training goes on as if it had not been interrupted, bit for bit. Settings, schedule, groups and
-   sp_optimizer_average are the program's and not in the file: set them as they were. A file of another optimizer or of other
+   sp_optimizer_average are the program's and not in the file: set them as they were. So are the tape's random numbers: where
+   there is dropout, sp_tape_seed(t, seed, steps), with as many steps as sp_optimizer_steps says, goes on with them. A file of another optimizer or of other
    parameters is an error, and nothing is changed. Nests with sp_safetensors_open as sp_store_load does. */
 bool sp_optimizer_load(sp_optimizer *o, sp_store *more, const sp_safetensors *f, sp_status *status);
 
@@ -109,7 +117,7 @@ bool sp_optimizer_load(sp_optimizer *o, sp_store *more, const sp_safetensors *f,
 double sp_clip_norm(sp_tape *t, double most);
 
 /* Brings each number of the gradients of the tape into [-most, most]. One that is not a number, or a limit that is not over
-   0, is an error on the tape, and nothing is changed. False after an error. */
+   0, is an error on the tape, and nothing is changed. False after an error. A tape without a store is an error of both. */
 bool sp_clip_value(sp_tape *t, double most);
 
 SP_END

@@ -42,6 +42,9 @@ static inline sp_real sp_root(sp_real x)
 /* Whether the store is as large as when the optimizer was made. */
 bool sp_optimizer_fits(const sp_optimizer *o, sp_status *status);
 
+/* Whether the settings and the schedule can be used. */
+bool sp_optimizer_check(const sp_optimizer *o, sp_status *status);
+
 /* Makes room for the slots, and for an average; slots there already stay. */
 bool sp_optimizer_remember(sp_optimizer *o, bool average, sp_status *status);
 

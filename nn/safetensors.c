@@ -29,6 +29,12 @@ static const char own_type[] = "F64";
 static const char own_type[] = "F32";
 #endif
 
+static bool little_endian(void)
+{
+    const uint16_t one = 1;
+    return *(const unsigned char *)&one;
+}
+
 static uint64_t bytes_of(const sp_param *p)
 {
     return (uint64_t)sp_shape_size(p->shape) * sizeof(sp_real);
@@ -96,8 +102,7 @@ static void write_little_endian(FILE *out, uint64_t word, int bytes)
 
 static void write_numbers(FILE *out, const sp_real *x, long n)
 {
-    const uint16_t one = 1;
-    if (*(const unsigned char *)&one) {                 /* this machine is little-endian too */
+    if (little_endian()) {
         fwrite(x, sizeof *x, (size_t)n, out);
         return;
     }
@@ -109,6 +114,41 @@ static void write_numbers(FILE *out, const sp_real *x, long n)
     }
 }
 
+/* Whether it is text that JSON can have: no stray bytes, no code point written longer than it need be, none above the last
+   or for half of a pair. */
+static bool is_utf8(const char *text)
+{
+    static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        const int more = *p < 0x80 ? 0 : *p >> 5 == 6 ? 1 : *p >> 4 == 14 ? 2 : *p >> 3 == 30 ? 3 : -1;
+        uint32_t code = *p & (more > 0 ? 63U >> more : 127U);
+        for (int i = 0; i < more; i++) {
+            if (*++p >> 6 != 2)
+                return false;
+            code = code << 6 | (*p & 63);
+        }
+        if (more < 0 || code < least[more] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
+            return false;
+    }
+    return true;
+}
+
+static bool check_metadata(const char *path, int n, const sp_metadata *metadata, sp_status *status)
+{
+    for (int i = 0; i < n; i++) {
+        const char *key = metadata[i].key, *value = metadata[i].value;
+        if (!key || !value)
+            return sp_fail(status, SP_ERR_VALUE, "%s: the %s of metadata pair %d is NULL", path, key ? "value" : "key", i);
+        if (!is_utf8(key) || !is_utf8(value))
+            return sp_fail(status, SP_ERR_VALUE, "%s: the %s of metadata pair %d is not UTF-8", path,
+                           is_utf8(key) ? "value" : "key", i);
+        for (int k = 0; k < i; k++)
+            if (!strcmp(key, metadata[k].key))
+                return sp_fail(status, SP_ERR_VALUE, "%s: there are two metadata keys '%s'", path, key);
+    }
+    return true;
+}
+
 /* Whether one of the stores has a parameter of this name. */
 static bool has(int count, const sp_store *const *stores, const char *name)
 {
@@ -118,20 +158,37 @@ static bool has(int count, const sp_store *const *stores, const char *name)
     return false;
 }
 
+/* Whether there is a list of stores, and none of them is NULL. */
+static bool check_stores(const char *what, int count, const sp_store *const *stores, sp_status *status)
+{
+    if (count > 0 && !stores)
+        return sp_fail(status, SP_ERR_VALUE, "%s: the list of stores is NULL", what);
+    for (int k = 0; k < count; k++)
+        if (!stores[k])
+            return sp_fail(status, SP_ERR_VALUE, count > 1 ? "%s: store %d of %d is NULL" : "%s: the store is NULL", what, k,
+                           count);
+    return true;
+}
+
 bool sp_stores_save(int count, const sp_store *const *stores, const char *path, int n, const sp_metadata *metadata,
                     sp_status *status)
 {
     sp_file f;
     if (!path || (n > 0 && !metadata))
         return sp_fail(status, SP_ERR_VALUE, "save: the %s is NULL", !path ? "path" : "metadata");
-    for (int k = 1; k < count; k++)
-        for (int i = 0; i < sp_store_count(stores[k]); i++)
-            if (has(k, stores, sp_store_at(stores[k], i)->name))
-                return sp_fail(status, SP_ERR_VALUE, "%s: there are two tensors named '%s'", path,
-                               sp_store_at(stores[k], i)->name);
+    if (!check_stores("save", count, stores, status) || !check_metadata(path, n, metadata, status))
+        return false;
+    for (int k = 0; k < count; k++)
+        for (int i = 0; i < sp_store_count(stores[k]); i++) {
+            const char *name = sp_store_at(stores[k], i)->name;
+            if (!is_utf8(name))
+                return sp_fail(status, SP_ERR_VALUE, "%s: the name of tensor %d, '%s', is not UTF-8", path, i, name);
+            if (has(k, stores, name))
+                return sp_fail(status, SP_ERR_VALUE, "%s: there are two tensors named '%s'", path, name);
+        }
     char *header = header_text(count, stores, n, metadata);
     if (!header)
-        return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the header, or its metadata is not UTF-8", path);
+        return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the header", path);
     if (!sp_file_begin(&f, path, status)) {
         free(header);
         return false;
@@ -149,8 +206,6 @@ bool sp_stores_save(int count, const sp_store *const *stores, const char *path, 
 
 bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status)
 {
-    if (!s)
-        return sp_fail(status, SP_ERR_VALUE, "save: the store is NULL");
     return sp_stores_save(1, &s, path, n, metadata, status);
 }
 
@@ -159,11 +214,12 @@ bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata
 /* One tensor of a file. */
 struct tensor {
     const char *name, *type;
-    sp_shape shape;
+    size_t axes;
+    sp_shape shape;             /* if there are no more than SP_MAX_RANK axes */
     uint64_t begin, end;
 };
 
-/* Bytes of a number of a type; 0 for a type that the format does not have. */
+/* Bytes of a number of a type; 0 for one that is not known, as the format may get more. */
 static int width_of(const char *type)
 {
     static const struct { const char *type; int width; } types[] = {
@@ -176,7 +232,23 @@ static int width_of(const char *type)
     return 0;
 }
 
-/* An entry of the header as a tensor. The format allows any rank; Spindle reads those it can have. */
+/* How many numbers a shape has, -1 if it is none; *shape as far as there is room. */
+static long parse_shape(const json_t *list, sp_shape *shape)
+{
+    long count = 1;
+    *shape = SP_SCALAR;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *size = json_array_get(list, i);
+        const json_int_t n = json_is_integer(size) ? json_integer_value(size) : -1;
+        if (i < SP_MAX_RANK)
+            shape->dim[shape->rank++] = (long)n;
+        count = n < 0 || count < 0 ? -1 : sp_shape_size(SP_SHAPE(count, (long)n));
+    }
+    return count;
+}
+
+/* An entry of the header as a tensor. The format allows any rank and will get more types; only those who ask for such a
+   tensor are told that it cannot be had. */
 static bool parse_tensor(const sp_safetensors *f, const char *name, const json_t *entry, struct tensor *t,
                          sp_status *status)
 {
@@ -184,18 +256,10 @@ static bool parse_tensor(const sp_safetensors *f, const char *name, const json_t
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     *t = (struct tensor){ .name = name, .type = json_string_value(json_object_get(entry, "dtype")) };
     int width = width_of(t->type);
-    if (!width)
-        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, which is none", f->path, name,
-                       t->type ? t->type : "(missing)");
-    if (!json_is_array(shape) || json_array_size(shape) > SP_MAX_RANK)
-        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has %s", f->path, name,
-                       json_is_array(shape) ? "more than 4 axes" : "no shape");
-    t->shape.rank = (int)json_array_size(shape);
-    for (int i = 0; i < t->shape.rank; i++) {
-        const json_t *size = json_array_get(shape, (size_t)i);
-        t->shape.dim[i] = json_is_integer(size) ? (long)json_integer_value(size) : -1;
-    }
-    long count = sp_shape_size(t->shape);
+    if (!t->type || !json_is_array(shape))
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has no %s", f->path, name, t->type ? "shape" : "type");
+    t->axes = json_array_size(shape);
+    long count = parse_shape(shape, &t->shape);
     if (count < 0)
         return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has an impossible shape", f->path, name);
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0
@@ -206,7 +270,7 @@ static bool parse_tensor(const sp_safetensors *f, const char *name, const json_t
     if (t->end > f->size)
         return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' ends at byte %" PRIu64 " of %" PRIu64
                        ": the file is cut short", f->path, name, t->end, f->size);
-    if (t->end - t->begin != (uint64_t)count * (uint64_t)width)
+    if (width && t->end - t->begin != (uint64_t)count * (uint64_t)width)
         return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has %" PRIu64 " bytes for %ld numbers of type %s", f->path,
                        name, t->end - t->begin, count, t->type);
     return true;
@@ -296,7 +360,7 @@ void sp_numbers_write(char *text, int n, const double *x)
 
 bool sp_numbers_read(const char *text, int n, double *x)
 {
-    if (!text || n < 1 || strlen(text) + 1 != SP_NUMBERS_TEXT((size_t)n))
+    if (!text || n < 1)
         return false;
     for (int i = 0; i < n; i++, text += DIGITS + 1) {
         if (strspn(text, "0123456789abcdef") != DIGITS || text[DIGITS] != (i < n - 1 ? ' ' : '\0'))
@@ -351,7 +415,7 @@ const char *sp_safetensors_path(const sp_safetensors *f)
 
 uint64_t sp_safetensors_bytes(const sp_safetensors *f)
 {
-    return f->size;
+    return f ? f->size : 0;
 }
 
 const char *sp_safetensors_name(const sp_safetensors *f, int i)
@@ -369,7 +433,7 @@ sp_shape sp_safetensors_shape(const sp_safetensors *f, const char *name)
 {
     struct tensor t;
     const json_t *entry = f && name ? json_object_get(f->header, name) : NULL;
-    if (entry && strcmp(name, METADATA) && parse_tensor(f, name, entry, &t, NULL))
+    if (entry && strcmp(name, METADATA) && parse_tensor(f, name, entry, &t, NULL) && t.axes <= SP_MAX_RANK)
         return t.shape;
     return (sp_shape){ .dim = { -1 } };
 }
@@ -384,20 +448,19 @@ static double from_half(unsigned bits)
     return sign * (exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24));
 }
 
-static sp_real read_number(const char *p, const char *type)
+static float from_single(uint64_t bits)
 {
-    const bool brain = !strcmp(type, "BF16");
-    const uint64_t word = read_little_endian(p, width_of(type));
-    const uint32_t half = (uint32_t)(brain ? word << 16 : word);
-    float single;
-    double full;
-    if (!strcmp(type, "I64"))
-        return (sp_real)(int64_t)word;
-    if (!strcmp(type, "F16"))
-        return (sp_real)from_half((unsigned)word);
-    memcpy(&single, &half, sizeof single);
-    memcpy(&full, &word, sizeof full);
-    return !strcmp(type, "F64") ? (sp_real)full : (sp_real)single;
+    const uint32_t word = (uint32_t)bits;
+    float x;
+    memcpy(&x, &word, sizeof x);
+    return x;
+}
+
+static double from_double(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 
 /* The tensor of that name, of numbers, or an error; of whole ones too where that is said. */
@@ -408,6 +471,9 @@ static bool find(const sp_safetensors *f, const char *name, bool whole, struct t
         return sp_fail(status, SP_ERR_FORMAT, "%s: there is no tensor '%s'", f->path, name);
     if (!parse_tensor(f, name, entry, t, status))
         return false;
+    if (t->axes > SP_MAX_RANK)
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has %zu axes, more than %d", f->path, name, t->axes,
+                       SP_MAX_RANK);
     if (!(whole && !strcmp(t->type, "I64")) && strcmp(t->type, "F64") && strcmp(t->type, "F32") && strcmp(t->type, "F16")
         && strcmp(t->type, "BF16"))
         return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, not %sF64, F32, F16 or BF16", f->path, name,
@@ -429,9 +495,25 @@ static bool match(const sp_safetensors *f, const sp_param *p, struct tensor *t, 
 
 static void copy(const sp_safetensors *f, const struct tensor *t, sp_real *out)
 {
-    const int width = width_of(t->type);
-    for (long i = 0, n = sp_shape_size(t->shape); i < n; i++)
-        out[i] = read_number(f->data + t->begin + i * width, t->type);
+    const char *p = f->data + t->begin;
+    const long n = sp_shape_size(t->shape);
+    if (!strcmp(t->type, own_type) && little_endian())
+        memcpy(out, p, (size_t)n * sizeof *out);
+    else if (!strcmp(t->type, "F64"))
+        for (long i = 0; i < n; i++)
+            out[i] = (sp_real)from_double(read_little_endian(p + 8 * i, 8));
+    else if (!strcmp(t->type, "F32"))
+        for (long i = 0; i < n; i++)
+            out[i] = (sp_real)from_single(read_little_endian(p + 4 * i, 4));
+    else if (!strcmp(t->type, "BF16"))
+        for (long i = 0; i < n; i++)
+            out[i] = (sp_real)from_single(read_little_endian(p + 2 * i, 2) << 16);
+    else if (!strcmp(t->type, "F16"))
+        for (long i = 0; i < n; i++)
+            out[i] = (sp_real)from_half((unsigned)read_little_endian(p + 2 * i, 2));
+    else                                                /* I64 */
+        for (long i = 0; i < n; i++)
+            out[i] = (sp_real)(int64_t)read_little_endian(p + 8 * i, 8);
 }
 
 bool sp_safetensors_read(const sp_safetensors *f, const char *name, sp_real *out, sp_status *status)
@@ -452,6 +534,8 @@ bool sp_stores_load(int count, sp_store *const *stores, const sp_safetensors *f,
     json_t *entry;
     if (!f)
         return sp_fail(status, SP_ERR_VALUE, "load: the file is NULL");
+    if (!check_stores("load", count, (const sp_store *const *)stores, status))
+        return false;
     for (int k = 0; k < count; k++)
         for (int i = 0; i < sp_store_count(stores[k]); i++)
             if (!match(f, sp_store_at(stores[k], i), &t, status))
@@ -468,7 +552,5 @@ bool sp_stores_load(int count, sp_store *const *stores, const sp_safetensors *f,
 
 bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status)
 {
-    if (!s)
-        return sp_fail(status, SP_ERR_VALUE, "load: the store is NULL");
     return sp_stores_load(1, &s, f, status);
 }

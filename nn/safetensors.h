@@ -23,11 +23,13 @@ bool sp_numbers_read(const char *text, int n, double *x);
    whole or not at all (autograd/file.h). */
 bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status);
 
-/* The same for several stores in one file: a model and what belongs to it. Two parameters of one name are an error. */
+/* The same for several stores in one file: a model and what belongs to it. Two parameters of one name are an error,
+   and so are two keys of one text, texts that are not UTF-8, and NULLs. */
 bool sp_stores_save(int count, const sp_store *const *stores, const char *path, int n, const sp_metadata *metadata,
                     sp_status *status);
 
-/* A file that was read and found sound: every tensor has its bytes, none overlap, none are missing or left over. */
+/* A file that was read and found sound: every tensor has its bytes, none overlap, none are missing or left over. There may be
+   tensors with more than 4 axes and of any type, which are errors only for who asks for them. */
 typedef struct sp_safetensors sp_safetensors;
 
 /* NULL if the file cannot be read or is not sound; status says why. */
@@ -40,11 +42,11 @@ const char *sp_safetensors_get(const sp_safetensors *f, const char *key);
 /* The path it was opened by, for messages; "" for NULL. */
 const char *sp_safetensors_path(const sp_safetensors *f);
 
-/* Bytes of all its tensors. */
+/* Bytes of all its tensors; 0 for NULL. */
 uint64_t sp_safetensors_bytes(const sp_safetensors *f);
 
 /* Its tensors, one by one: the name of the i-th, in the order of the file, NULL from the end on; and the shape of one, rank 0
-   with -1 in dim[0] if there is none of that name. */
+   with -1 in dim[0] if there is none of that name, or with more than 4 axes. */
 const char *sp_safetensors_name(const sp_safetensors *f, int i);
 sp_shape sp_safetensors_shape(const sp_safetensors *f, const char *name);
 

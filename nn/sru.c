@@ -2,7 +2,8 @@
        f = sigmoid(f + v_f c + b_f)    r = sigmoid(r + v_r c + b_r)
        c' = f c + (1 - f) z            y = r c' + (1 - r) sqrt(3) x
    v is "weight_ch_l0" [2,hidden], b is "bias_ih_l0" [2,hidden], both in the order f r. Where x is not hidden wide, a fourth
-   part of x W_ih' stands for sqrt(3) x. sqrt(3) is the paper's scale for b = 0, with which W begins, too: y varies as x does.
+   part of x W_ih' stands for sqrt(3) x. sqrt(3) is the paper's scale for b = 0, and at first b is 0 and W uniform in
+   +-sqrt(3 / in): y varies as x does. v begins uniform in +-1/sqrt(hidden).
    Source: Lei et al., "Simple recurrent units for highly parallelizable recurrence", EMNLP 2018. */
 #include <math.h>
 
@@ -34,7 +35,7 @@ static sp_tensor *step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **s
 SP_CELL_MAKER(sp_sru_make)
 {
     const double a = sqrt(3 / (double)in);      /* of variance 1 / in */
-    struct sru *m = sp_store_alloc(s, sizeof *m);
+    struct sru *m = sp_recurrent_new(s, scope, in, hidden, sizeof *m);
     if (m) {
         m->x.weight = sp_recurrent_param(s, SP_SHAPE((in == hidden ? 3 : 4) * hidden, in), scope, "weight_ih", layer, a);
         m->v = sp_recurrent_param(s, SP_SHAPE(2, hidden), scope, "weight_ch", layer, 1 / sqrt((double)hidden));

@@ -6,7 +6,7 @@
 
 long sp_cell_out(const sp_cell *cell)
 {
-    return cell->out ? cell->out : cell->width[0];
+    return !cell ? 0 : cell->out ? cell->out : cell->width[0];
 }
 
 bool sp_cell_begin(sp_tape *t, const char *who, const sp_cell *cell, sp_seq xs, sp_tensor **state)

@@ -10,7 +10,7 @@
 #include "nn/safetensors.h"
 #include "tests/suite.h"
 
-enum { TENSORS = 200, FILES = 1000, NAME = 300 };
+enum { TENSORS = 200, READERS = 100, NAME = 300 };
 
 struct golden {
     const char *name;
@@ -61,7 +61,7 @@ static void folder_path(char path[NAME], const char *folder)
 void golden_each(const char *folder, const struct golden_reader *readers)
 {
     char path[NAME], file[2 * NAME];
-    int files = 0, read[100] = { 0 };
+    int files = 0, read[READERS] = { 0 };
     folder_path(path, folder);
     struct dirent **entries;
     const int n = scandir(path, &entries, NULL, alphasort);
@@ -75,6 +75,7 @@ void golden_each(const char *folder, const struct golden_reader *readers)
             const char *kind = golden_text(&g, "kind");
             while (readers[k].kind && (!kind || strcmp(readers[k].kind, kind)))
                 k++;
+            ck_assert_int_lt(k, READERS);
             ck_assert_msg(readers[k].kind != NULL, "%s, of the kind %s: nothing reads it", file, kind ? kind : "(none)");
             readers[k].read(&g);
             read[k]++;

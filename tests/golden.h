@@ -57,8 +57,8 @@ void golden_params(struct golden *g, sp_store *s);
 void golden_load(struct golden *g, sp_store *s);
 
 /* Compare numbers, a tensor's values, its gradient, the gradients of all parameters but statistics with "grad.NAME", and all values with a
-   group of tensors ("GROUP.NAME"). They may differ by 2e-5 of the largest number of the tensor: the files have 24 bits,
-   and so has what float32 computes of them. */
+   group of tensors ("GROUP.NAME"). They may differ by 2e-5 of the largest number of the tensor, in float64 by 2e-7: the files
+   have 24 bits. */
 void golden_same_numbers(struct golden *g, const char *name, const sp_real *x, sp_shape shape);
 void golden_same(struct golden *g, const char *name, const sp_tensor *x);
 void golden_same_gradient(struct golden *g, const char *name, const sp_tensor *x);

@@ -137,5 +137,10 @@ forbid '[^:]+' \
     '(^|[^A-Za-z0-9_.>])(_?exit|_Exit|quick_exit|abort|v?printf|puts|putchar|perror|(sig)?longjmp) *\(' \
     'the library reports errors, it does not exit, abort, print or longjmp'
 
+# The trainer's defaults name stderr, for its caller to keep or change.
+others=$(sources autograd ops nn zoo | grep -vx zoo/trainer.c | paste -s -d '|' -)
+forbid "$others" '(^|[^A-Za-z0-9_])(stderr|stdout)([^A-Za-z0-9_]|$)' 'the library does not print'
+forbid '[^:]+' '(^|[^A-Za-z0-9_.>])d?(write|printf) *\( *[12] *,' 'the library does not print'
+
 cat "$breaches"
 [ ! -s "$breaches" ]

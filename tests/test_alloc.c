@@ -21,6 +21,8 @@
 #include "nn/crf.h"
 #include "nn/ctc.h"
 #include "nn/decoder.h"
+#include "nn/import.h"
+#include "nn/init.h"
 #include "nn/loss.h"
 #include "nn/multihead.h"
 #include "nn/optimizer.h"
@@ -1070,10 +1072,53 @@ START_TEST(every_failure_of_data)
 }
 END_TEST
 
+/* ---- layers of other libraries --------------------------------------------------------------------------------- */
+
+/* All or nothing: an import that fails has changed no number. */
+START_TEST(importing)
+{
+    char path[PATH_ROOM];
+    sp_status status = { 0 };
+    const sp_foreign from = { "keras", "lstm", { "k", "r", "b" }, 0 };
+    begin();
+    ck_new_file(path);
+    sp_store *there = sp_store_new(1), *s = sp_store_new(1);
+    sp_init_constant(sp_store_add(there, SP_SHAPE(3, 8), "k"), 1);
+    sp_init_constant(sp_store_add(there, SP_SHAPE(2, 8), "r"), 1);
+    sp_init_constant(sp_store_add(there, SP_SHAPE(8), "b"), 1);
+    sp_lstm_make(s, "lstm", 0, 3, 2);
+    ck_assert(sp_store_save(there, path, 0, NULL, &status));
+    sp_safetensors *f = sp_safetensors_open(path, &status);
+    ck_assert_msg(f != NULL, "%s", status.message);
+    const long live = memory.live;
+    long n = 0;
+    for (bool ok = false; !ok; ) {
+        for (int i = 0; i < sp_store_count(s); i++)
+            sp_init_constant(sp_store_at(s, i), 7);
+        memset(&status, 0, sizeof status);
+        memory.calls = 0;
+        memory.for_good = false;
+        memory.refuse = ++n;
+        ok = sp_import(s, "lstm.%s_l0", &from, f, &status);
+        memory.refuse = 0;
+        const long leaked = memory.live - live;
+        ck_assert_msg(!leaked && (ok || status.code == SP_ERR_MEMORY), "allocation %ld: %ld leak: %s", n, leaked, status.message);
+        for (int i = 0; i < sp_store_count(s); i++)
+            ck_assert_msg(ok || *sp_param_read(sp_store_at(s, i)) == 7, "allocation %ld: %s is changed", n, sp_store_at(s, i)->name);
+    }
+    ck_assert_int_ge(n, 2);
+    sp_safetensors_free(f);
+    sp_store_free(s);
+    sp_store_free(there);
+    remove(path);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("alloc");
     TCase *c = tcase_create("alloc");
+    tcase_add_test(c, importing);
     tcase_add_test(c, convolution_without_memory);
     tcase_add_loop_test(c, training, 0, 2);
     tcase_add_test(c, steady_state);

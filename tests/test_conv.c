@@ -1097,26 +1097,20 @@ START_TEST(gradients_beside_statistics)
 }
 END_TEST
 
-static char *temporary(char path[200])
-{
-    const char *folder = getenv("TMPDIR");
-    snprintf(path, 200, "%s/spindle-conv-%ld.safetensors", folder ? folder : "/tmp", (long)getpid());
-    return path;
-}
-
 /* A run that is interrupted and goes on from its checkpoint ends with the same bits. */
 START_TEST(statistics_in_checkpoints)
 {
-    char path[200];
+    char path[PATH_ROOM];
     sp_status status = { 0 };
     sp_real end[2][200];
+    ck_new_file(path);
     for (int way = 0; way < 2; way++) {
         struct model m = new_model();
         sp_optimizer *o = sp_optimizer_new(m.store, "adam", 0.1, &status);
         sp_tape *t = sp_tape_new(m.store);
         for (int k = 0; k < 6; k++) {
             if (way && k == 3) {
-                ck_assert_msg(sp_optimizer_save(o, NULL, temporary(path), 0, NULL, &status), "%s", status.message);
+                ck_assert_msg(sp_optimizer_save(o, NULL, path, 0, NULL, &status), "%s", status.message);
                 sp_tape_free(t);
                 sp_optimizer_free(o);
                 sp_store_free(m.store);
@@ -1146,14 +1140,15 @@ END_TEST
 START_TEST(whole_numbers_of_files)
 {
     static const char format[] = "{\"%s\":{\"dtype\":\"%s\",\"shape\":[],\"data_offsets\":[0,8]}}";
-    char path[200], header[200];
+    char path[PATH_ROOM], header[200];
+    ck_new_file(path);
     for (int k = 0; k < 3; k++) {
         const bool statistic = k;
         sp_status status = { 0 };
         sp_store *s = sp_store_new(1);
         sp_param *p = statistic ? sp_store_add_statistic(s, SP_SCALAR, "n") : sp_store_add(s, SP_SCALAR, "n");
         const int length = snprintf(header, sizeof header, format, "n", k < 2 ? "I64" : "U64");
-        FILE *out = fopen(temporary(path), "wb");
+        FILE *out = fopen(path, "wb");
         const unsigned char size[8] = { (unsigned char)length }, data[8] = { 0x39, 0x30 };
         fwrite(size, 1, 8, out);
         fputs(header, out);

@@ -356,7 +356,34 @@ START_TEST(learns)
         ck_tape_ok(t);
         recent = 0.9 * recent + 0.1 * (double)sp_item(loss);
     }
-    ck_assert_msg(recent < 0.3, "%.3f nats for a letter; chance is %.3f", recent, log(VOCABULARY));
+    /* other roundings, of other builds, end elsewhere: 0.2 to 0.4 nats were seen, 58 to 80 letters of 82 below */
+    ck_assert_msg(recent < 0.25 * log(VOCABULARY), "%.3f nats for a letter; chance is %.3f", recent, log(VOCABULARY));
+
+    /* a symbol at a time, from its own choices */
+    int last[BATCH] = { END }, right = 0;
+    long place[BATCH] = { 0 };
+    sp_real scores[BATCH * VOCABULARY];
+    sp_tape_reset(t);
+    sp_tape_set_recording(t, false);
+    sp_seq in = sp_seq_pack(t, sp_embed_on(t, &words, r.text, r.letters), r.text_length, batch);
+    sp_memory memory = sp_memory_of(t, &attention, sp_scan_seq(t, &encoder, in, NULL, false));
+    sp_cell cell = sp_decoder_cell(t, &decoder, &memory, NULL);
+    sp_tensor *state[SP_MAX_STATES] = { NULL };
+    for (int b = 1; b < BATCH; b++)
+        place[b] = place[b - 1] + r.out_length[b - 1];
+    for (int i = 0; i <= LONGEST; i++) {
+        sp_tensor *x = sp_reshape(t, sp_embed_on(t, &words, last, batch), SP_SHAPE(1, batch, 16));
+        sp_seq step = sp_scan_seq(t, &cell, sp_seq_of(t, x), state, false);
+        ck_assert(sp_read(sp_linear_on(t, &head, sp_decoder_split(t, &cell, step).out.rows), scores));
+        for (int b = 0; b < BATCH; b++) {
+            last[b] = 0;
+            for (int v = 1; v < VOCABULARY; v++)
+                last[b] = scores[b * VOCABULARY + v] > scores[b * VOCABULARY + last[b]] ? v : last[b];
+            right += i < r.out_length[b] && last[b] == r.out[place[b] + i];
+        }
+    }
+    ck_tape_ok(t);
+    ck_assert_msg(right > 0.5 * (double)r.out_letters, "%d of %ld letters are right", right, r.out_letters);
     sp_optimizer_free(adam);
     sp_tape_free(t);
     sp_store_free(store);

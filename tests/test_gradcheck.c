@@ -4,6 +4,7 @@
 
 #include "autograd/gradcheck.h"
 #include "ops/kernel.h"
+#include "ops/ops.h"
 #include "tests/suite.h"
 
 /* y = x^2.   dx += 2 dy x, but for one element, where it is off by a factor; a negative index spoils none. */
@@ -114,6 +115,52 @@ START_TEST(sharp_bends)
 }
 END_TEST
 
+/* 1e9 + sum x^2: the differences lose 7 digits of what is there, which is no error of the gradient. */
+static sp_tensor *swamped(sp_tape *t, void *context)
+{
+    (void)context;
+    sp_tensor *x = sp_param_on(t, sp_store_at(store, 0));
+    return sp_add(t, sp_sum(t, sp_mul(t, x, x), SP_ALL), sp_full(t, (sp_real)1e9, SP_SCALAR));
+}
+
+/* Random numbers are the same in every run, or the differences would be of different losses. */
+static sp_tensor *noisy(sp_tape *t, void *context)
+{
+    (void)context;
+    sp_tensor *x = sp_dropout(t, sp_param_on(t, sp_store_at(store, 0)), 0.5);
+    return sp_sum(t, sp_mul(t, x, x), SP_ALL);
+}
+
+/* The derivative along a direction is one along a line of length 1: no larger than the gradient, and of its size. */
+START_TEST(swamped_and_noisy)
+{
+    sp_gradcheck_report r;
+    if (WIDE(true, false)) {
+        ck_assert(sp_gradcheck(store, swamped, NULL, 0, &r, NULL));
+        ck_assert_double_lt(r.error, 1e-6);
+        ck_assert(sp_gradcheck(store, noisy, NULL, 0, &r, NULL));
+        ck_assert_double_lt(r.error, 1e-8);
+    }
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        sp_store_free(store);
+        store = sp_store_new(seed);
+        double length = 0;
+        for (int k = 0; k < 2; k++) {
+            sp_param *p = sp_store_add(store, SP_SHAPE(4 + k), k ? "second" : "first");
+            for (int i = 0; i < 4 + k; i++) {
+                const double x = (double)(sp_param_values(p)[i] = 1 + (sp_real)i / 4);
+                length += 4 * x * x;
+            }
+        }
+        ck_assert(sp_gradcheck(store, loss, &(struct flaw){ -1, 1 }, 1, &r, NULL));
+        ck_assert_double_le(fabs(r.backward), 1.001 * sqrt(length));
+    }
+    sp_status status = { 0 };
+    ck_assert(!sp_gradcheck(store, loss, &(struct flaw){ -1, 1 }, 0, NULL, &status));
+    ck_assert_str_eq(status.message, "gradcheck: the report is NULL");
+}
+END_TEST
+
 static sp_tensor *no_number(sp_tape *t, void *context)
 {
     (void)context;
@@ -199,6 +246,7 @@ Suite *suite(void)
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_loop_test(c, finds_it, 0, sizeof cases / sizeof *cases);
     tcase_add_test(c, sharp_bends);
+    tcase_add_test(c, swamped_and_noisy);
     tcase_add_loop_test(c, fails, 0, sizeof failures / sizeof *failures);
     tcase_add_test(c, nothing_to_check);
     suite_add_tcase(s, c);

@@ -8,6 +8,7 @@
 
 #include "nn/cell.h"
 #include "nn/import.h"
+#include "nn/init.h"
 #include "tests/suite.h"
 
 static char path[PATH_ROOM];
@@ -48,16 +49,16 @@ enum { IN = 3, H = 2, B = 2, T = 3 };
 static const struct cell {
     const char *library, *kind, *gates;
     int directions, direction;
-    bool one_bias;
+    bool one_bias, bare;        /* bare: neither bias nor peepholes */
 } cells[] = {
-    { "keras", "rnn", "h", 0, 0, true },       { "keras", "relu", "h", 0, 0, true },
-    { "keras", "lstm", "ifgo", 0, 0, true },   { "keras", "gru", "zrn", 0, 0, false },
-    { "keras", "gru-before", "zrn", 0, 0, true },
-    { "onnx", "rnn", "h", 1, 0, false },       { "onnx", "relu", "h", 1, 0, false },
-    { "onnx", "lstm", "iofg", 1, 0, false },   { "onnx", "lstm", "iofg", 2, 1, false },
-    { "onnx", "lstm-peephole", "iofg", 2, 0, false },
-    { "onnx", "gru", "zrn", 1, 0, false },     { "onnx", "gru", "zrn", 2, 1, false },
-    { "onnx", "gru-before", "zrn", 2, 1, false },
+    { "keras", "rnn", "h", 0, 0, true, false },                  { "keras", "relu", "h", 0, 0, true, false },
+    { "keras", "lstm", "ifgo", 0, 0, true, false },              { "keras", "gru", "zrn", 0, 0, false, false },
+    { "keras", "gru-before", "zrn", 0, 0, true, false },         { "onnx", "rnn", "h", 1, 0, false, false },
+    { "onnx", "relu", "h", 1, 0, false, false },                 { "onnx", "lstm", "iofg", 1, 0, false, false },
+    { "onnx", "lstm", "iofg", 2, 1, false, false },              { "onnx", "lstm-peephole", "iofg", 2, 0, false, false },
+    { "onnx", "lstm-peephole", "iofg", 2, 1, false, false },     { "onnx", "gru", "zrn", 1, 0, false, false },
+    { "onnx", "gru", "zrn", 2, 1, false, false },                { "onnx", "gru-before", "zrn", 2, 1, false, false },
+    { "onnx", "lstm-peephole", "iofg", 1, 0, false, true },      { "keras", "gru", "zrn", 0, 0, false, true },
 };
 
 /* The foreign tensors "a" to "d". */
@@ -68,11 +69,14 @@ static sp_store *foreign(const struct cell *c)
     if (!c->directions) {
         sp_store_add(s, SP_SHAPE(IN, n), "a");
         sp_store_add(s, SP_SHAPE(H, n), "b");
-        sp_store_add(s, c->one_bias ? SP_SHAPE(n) : SP_SHAPE(2, n), "c");
+        if (!c->bare)
+            sp_store_add(s, c->one_bias ? SP_SHAPE(n) : SP_SHAPE(2, n), "c");
         return s;
     }
     sp_store_add(s, SP_SHAPE(c->directions, n, IN), "a");
     sp_store_add(s, SP_SHAPE(c->directions, n, H), "b");
+    if (c->bare)
+        return s;
     sp_store_add(s, SP_SHAPE(c->directions, 2 * n), "c");
     if (!strcmp(c->kind, "lstm-peephole"))
         sp_store_add(s, SP_SHAPE(c->directions, 3 * H), "d");
@@ -82,17 +86,17 @@ static sp_store *foreign(const struct cell *c)
 /* What x [IN], or h [H], adds to a gate of unit u, with its bias. */
 static double reach(const struct cell *c, const sp_store *there, bool of_state, char gate, int u, const double *x)
 {
-    const sp_real *w = numbers(there, of_state ? "b" : "a"), *b = numbers(there, "c");
+    const sp_real *w = numbers(there, of_state ? "b" : "a"), *b = c->bare ? NULL : numbers(there, "c");
     const int gates = (int)strlen(c->gates), width = of_state ? H : IN, g = (int)(strchr(c->gates, gate) - c->gates);
     double sum = 0;
     if (!c->directions) {
         for (int k = 0; k < width; k++)
             sum += (double)w[k * gates * H + g * H + u] * x[k];
-        return sum + (c->one_bias && of_state ? 0 : (double)b[(of_state * gates + g) * H + u]);
+        return sum + (c->bare || (c->one_bias && of_state) ? 0 : (double)b[(of_state * gates + g) * H + u]);
     }
     for (int k = 0; k < width; k++)
         sum += (double)w[((c->direction * gates + g) * H + u) * width + k] * x[k];
-    return sum + (double)b[(c->direction * 2 + of_state) * gates * H + g * H + u];
+    return sum + (c->bare ? 0 : (double)b[(c->direction * 2 + of_state) * gates * H + g * H + u]);
 }
 
 static double peephole(const struct cell *c, const sp_store *there, char gate, int u)
@@ -141,7 +145,8 @@ START_TEST(recurrent)
     sp_status status = { 0 };
     sp_store *there = foreign(c), *s = sp_store_new(1);
     sp_cell cell = sp_cell_make(s, c->kind, "encoder", 1, IN, H);
-    sp_foreign from = { c->library, c->kind, { "a", "b", "c", sp_store_find(there, "d") ? "d" : NULL }, c->direction };
+    sp_foreign from = { c->library, c->kind, { "a", "b", c->bare ? NULL : "c", sp_store_find(there, "d") ? "d" : NULL },
+                        c->direction };
     sp_safetensors *f = saved(there);
     ck_assert_msg(sp_import(s, "encoder.%s_l1", &from, f, &status), "%s", status.message);
     sp_real xs[T * B * IN], ys[T * B * H];
@@ -250,6 +255,76 @@ START_TEST(multihead)
 }
 END_TEST
 
+/* Every row of the table that computes nothing in time: what ours are called and where each comes from. */
+static const struct {
+    const char *library, *kind;
+    int ours;                                   /* parameters; each is [4] or [4,3,2] as theirs */
+    const char *param[4];
+} plain[] = {
+    { "keras", "norm", 4, { "weight", "bias", "running_mean", "running_var" } },
+    { "keras", "layer-norm", 2, { "weight", "bias" } },
+    { "keras", "embedding", 1, { "weight" } },
+    { "onnx", "norm", 4, { "weight", "bias", "running_mean", "running_var" } },
+    { "onnx", "linear", 2, { "weight", "bias" } },
+    { "onnx", "conv", 2, { "weight", "bias" } },
+};
+
+static sp_store *plain_store(int row, const char *prefix, int count)
+{
+    static const char *const names[] = { "a", "b", "c", "d" };
+    const char *kind = plain[row].kind;
+    const bool wide = !strcmp(kind, "linear") || !strcmp(kind, "conv") || !strcmp(kind, "embedding");
+    sp_store *s = sp_store_new(2);
+    for (int i = 0; i < count; i++)
+        sp_store_add(s, i || !wide ? SP_SHAPE(4) : strcmp(kind, "conv") ? SP_SHAPE(4, 4) : SP_SHAPE(4, 4, 4), "%s%s", prefix,
+                     *prefix ? plain[row].param[i] : names[i]);
+    return s;
+}
+
+START_TEST(as_they_are)
+{
+    sp_status status = { 0 };
+    sp_store *there = plain_store(_i, "", plain[_i].ours), *s = plain_store(_i, "x.", plain[_i].ours);
+    sp_safetensors *f = saved(there);
+    sp_foreign from = { plain[_i].library, plain[_i].kind, { "a", "b", "c", "d" }, 0 };
+    ck_assert_msg(sp_import(s, "x.%s", &from, f, &status), "%s", status.message);
+    for (int i = 0; i < plain[_i].ours; i++)
+        ck_same(sp_param_read(sp_store_at(s, i)), sp_param_read(sp_store_at(there, i)), sp_shape_size(sp_store_at(s, i)->shape));
+    sp_safetensors_free(f);
+    sp_store_free(s);
+    sp_store_free(there);
+}
+END_TEST
+
+/* Where Keras has no gamma ours is 1, without a beta 0; neither side needs a bias; ONNX' norm has both. */
+START_TEST(missing)
+{
+    sp_status status = { 0 };
+    sp_store *there = sp_store_new(2), *s = sp_store_new(1);
+    sp_store_add(there, SP_SHAPE(4), "mean");
+    sp_store_add(there, SP_SHAPE(4, 4), "k");
+    static const char *const ours[] = { "n.weight", "n.bias", "n.running_mean", "n.running_var", "l.weight", "l.bias" };
+    for (int i = 0; i < 6; i++)
+        sp_init_constant(sp_store_add(s, SP_SHAPE(4), "%s", ours[i]), 7);
+    sp_store_add(s, SP_SHAPE(4, 4), "head.weight");
+    sp_safetensors *f = saved(there);
+    ck_assert_msg(sp_import(s, "n.%s", &(sp_foreign){ "keras", "norm", { NULL, NULL, "mean", "mean" }, 0 }, f, &status)
+                  && sp_import(s, "l.%s", &(sp_foreign){ "keras", "layer-norm", { NULL, "mean" }, 0 }, f, &status)
+                  && sp_import(s, "head.%s", &(sp_foreign){ "keras", "linear", { "k" }, 0 }, f, &status), "%s", status.message);
+    for (int i = 0; i < 4; i++) {
+        ck_assert(numbers(s, "n.weight")[i] == 1 && numbers(s, "n.bias")[i] == 0 && numbers(s, "l.weight")[i] == 1);
+        ck_assert(numbers(s, "l.bias")[i] == numbers(there, "mean")[i]);
+        for (int k = 0; k < 4; k++)
+            ck_assert(numbers(s, "head.weight")[i * 4 + k] == numbers(there, "k")[k * 4 + i]);
+    }
+    ck_assert(!sp_import(s, "n.%s", &(sp_foreign){ "onnx", "norm", { NULL, "mean", "mean", "mean" }, 0 }, f, &status));
+    ck_assert(!sp_import(s, "head.%s", &(sp_foreign){ "keras", "linear", { "k", "mean" }, 0 }, f, &(sp_status){ 0 }));
+    sp_safetensors_free(f);
+    sp_store_free(s);
+    sp_store_free(there);
+}
+END_TEST
+
 /* ---- what does not fit ----------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -303,6 +378,8 @@ Suite *suite(void)
     tcase_add_loop_test(c, recurrent, 0, sizeof cells / sizeof *cells);
     tcase_add_test(c, linear_and_conv);
     tcase_add_test(c, multihead);
+    tcase_add_loop_test(c, as_they_are, 0, sizeof plain / sizeof *plain);
+    tcase_add_test(c, missing);
     tcase_add_loop_test(c, mismatch, 0, sizeof wrong / sizeof *wrong);
     suite_add_tcase(all, c);
     return all;

@@ -262,6 +262,7 @@ START_TEST(resume)
             sp_safetensors *f = sp_safetensors_open(path, &status);
             ck_assert_msg(sp_optimizer_load(o, NULL, f, &status), "%s", status.message);
             ck_assert_pstr_eq(sp_safetensors_get(f, "epoch"), "7");
+            ck_assert_int_eq(sp_optimizer_steps(o), from);
             sp_safetensors_free(f);
         }
         train(o, in, from, from + PART < WHOLE_RUN ? from + PART : WHOLE_RUN, again);
@@ -285,6 +286,20 @@ static void bad_beta(void)      { o->beta2 = 1.5; }
 static void bad_epsilon(void)   { o->epsilon = 0; }
 static void bad_nesterov(void)  { o->nesterov = true; }
 static void bad_nonmono(void)   { o->nonmono = 33; }
+static void negative_nonmono(void) { o->nonmono = -5; }
+static void bad_momentum(void)  { o->momentum = -0.5; }
+static void huge_momentum(void) { o->momentum = WIDE((double)INFINITY, 1e39); }
+static void bad_beta1(void)     { o->beta1 = 1; }
+static void bad_alpha(void)     { o->alpha = -1; }
+static void bad_rho(void)       { o->rho = 1.5; }
+static void bad_lr_decay(void)  { o->lr_decay = -1; }
+static void tiny_epsilon(void)  { o->epsilon = WIDE(0, 1e-60); }
+static void huge_epsilon(void)  { o->epsilon = WIDE((double)INFINITY, 1e60); }
+static void bad_gamma(void)     { o->schedule.gamma = 2e3; }
+static void bad_end(void)       { o->schedule.end_factor = -1; }
+static void bad_div(void)       { o->schedule.div_factor = 0.5; }
+static void bad_factor(void)    { o->schedule.factor = 5; }
+static void bad_patience(void)  { o->schedule.patience = -2; }
 static void bad_schedule(void)  { o->schedule.kind = "cosin"; }
 static void no_total(void)      { o->schedule.kind = "cosine"; }
 static void bad_warmup(void)    { o->schedule.warmup = -3; }
@@ -306,6 +321,16 @@ static void swapped(void)
     sp_optimizer_swap(o);
 }
 
+#ifdef SP_FLOAT64
+#define HUGE_TEXT    "inf"
+#define TINY_EPSILON "0"
+#define HUGE_EPSILON "inf"
+#else
+#define HUGE_TEXT    "1e+39"
+#define TINY_EPSILON "1e-60"
+#define HUGE_EPSILON "1e+60"
+#endif
+
 static const struct {
     void (*set)(void);
     const char *error;
@@ -313,9 +338,23 @@ static const struct {
     { bad_lr, "optimizer: the learning rate is -0.5" },
     { bad_decay, "optimizer: weight_decay is -1, not in [0,inf)" },
     { bad_beta, "optimizer: beta2 is 1.5, not in [0,1)" },
-    { bad_epsilon, "optimizer: epsilon is 0, not over 0" },
+    { bad_epsilon, "optimizer: epsilon is 0, not over 0 and finite" },
     { bad_nesterov, "optimizer: nesterov with a momentum of 0, not over 0" },
     { bad_nonmono, "optimizer: nonmono is 33, not from 0 to 32" },
+    { negative_nonmono, "optimizer: nonmono is -5, not from 0 to 32" },
+    { bad_momentum, "optimizer: momentum is -0.5, not in [0,inf)" },
+    { huge_momentum, "optimizer: momentum is " HUGE_TEXT ", not in [0,inf)" },
+    { bad_beta1, "optimizer: beta1 is 1, not in [0,1)" },
+    { bad_alpha, "optimizer: alpha is -1, not in [0,1)" },
+    { bad_rho, "optimizer: rho is 1.5, not in [0,1)" },
+    { bad_lr_decay, "optimizer: lr_decay is -1, not in [0,inf)" },
+    { tiny_epsilon, "optimizer: epsilon is " TINY_EPSILON ", not over 0 and finite" },
+    { huge_epsilon, "optimizer: epsilon is " HUGE_EPSILON ", not over 0 and finite" },
+    { bad_gamma, "schedule: gamma is 2000, not from 0 to 1000" },
+    { bad_end, "schedule: end_factor is -1, not from 0 to 1" },
+    { bad_div, "schedule: div_factor is 0.5, not from 1 to 1e+15" },
+    { bad_factor, "schedule: factor is 5, not from 0 to 1" },
+    { bad_patience, "schedule: patience is -2, not from 0 to 1e+15" },
     { bad_schedule, "schedule 'cosin' is none of: constant linear step exponential cosine inverse_sqrt one_cycle plateau" },
     { no_total, "schedule 'cosine': total_steps is 0, not over the 0 of warmup" },
     { bad_warmup, "schedule: warmup is -3, not from 0 to 1e+15" },
@@ -334,6 +373,12 @@ START_TEST(wrong_setting)
     o = sp_optimizer_new(s, "adam", 0.1, NULL);
     sp_gradients(t)[0] = 1;
     wrong[_i].set();
+    if (wrong[_i].set != swapped) {             /* what sp_step refuses counts no validation */
+        const struct sp_optimizer_state state = o->state;
+        for (int i = 0; i < 40; i++)
+            sp_optimizer_validated(o, i);
+        ck_assert_mem_eq(&state, &o->state, sizeof state);
+    }
     ck_assert(!sp_step(o, t));
     ck_assert_str_eq(sp_error(t), wrong[_i].error);
     gather(after, s);
@@ -342,6 +387,23 @@ START_TEST(wrong_setting)
     sp_tape_free(t);
     sp_optimizer_free(o);
     sp_store_free(s);
+}
+END_TEST
+
+START_TEST(optimizer_errors)
+{
+    sp_status status = { 0 };
+    sp_store *s = sp_store_new(0), *other = sp_store_new(0);
+    ck_assert(!sp_optimizer_new(s, "newton", 0.1, &status));
+    ck_assert_str_eq(status.message, "optimizer 'newton' is none of: sgd nt-asgd adagrad adadelta rmsprop adam adamw");
+    o = sp_optimizer_new(other, "sgd", 0.1, NULL);
+    sp_tape *t = sp_tape_new(s);
+    ck_assert(!sp_step(o, t));
+    ck_assert_str_eq(sp_error(t), "optimizer: made for another store than the tape's");
+    sp_tape_free(t);
+    sp_optimizer_free(o);
+    sp_store_free(s);
+    sp_store_free(other);
 }
 END_TEST
 
@@ -403,6 +465,8 @@ START_TEST(wrong_file)
     }
     ck_assert(sp_param_read(bias)[0] == 7);
     sp_status status = { 0 };
+    ck_assert(!sp_optimizer_save(from, NULL, path, 1, &(sp_metadata){ NULL, "" }, &status) && strstr(status.message, "is NULL"));
+    status = (sp_status){ 0 };
     ck_assert(!sp_optimizer_save(from, NULL, path, 1, &(sp_metadata){ "optimizer.x", "" }, &status));
     ck_assert_str_eq(status.message, "save: the metadata key 'optimizer.x' is the optimizer's own");
     status = (sp_status){ 0 };
@@ -411,6 +475,149 @@ START_TEST(wrong_file)
     sp_optimizer_free(from);
     sp_store_free(s);
     sp_store_free(wide);
+}
+END_TEST
+
+/* States that no optimizer gets into, in a file and out of it. */
+START_TEST(hostile_state)
+{
+    static const struct { size_t at; double x; } hostile[] = {
+#define STATE(name, value) { offsetof(struct sp_optimizer_state, name), value }
+        STATE(steps, 0.5), STATE(steps, -1), STATE(steps, NAN), STATE(steps, 1e16), STATE(averaged, INFINITY), STATE(averaged, 1.5),
+        STATE(averaged, -1), STATE(bad, -7), STATE(bad, 0.5), STATE(resting, INFINITY), STATE(resting, -1), STATE(validations, 2.5),
+        STATE(validations, 1e300), STATE(factor, 25), STATE(factor, -0.5), STATE(best, NAN), STATE(oldest, NAN),
+    };
+    for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        enum { NUMBERS = sizeof(struct sp_optimizer_state) / sizeof(double) };
+        char text[SP_NUMBERS_TEXT(NUMBERS)];
+        sp_status status = { 0 };
+        sp_store *s = two();
+        o = sp_optimizer_new(s, "nt-asgd", 0.1, NULL);
+        const struct sp_optimizer_state sound = o->state;
+        memcpy((char *)&o->state + hostile[i].at, &hostile[i].x, sizeof hostile[i].x);
+        ck_assert(!sp_optimizer_save(o, NULL, path, 0, NULL, &status));
+        ck_assert_ptr_nonnull(strstr(status.message, "state is out of its range"));
+        sp_numbers_write(text, NUMBERS, (const double *)&o->state);
+        const sp_metadata pairs[] = { { "optimizer", "nt-asgd" }, { "optimizer.state", text } };
+        ck_assert(sp_stores_save(2, (const sp_store *[]){ s, o->memory }, path, 2, pairs, NULL));
+        o->state = sound;
+        status = (sp_status){ 0 };
+        sp_safetensors *f = sp_safetensors_open(path, NULL);
+        ck_assert_msg(!sp_optimizer_load(o, NULL, f, &status), "%zu is loaded", i);
+        ck_assert_ptr_nonnull(strstr(status.message, "numbers in their ranges"));
+        ck_assert_mem_eq(&o->state, &sound, sizeof sound);
+        sp_safetensors_free(f);
+        sp_optimizer_free(o);
+        sp_store_free(s);
+    }
+}
+END_TEST
+
+/* What settings in their ranges come to: by the schedule, and by a group. */
+START_TEST(infinite_rate)
+{
+    sp_store *s = two();
+    sp_real before[ALL] = { 1, 2, 3, 4, 5, 6 }, after[ALL];
+    scatter(s, before);
+    o = sp_optimizer_new(s, "sgd", 0.1, NULL);
+    if (_i == 0) {
+        o->schedule.kind = "exponential";
+        o->schedule.gamma = 1000;
+    } else if (_i == 1) {
+        ck_assert(sp_optimizer_group(o, "*.bias", 1e300, 1, NULL));
+        o->lr = 1e10;
+    } else if (_i == 2) {                       /* the decay alone, in float32 */
+        ck_assert(sp_optimizer_group(o, "*.bias", 1, WIDE(1e308, 1e38), NULL));
+        o->weight_decay = 10;
+        o->lr = 1e-10;
+    } else {                                    /* the two together */
+        o->weight_decay = WIDE(1e160, 1e20);
+        o->lr = WIDE(1e160, 1e20);
+    }
+    sp_tape *t = sp_tape_new(s);
+    int steps = 0;
+    while (steps < 120 && sp_step(o, t))
+        steps++;
+    ck_assert(_i ? steps == 0 : steps < 120 && steps > 10);
+    if (_i)
+        ck_assert_ptr_nonnull(strstr(sp_error(t), "optimizer: step 0: a learning rate of "));
+    ck_assert_msg(strstr(sp_error(t), "too large") != NULL, "%s", sp_error(t));
+    gather(after, s);
+    ck_same(before, after, ALL);
+    sp_tape_free(t);
+    sp_optimizer_free(o);
+    sp_store_free(s);
+}
+END_TEST
+
+/* The checks that come before an average, and before what would read a store that has grown. */
+START_TEST(wrong_average)
+{
+    sp_status status = { 0 };
+    sp_store *s = two();
+    o = sp_optimizer_new(s, "nt-asgd", 0.1, NULL);
+    ck_assert(!sp_optimizer_average(o, -0.5, &status));
+    ck_assert_str_eq(status.message, "average: the decay is -0.5, not in [0,1)");
+    ck_assert(sp_optimizer_average(o, 0, &status));
+    sp_optimizer_swap(o);
+    status = (sp_status){ 0 };
+    ck_assert(!sp_optimizer_average(o, 0, &status));
+    ck_assert_str_eq(status.message, "average: the averages are in the store: swap them back first");
+    status = (sp_status){ 0 };
+    ck_assert(!sp_optimizer_save(o, NULL, path, 0, NULL, &status));
+    ck_assert_str_eq(status.message, "save: the averages are in the store: swap them back first");
+    sp_optimizer_swap(o);
+    sp_store_add(s, SP_SHAPE(99), "late");
+    status = (sp_status){ 0 };
+    ck_assert(!sp_optimizer_average(o, 0, &status) && strstr(status.message, "optimizer: made for "));
+    const sp_real kept = *sp_param_read(sp_store_at(s, 0));
+    o->average[0] = kept + 1;
+    sp_optimizer_swap(o);
+    ck_assert(*sp_param_read(sp_store_at(s, 0)) == kept && !o->swapped);
+    sp_optimizer_free(o);
+    o = sp_optimizer_new(s, "nt-asgd", 0.1, NULL);
+    sp_store_add(s, SP_SHAPE(99), "later");
+    for (int i = 0; i < 40; i++)
+        sp_optimizer_validated(o, i);
+    ck_assert(!(o->state.averaged > 0));
+    sp_optimizer_free(o);
+    sp_store_free(s);
+}
+END_TEST
+
+/* A rate before the first step is none; a cycle stays at its last rate; one whose rise has no steps begins at 1. */
+START_TEST(ends_of_schedules)
+{
+    sp_schedule p = sp_schedule_of("one_cycle");
+    p.total_steps = 10;
+    ck_assert(isnan(sp_schedule_at(&p, -1)));
+    ck_assert_double_eq_tol(sp_schedule_at(&p, 2), 1, 1e-12);
+    for (int k = 9; k < 15; k++)
+        ck_assert_double_eq_tol(sp_schedule_at(&p, k), 1 / (25 * 1e4), 1e-12);
+    p.pct_start = 0.1;                          /* it rises until step 0 */
+    ck_assert_double_eq_tol(sp_schedule_at(&p, 0), 1, 1e-12);
+}
+END_TEST
+
+/* By rounding the centered square may come out below 0, of which there is no root. */
+START_TEST(centered_rounding)
+{
+    enum { MANY = 512 };
+    sp_store *s = sp_store_new(1);
+    const sp_param *p = sp_store_add(s, SP_SHAPE(MANY), "many");
+    o = sp_optimizer_new(s, "rmsprop", 1e-3, NULL);
+    o->centered = true;
+    o->alpha = 0.9;
+    sp_tape *t = sp_tape_new(s);
+    for (int k = 0; k < 400; k++) {
+        sp_random_uniform((sp_key){ .seed = 1 }, MANY, sp_gradients(t), 0.5, 1);
+        ck_assert(sp_step(o, t));
+    }
+    for (int i = 0; i < MANY; i++)
+        ck_each(isfinite(sp_param_read(p)[i]), "%d: %g", i, (double)sp_param_read(p)[i]);
+    sp_tape_free(t);
+    sp_optimizer_free(o);
+    sp_store_free(s);
 }
 END_TEST
 
@@ -454,27 +661,6 @@ START_TEST(trigger)
 }
 END_TEST
 
-START_TEST(clip_value)
-{
-    sp_store *s = two();
-    sp_tape *t = sp_tape_new(s);
-    sp_real *g = sp_gradients(t);
-    const sp_real before[WEIGHT] = { -3, (sp_real)0.5, INFINITY, 2 }, after[WEIGHT] = { -2, (sp_real)0.5, 2, 2 };
-    memcpy(g, before, sizeof before);
-    ck_assert(sp_clip_value(t, 2));
-    ck_same(g, after, WEIGHT);
-    ck_assert(!sp_clip_value(t, 0));
-    ck_assert_str_eq(sp_error(t), "clip: the greatest value is 0, not over 0");
-    sp_tape_clear(t);
-    sp_tape_reset(t);
-    g[1] = NAN;
-    ck_assert(!sp_clip_value(t, 1));
-    ck_assert_ptr_nonnull(strstr(sp_error(t), "clip: number 1 of the gradient's "));
-    sp_tape_free(t);
-    sp_store_free(s);
-}
-END_TEST
-
 /* NULLs, and a store without parameters. */
 START_TEST(nothing)
 {
@@ -510,8 +696,13 @@ Suite *suite(void)
     tcase_add_test(c, wrong_group);
     tcase_add_test(c, wrong_file);
     tcase_add_test(c, unasked_average);
+    tcase_add_test(c, hostile_state);
+    tcase_add_loop_test(c, infinite_rate, 0, 4);
+    tcase_add_test(c, wrong_average);
+    tcase_add_test(c, ends_of_schedules);
+    tcase_add_test(c, centered_rounding);
     tcase_add_loop_test(c, trigger, 0, SP_NONMONO_MOST + 1);
-    tcase_add_test(c, clip_value);
+    tcase_add_test(c, optimizer_errors);
     tcase_add_test(c, nothing);
     suite_add_tcase(all, c);
     return all;

@@ -52,6 +52,7 @@ static const struct {
 } bad[] = {
     { { 1, { 2 } }, "", "store: a parameter name has 0 characters, not 1 to 255", SP_ERR_VALUE },
     { { 1, { 2 } }, "here", "store: there are two parameters named 'here'", SP_ERR_VALUE },
+    { { 1, { 2 } }, NULL, "store: parameter '(null)': a part of its name is NULL", SP_ERR_VALUE },
     { { 2, { 2, 0 } }, "x", "store: parameter 'x' has the shape [2,0]", SP_ERR_SHAPE },
     { { 1, { -1 } }, "x", "store: parameter 'x' has the shape [-1]", SP_ERR_SHAPE },
     { { 5, { 1, 1, 1, 1 } }, "x", "store: parameter 'x' has the shape [1,1,1,1,...]", SP_ERR_SHAPE },
@@ -60,6 +61,9 @@ static const struct {
 
 START_TEST(bad_parameter)
 {
+    sp_store *unnamed = sp_store_new(1);
+    ck_assert(!sp_store_add(unnamed, SP_SHAPE(2), NULL) && strstr(sp_store_status(unnamed)->message, "has 0 characters"));
+    sp_store_free(unnamed);
     sp_store *s = sp_store_new(1);
     sp_param *here = sp_store_add(s, SP_SHAPE(2), "here");
     ck_assert(!sp_store_add(s, bad[_i].shape, "%s", bad[_i].name));

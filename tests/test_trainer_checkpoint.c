@@ -407,12 +407,11 @@ START_TEST(last_good_stays)
     ck_assert(!train(&config, &o, NULL));
     const long size = size_of(checkpoint);
     run.how = GO_ON;
-    config.lr = 1e300;
+    config.optimizer = "rmsprop";               /* its first step is 10 times the rate */
+    config.lr = WIDE(1e308, 3e38);
     ck_assert(!train(&config, &o, &status));
-    /* in float64 they are only so large that their squares are inf */
-    ck_assert_msg(strstr(status.message, WIDE("inf in step 2: first at 'mul'", "training: a number of parameter 'rnn.")), "%s",
-                  status.message);
-    ck_assert(WIDE(true, size_of(checkpoint) == size));
+    ck_assert_msg(strstr(status.message, "training: a number of parameter 'rnn."), "%s", status.message);
+    ck_assert(size_of(checkpoint) == size);
 }
 END_TEST
 

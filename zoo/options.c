@@ -126,6 +126,23 @@ static void show_default(const sp_option *o, FILE *out)
         fprintf(out, " (required)");
 }
 
+enum { HELP_COLUMN = 30, HELP_WIDTH = 100 };
+
+/* Choices that do not fit beside their option: below its help, as many to a line as fit. */
+static void show_choices(const char *choices, FILE *out)
+{
+    int column = HELP_WIDTH;
+    for (const char *word = choices; *word; ) {
+        const int length = (int)strcspn(word, "|");
+        if (column + 1 + length > HELP_WIDTH)
+            column = fprintf(out, "\n%*s", HELP_COLUMN, "") - 1;
+        else
+            column += fprintf(out, " ");
+        column += fprintf(out, "%.*s", length, word);
+        word += length + (word[length] == '|');
+    }
+}
+
 void sp_options_help(const sp_command *c, FILE *out)
 {
     fprintf(out, "Usage: %s%s%s [--option value ...]\n%s\n\n", c->name, c->arguments ? " " : "",
@@ -133,9 +150,12 @@ void sp_options_help(const sp_command *c, FILE *out)
     for (const sp_option *o = c->options; o->name; o++) {
         const char *argument = o->argument ? o->argument : o->kind == SP_OPTION_WHOLE ? "N"
                              : o->kind == SP_OPTION_NUMBER ? "X" : "";
-        int width = fprintf(out, "  --%s %s", o->name, argument);
-        fprintf(out, "%*s%s", width < 30 ? 30 - width : 1, "", o->help);
+        const bool below = o->kind == SP_OPTION_CHOICE && strlen(argument) > HELP_COLUMN - 6 - strlen(o->name);
+        int width = fprintf(out, "  --%s %s", o->name, below ? "NAME" : argument);
+        fprintf(out, "%*s%s", width < HELP_COLUMN ? HELP_COLUMN - width : 1, "", o->help);
         show_default(o, out);
+        if (below)
+            show_choices(argument, out);
         fputc('\n', out);
     }
 }
