@@ -25,9 +25,9 @@ typedef struct sp_gradcheck_report {
     long checked;               /* derivatives compared */
 } sp_gradcheck_report;
 
-/* Checks every element of every parameter, but for statistics, (directions = 0), or the derivative along that many random directions. Numeric
-   derivatives are central differences of fourth order, 4 losses each; where they differ from the gradient, over 1/10 and
-   1/100 of the distance too, and the nearest counts. The values of the store are as before afterwards.
+/* Checks every element of every parameter (directions = 0), or the derivative along that many random directions; statistics
+   are left out. Numeric derivatives are central differences of fourth order, 4 losses each; where they differ from the
+   gradient, over 1/10 and 1/100 of the distance too, and the nearest counts. The values of the store are as before afterwards.
    False if the loss failed or is not finite. */
 bool sp_gradcheck(sp_store *store, sp_loss_fn loss, void *context, int directions, sp_gradcheck_report *report,
                   sp_status *status);

@@ -139,6 +139,9 @@ void sp_tape_append(sp_tape *t, struct sp_node *n);
 /* The gradient of a buffer, made and cleared at the first call. False without memory. */
 bool sp_need_grad(sp_tape *t, struct sp_buffer *b);
 
+/* Has a sweep since the last reset reached an operation that moves this statistic (SP_OP_MOVES)? */
+bool sp_tape_moved(const sp_tape *t, const sp_param *p);
+
 /* Runs an operation on inputs and records it; attr is copied. The way every constructor ends. */
 sp_tensor *sp_record(sp_tape *t, const sp_op *op, int inputs, sp_tensor *const *input, const void *attr, size_t bytes);
 

@@ -252,22 +252,27 @@ static void hand_out_statistics(sp_parallel *p)
     }
 }
 
-/* Those of the first tape are the mean of all shards, in their order; the others' are 0. */
+/* Those of the first tape are the weighted mean of the shards that moved them, in their order; the others' are 0. Where all
+   agree, as they do on a count, so does the mean to the last bit. */
 static void gather_statistics(sp_parallel *p)
 {
     sp_store *store = sp_tape_store(p->shard->tape);
     for (int i = 0; sp_store_has_statistics(store) && i < sp_store_count(store); i++) {
         const sp_param *s = sp_store_at(store, i);
         for (long j = 0, n = s->statistic ? sp_shape_size(s->shape) : 0; j < n; j++) {
-            double sum = 0, shards = 0;
+            double mean = 0, weight = 0;
             for (int k = 0; k < p->shards; k++) {
-                sp_real *g = p->shard[k].weight > 0 ? sp_gradients(p->shard[k].tape) + s->offset + j : NULL;
-                sum += g ? (double)*g : 0;
-                shards += g != NULL;
+                const struct shard *h = &p->shard[k];
+                sp_real *g = h->weight > 0 ? sp_gradients(h->tape) + s->offset + j : NULL;
+                if (g && sp_tape_moved(h->tape, s)) {
+                    weight += h->weight;
+                    mean += h->weight / weight * ((double)*g - mean);
+                }
                 if (g && k)
                     *g = 0;
             }
-            sp_gradients(p->shard->tape)[s->offset + j] = (sp_real)(sum / shards);
+            if (weight > 0)
+                sp_gradients(p->shard->tape)[s->offset + j] = (sp_real)mean;
         }
     }
 }

@@ -13,7 +13,8 @@
 
    The number of shards is part of what is computed, as the order of a sum is; the number of threads is not: 1, 2 and 4
    threads give the same bits. Few rows make slow products: give each shard 16 or more. Each shard takes memory for
-   gradients of all parameters. Statistics (autograd/store.h) become the mean of what each shard made of them. */
+   gradients of all parameters. A statistic (autograd/store.h) becomes the mean, by their weights, of what those shards made of
+   it that moved it. */
 #ifndef SP_AUTOGRAD_PARALLEL_H
 #define SP_AUTOGRAD_PARALLEL_H
 
@@ -47,8 +48,8 @@ void sp_parallel_seed(sp_parallel *p, uint64_t seed, uint32_t step);
 void sp_parallel_set_profile(sp_parallel *p, sp_profile *profile);
 
 /* Resets the tapes, calls loss for every shard, and adds the gradients of the mean loss of the batch to those of the first
-   tape; after an error those are good for nothing until sp_tape_clear. Returns that mean, sum (weight loss) / sum weight, and the
-   sum of the weights in *weight unless it is NULL; NaN after an error. */
+   tape; after an error those are good for nothing until sp_tape_clear. Returns that mean,
+   sum (weight loss) / sum weight, and the sum of the weights in *weight unless it is NULL; NaN after an error. */
 double sp_parallel_backward(sp_parallel *p, sp_shard_loss *loss, void *self, double *weight);
 
 /* The same, but the gradients added are those of the sum of weight loss: for several batches that make one step. Divided by

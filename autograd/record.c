@@ -306,6 +306,7 @@ static bool sweep_node(sp_tape *t, struct sp_node *n)
             c->dx[i] = sp_grad_view(x);
         } else if ((n->op->flags & SP_OP_MOVES) && x->buffer->param && x->buffer->param->statistic) {
             c->dx[i] = sp_grad_view(x);
+            t->leaf[x->buffer->param->index].moved = true;
         }
     }
     c->dy = sp_grad_view(n->output);

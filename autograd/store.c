@@ -176,7 +176,8 @@ bool sp_store_next_learned(const sp_store *s, long *from, long *end)
 
 bool sp_store_reserve(sp_store *s, long size)
 {
-    return sp_store_ok(s) && (grow_values(s, size) || sp_store_fail(s, SP_ERR_MEMORY, "store: out of memory for %ld numbers", size));
+    return sp_store_ok(s)
+           && (grow_values(s, size) || sp_store_fail(s, SP_ERR_MEMORY, "store: out of memory for %ld numbers", size));
 }
 
 sp_param *sp_store_find(const sp_store *s, const char *name)

@@ -29,15 +29,16 @@ sp_store *sp_store_new(uint64_t seed);
 /* Frees it with all its parameters and values; while tapes live, the last of them does that. NULL is fine. */
 void sp_store_free(sp_store *s);
 
-/* Declares a parameter, all zeros (before tapes and optimizers are made over the store); the name is a printf format. NULL on a repeated or empty name, a NULL in it, a bad shape, a live
-   tape, no memory: the store then holds the error (sp_store_ok). Initialise it with nn/init.h. */
+/* Declares a parameter, all zeros (before tapes and optimizers are made over the store); the name is a printf format. NULL on
+   a repeated or empty name, a NULL in it, a bad shape, a live tape, no memory: the store then holds the error (sp_store_ok).
+   Initialise it with nn/init.h. */
 sp_param *sp_store_add(sp_store *s, sp_shape shape, const char *name, ...) SP_PRINTF(3, 4);
 
 /* Declares a statistic: values that training moves on but does not learn, as the running mean of a batch normalisation
    (PyTorch calls them buffers). They are saved, loaded and checkpointed with the parameters. No operation has a gradient for
    them. Their place in the gradients of a tape holds what they change by, which an optimizer adds as it is, without rate,
-   decay or memory; several backward sweeps before that are as several steps, shards of a batch count as their mean, norms
-   and clipping leave them out, and averages of the weights take their latest values. */
+   decay or memory; several backward sweeps before that are as several steps, the shards of a batch (autograd/parallel.h) that
+   move one count by their weights, norms and clipping leave them out, and averages of the weights take their latest values. */
 sp_param *sp_store_add_statistic(sp_store *s, sp_shape shape, const char *name, ...) SP_PRINTF(3, 4);
 
 /* Has it any? And the numbers from offset *from to the one before *end, which belong to one or more parameters that are no

@@ -78,6 +78,13 @@ void sp_tape_reset(sp_tape *t)
     t->swept = false;
     t->step++;
     t->bookmark = NULL;
+    for (int i = 0; sp_store_has_statistics(t->store) && i < sp_store_count(t->store); i++)
+        t->leaf[i].moved = false;
+}
+
+bool sp_tape_moved(const sp_tape *t, const sp_param *p)
+{
+    return t->leaf[p->index].moved;
 }
 
 sp_mark sp_tape_mark(sp_tape *t)

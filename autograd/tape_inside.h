@@ -9,6 +9,7 @@
 struct leaf {
     sp_tensor tensor;
     struct sp_buffer buffer;
+    bool moved;                 /* a statistic, by a sweep since the last reset */
 };
 
 /* A tensor in place of a parameter, from the newest to older ones; in the arena. */

@@ -5,6 +5,10 @@
 
 sp_batch_norm_layer sp_batch_norm_make(sp_store *s, const char *name, long channels)
 {
+    if (!name || !*name) {
+        sp_store_fail(s, SP_ERR_VALUE, "batch_norm: the name is %s", name ? "empty" : "NULL");
+        return (sp_batch_norm_layer){ 0 };
+    }
     sp_param *weight = sp_store_add(s, SP_SHAPE(channels), "%s.weight", name);
     sp_param *bias = sp_store_add(s, SP_SHAPE(channels), "%s.bias", name);
     sp_param *mean = sp_store_add_statistic(s, SP_SHAPE(channels), "%s.running_mean", name);

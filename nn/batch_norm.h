@@ -6,7 +6,11 @@
 
    The running values are moved on by sp_backward and taken over by sp_step:
    running = (1 - momentum) running + momentum batch, the batch's variance being the unbiased one. So a forward pass alone
-   changes nothing, and shards of a batch (autograd/parallel.h), which are normalised each by itself, agree on one value. */
+   changes nothing, nor does a norm that the loss does not depend on; a layer used several times on a tape is moved in the
+   order in which gradients flow, by its last use first; and shards of a batch (autograd/parallel.h), which are normalised each
+   by itself, agree on one value. num_batches_tracked is an sp_real: in float32 it stays at 2^24 once it is there.
+
+   A step of sp_scan may have one that does not train; in training it is refused there, and sp_unroll takes it. */
 #ifndef SP_NN_BATCH_NORM_H
 #define SP_NN_BATCH_NORM_H
 
@@ -19,7 +23,8 @@ typedef struct sp_batch_norm_layer {
     double momentum, eps;               /* 0.1, 1e-5; may be changed */
 } sp_batch_norm_layer;
 
-/* Declares "<name>.weight", "<name>.bias", "<name>.running_mean", "<name>.running_var", "<name>.num_batches_tracked". */
+/* Declares "<name>.weight", "<name>.bias", "<name>.running_mean", "<name>.running_var", "<name>.num_batches_tracked". A name
+   that is NULL or empty is an error of the store, and the layer is poison. */
 sp_batch_norm_layer sp_batch_norm_make(sp_store *s, const char *name, long channels);
 
 /* [B,channels], [B,channels,L] or [B,channels,H,W], and the same. One number to a channel is an error in training. */

@@ -72,19 +72,19 @@ bool sp_clip_value(sp_tape *t, double most)
 {
     sp_real *g = gradients_of(t);
     const sp_store *store = sp_tape_store(t);
-    long n = sp_store_size(store), at = 0;
+    const long n = sp_store_size(store);
     if (!g)
         return false;
     if (!(most > 0)) {
         sp_tape_fail(t, SP_ERR_VALUE, "clip: the greatest value is %g, not over 0", most);
         return false;
     }
-    while (at < n && !isnan(g[at]))
-        at++;
-    if (at < n) {
-        sp_tape_fail(t, SP_ERR_VALUE, "clip: number %ld of the gradient's %ld is nan", at, n);
-        return false;
-    }
+    for (long from = 0, end = 0; sp_store_next_learned(store, &from, &end); )
+        for (long i = from; i < end; i++)
+            if (isnan(g[i])) {
+                sp_tape_fail(t, SP_ERR_VALUE, "clip: number %ld of the gradient's %ld is nan", i, n);
+                return false;
+            }
     const sp_span span = sp_profile_begin(sp_tape_profile(t));
     const sp_real k = (sp_real)most;
     for (long from = 0, end = 0; sp_store_next_learned(store, &from, &end); )

@@ -476,8 +476,8 @@ static bool find(const sp_safetensors *f, const char *name, bool whole, struct t
                        SP_MAX_RANK);
     if (!(whole && !strcmp(t->type, "I64")) && strcmp(t->type, "F64") && strcmp(t->type, "F32") && strcmp(t->type, "F16")
         && strcmp(t->type, "BF16"))
-        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, not F64, F32, F16 or BF16", f->path, name,
-                       t->type);
+        return sp_fail(status, SP_ERR_FORMAT, "%s: tensor '%s' has the type %s, not %sF64, F32, F16 or BF16", f->path, name,
+                       t->type, whole ? "I64, " : "");
     return true;
 }
 

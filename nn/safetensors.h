@@ -54,8 +54,9 @@ sp_shape sp_safetensors_shape(const sp_safetensors *f, const char *name);
 bool sp_safetensors_read(const sp_safetensors *f, const char *name, sp_real *out, sp_status *status);
 
 /* Copies the file's tensors into the parameters of the same names. The file must hold exactly the parameters of the store,
-   with their shapes, as F64, F32, F16 or BF16, statistics (autograd/store.h) also as I64. Otherwise the store is unchanged and status says which tensor is wrong and how.
-   A NULL file is the error that sp_safetensors_open has put into status, so the two calls nest. */
+   with their shapes, as F64, F32, F16 or BF16, statistics (autograd/store.h) also as I64. Otherwise the store is unchanged
+   and status says which tensor is wrong and how. A NULL file is the error that sp_safetensors_open has put into status, so the
+   two calls nest. */
 bool sp_store_load(sp_store *s, const sp_safetensors *f, sp_status *status);
 
 /* The same for several stores, which together have exactly the tensors of the file. */

@@ -11,7 +11,7 @@ static bool infer(sp_call *c, sp_status *s)
     return sp_pool_shape(c, s);
 }
 
-/* y += x, and x += y, the numbers of x being `step` apart */
+/* y += x, the numbers of x being `step` apart */
 SP_CLONES static void take(long n, const sp_real *restrict x, long step, sp_real *restrict y)
 {
     for (long i = 0; i < n; i++)
@@ -22,40 +22,32 @@ SP_CLONES static void take(long n, const sp_real *restrict x, long step, sp_real
 static sp_real share(const sp_call *c, const struct sp_pool_line *l, long q)
 {
     const sp_slide *a = c->attr;
-    const long from = q * a->stride[1] - a->padding[1], end = from + a->kernel[1], size = c->x[0].shape.dim[3];
-    const long columns = (end < size ? end : size) - (from > 0 ? from : 0);
-    const long taps = a->padding_uncounted ? (l->bottom - l->top) * columns : a->kernel[0] * a->kernel[1];
-    return (sp_real)1 / (sp_real)taps;
+    long from, end;
+    sp_pool_columns(c, q, &from, &end);
+    return (sp_real)1 / (sp_real)(a->padding_uncounted ? (l->bottom - l->top) * (end - from) : a->kernel[0] * a->kernel[1]);
 }
 
 static void forward(const sp_call *c)
 {
-    const sp_slide *a = c->attr;
     struct sp_pool_line l = { 0 };
-    while (sp_pool_next(c, &l)) {
-        sp_real *y = c->y.data + l.y;
+    sp_pool_forward(c, 0, take);
+    while (sp_pool_next(c, &l))
         for (long q = 0; q < c->y.shape.dim[3]; q++)
-            y[q] = 0;
-        for (long tap = 0; tap < a->kernel[0] * a->kernel[1]; tap++)
-            if (sp_pool_meet(c, &l, tap))
-                take(l.n, c->x[0].data + l.x, a->stride[1], y + l.first);
-        for (long q = 0; q < c->y.shape.dim[3]; q++)
-            y[q] *= share(c, &l, q);
-    }
+            c->y.data[l.y + q] *= share(c, &l, q);
 }
 
 static void backward(const sp_call *c)
 {
-    const sp_slide *a = c->attr;
     const sp_view *dx = &c->dx[0];
     struct sp_pool_line l = { 0 };
     while (sp_pool_next(c, &l))
         for (long q = 0; q < c->y.shape.dim[3]; q++) {
             const sp_real d = c->dy.data[l.dy + q] * share(c, &l, q);
-            const long from = q * a->stride[1] - a->padding[1], end = from + a->kernel[1];
-            for (long i = l.top; i < l.bottom; i++)
-                for (long w = from > 0 ? from : 0; w < end && w < dx->shape.dim[3]; w++)
-                    dx->data[l.dbase + (l.row + i) * dx->stride[2] + w * dx->stride[3]] += d;
+            long from, end;
+            sp_pool_columns(c, q, &from, &end);
+            for (long h = l.top; h < l.bottom; h++)
+                for (long w = from; w < end; w++)
+                    dx->data[l.dx + h * dx->stride[2] + w * dx->stride[3]] += d;
         }
 }
 

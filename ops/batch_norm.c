@@ -5,8 +5,9 @@
    Statistics of a store are moved on, not learned: what their place in the gradients holds is their change until now, so
       dmean += momentum (m - (mean + dmean))   dvariance += momentum (v n / (n - 1) - (variance + dvariance))   dcount += 1
    and several sweeps before one step of an optimizer do what as many steps would.
-   Saves m, r and v, [C,3]. Source: Ioffe, Szegedy, "Batch normalization", ICML 2015. */
+   Training saves m, r and v, [C,3]. Source: Ioffe, Szegedy, "Batch normalization", ICML 2015. */
 #include <math.h>
+#include <string.h>
 
 #include "ops/kernel.h"
 
@@ -17,8 +18,10 @@
 enum { X, WEIGHT, BIAS, MEAN, VARIANCE, COUNT };
 
 struct attr {
-    double momentum, epsilon;
+    int axis;                   /* SP_OP_AXIS: in training it is over the leading one, else over none, which 1 stands for */
     bool training;
+    double momentum, epsilon;
+    int rank;                   /* of the caller's x */
 };
 
 static bool infer(sp_call *c, sp_status *s)
@@ -27,7 +30,7 @@ static bool infer(sp_call *c, sp_status *s)
     const struct attr *a = c->attr;
     const sp_shape x = c->x[X].shape;
     char text[SP_SHAPE_TEXT], other[SP_SHAPE_TEXT];
-    sp_shape_format(text, x);
+    sp_shape_format(text, sp_maps_shape(x, a->rank));
     for (int i = WEIGHT; i <= VARIANCE; i++)
         if (c->x[i].shape.rank != 1 || c->x[i].shape.dim[0] != x.dim[1])
             return sp_fail(s, SP_ERR_SHAPE, "%s with the %s %s: needs [%ld]", text, names[i],
@@ -41,116 +44,9 @@ static bool infer(sp_call *c, sp_status *s)
     if (a->training && x.dim[0] * x.dim[2] * x.dim[3] == 1)
         return sp_fail(s, SP_ERR_SHAPE, "%s: training needs more than the 1 value that each of the %ld channels has", text, x.dim[1]);
     c->y.shape = x;
-    c->saved.shape = SP_SHAPE(x.dim[1], 3);
+    if (a->training)
+        c->saved.shape = SP_SHAPE(x.dim[1], 3);
     return true;
-}
-
-/* A channel in pieces of `length` numbers that are a step apart, `inner` of them to an image. */
-struct channel {
-    long pieces, inner, length;
-    bool rows;                  /* one number to an image: the piece is all of them, and its step from image to image */
-};
-
-static struct channel channel_of(const sp_view *v)
-{
-    const long height = v->shape.dim[2], width = v->shape.dim[3];
-    if (height * width == 1)
-        return (struct channel){ 1, 1, v->shape.dim[0], true };
-    if (height == 1 || v->stride[2] == width)
-        return (struct channel){ v->shape.dim[0], 1, height * width, false };
-    return (struct channel){ v->shape.dim[0] * height, height, width, false };
-}
-
-static long step(const sp_view *v, const struct channel *k)
-{
-    return k->rows ? v->stride[0] : 1;
-}
-
-static sp_real *piece(const sp_view *v, const struct channel *k, long channel, long i)
-{
-    return v->data + i / k->inner * v->stride[0] + channel * v->stride[1] + i % k->inner * v->stride[2];
-}
-
-enum { LANES = 16 };
-
-#ifdef __GNUC__
-#define INLINE inline __attribute__((always_inline))
-#else
-#define INLINE inline
-#endif
-
-/* Where both steps are 1 the compiler sees that. */
-#define UNIT(unit, call, ...) do { if (unit) call(1, 1, __VA_ARGS__); else call(xs, ys, __VA_ARGS__); } while (0)
-
-static INLINE void sums_by(long xs, long ys, long n, const sp_real *restrict x, sp_real m, double *sum, double *square)
-{
-    sp_real lane[LANES] = { 0 }, lane2[LANES] = { 0 };
-    (void)ys;
-    for (long i = 0; i < n; i += LANES)
-        for (int k = 0; k < (n - i < LANES ? n - i : LANES); k++) {
-            const sp_real d = x[(i + k) * xs] - m;
-            lane[k] += d;
-            lane2[k] += d * d;
-        }
-    for (int k = 0; k < LANES; k++) {
-        *sum += (double)lane[k];
-        *square += (double)lane2[k];
-    }
-}
-
-static INLINE void products_by(long xs, long ys, long n, const sp_real *restrict dy, const sp_real *restrict x, sp_real m,
-                               double *sum, double *product)
-{
-    sp_real lane[LANES] = { 0 }, lane2[LANES] = { 0 };
-    for (long i = 0; i < n; i += LANES)
-        for (int k = 0; k < (n - i < LANES ? n - i : LANES); k++) {
-            lane[k] += dy[(i + k) * ys];
-            lane2[k] += dy[(i + k) * ys] * (x[(i + k) * xs] - m);
-        }
-    for (int k = 0; k < LANES; k++) {
-        *sum += (double)lane[k];
-        *product += (double)lane2[k];
-    }
-}
-
-static INLINE void normalise_by(long xs, long ys, long n, const sp_real *restrict x, sp_real m, sp_real scale, sp_real shift,
-                                sp_real *restrict y)
-{
-    for (long i = 0; i < n; i++)
-        y[i * ys] = (x[i * xs] - m) * scale + shift;
-}
-
-static INLINE void spread_by(long xs, long ys, long n, const sp_real *restrict dy, const sp_real *restrict x, sp_real m,
-                             sp_real scale, sp_real shift, sp_real factor, sp_real *restrict dx)
-{
-    for (long i = 0; i < n; i++)
-        dx[i * xs] += scale * dy[i * ys] - shift - factor * (x[i * xs] - m);
-}
-
-/* Adds the sum of x - m, and of its square. */
-SP_CLONES static void sums(long xs, long n, const sp_real *x, sp_real m, double *sum, double *square)
-{
-    const long ys = 1;
-    UNIT(xs == 1, sums_by, n, x, m, sum, square);
-}
-
-/* Adds the sum of dy, and of dy (x - m). */
-SP_CLONES static void products(long xs, long ys, long n, const sp_real *dy, const sp_real *x, sp_real m, double *sum, double *product)
-{
-    UNIT(xs == 1 && ys == 1, products_by, n, dy, x, m, sum, product);
-}
-
-/* y = scale (x - m) + shift */
-SP_CLONES static void normalise(long xs, long ys, long n, const sp_real *x, sp_real m, sp_real scale, sp_real shift, sp_real *y)
-{
-    UNIT(xs == 1 && ys == 1, normalise_by, n, x, m, scale, shift, y);
-}
-
-/* dx += scale dy - shift - factor (x - m) */
-SP_CLONES static void spread(long xs, long ys, long n, const sp_real *dy, const sp_real *x, sp_real m, sp_real scale,
-                             sp_real shift, sp_real factor, sp_real *dx)
-{
-    UNIT(xs == 1 && ys == 1, spread_by, n, dy, x, m, scale, shift, factor, dx);
 }
 
 static sp_real at(const sp_view *v, long i)
@@ -158,39 +54,206 @@ static sp_real at(const sp_view *v, long i)
     return v->data[i * v->stride[0]];
 }
 
-/* The mean of a channel, and its variance: the mean from sums about the first number, the variance from those about it. */
-static void moments(const sp_view *x, long channel, double *mean, double *variance)
+/* What is done at once: channels `from` to that before from + n, none before the first. Either those of [B,C], whose numbers
+   lie side by side, TILE of them row by row; or one, whose pieces are cut into rows of TILE numbers. So a kernel has rows of up
+   to TILE numbers, and an m, a sum and so on for each column. */
+enum { TILE = 64 };
+
+struct some {
+    bool side;                  /* side by side */
+    long from, n;
+};
+
+static bool next(const sp_view *x, struct some *k)
 {
-    const struct channel k = channel_of(x);
-    const double n = (double)(k.pieces * k.length);
-    double sum = 0, square = 0, rest = 0;
-    const sp_real first = *piece(x, &k, channel, 0);
-    for (long i = 0; i < k.pieces; i++)
-        sums(step(x, &k), k.length, piece(x, &k, channel, i), first, &sum, &square);
-    *mean = (double)first + sum / n;
-    square = 0;
-    for (long i = 0; i < k.pieces; i++)
-        sums(step(x, &k), k.length, piece(x, &k, channel, i), (sp_real)*mean, &rest, &square);
-    *variance = square / n - (rest / n) * (rest / n);           /* about a mean that was rounded */
+    k->side = x->shape.dim[2] * x->shape.dim[3] == 1 && x->shape.dim[1] > 1;
+    k->from += k->n;
+    k->n = k->side ? TILE : 1;
+    if (k->n > x->shape.dim[1] - k->from)
+        k->n = x->shape.dim[1] - k->from;
+    return k->n > 0;
+}
+
+/* One channel's value for all columns. */
+static void spread_out(const struct some *k, sp_real *value)
+{
+    for (int i = 1; !k->side && i < TILE; i++)
+        value[i] = value[0];
+}
+
+/* The sums of columns are those of channels. */
+static void gather(const struct some *k, double *sum)
+{
+    for (int i = 1; !k->side && i < TILE; i++)
+        sum[0] += sum[i];
+}
+
+/* Rows of numbers, which begin at those places in x and y. */
+struct strip {
+    long number;                /* 0 before the first */
+    long rows, n, x, y, xs, ys; /* steps from row to row */
+};
+
+/* A channel is in pieces of `length` numbers, `inner` of them to an image; each is a strip, and another of what is left. */
+static bool strip(const sp_view *x, const sp_view *y, const struct some *k, struct strip *s)
+{
+    const long height = x->shape.dim[2], width = x->shape.dim[3], B = x->shape.dim[0];
+    if (k->side) {
+        *s = (struct strip){ s->number + 1, B, k->n, k->from, k->from, x->stride[0], y->stride[0] };
+        return s->number == 1;
+    }
+    const bool line = height * width == 1 && x->stride[0] == 1;         /* of all images */
+    const bool whole = height == 1 || x->stride[2] == width;
+    const long inner = whole ? 1 : height, length = line ? B : whole ? height * width : width;
+    const long i = s->number / 2, left = s->number % 2, at = left ? length / TILE * TILE : 0, row = i % inner;
+    s->number++;
+    s->rows = left ? 1 : length / TILE;
+    s->n = left ? length % TILE : TILE;
+    s->x = i / inner * x->stride[0] + k->from * x->stride[1] + row * x->stride[2] + at;
+    s->y = i / inner * y->stride[0] + k->from * y->stride[1] + row * y->stride[2] + at;
+    s->xs = s->ys = TILE;
+    return i < (line ? 1 : B * inner);
+}
+
+/* Sums are taken in sp_real over so many rows, and those of them in double. */
+enum { STRETCH = 256 };
+
+/* Adds the sum of x - m, and of its square. */
+SP_CLONES static void sums(const struct strip *s, const sp_real *restrict x, const sp_real *restrict m,
+                           double *sum, double *square)
+{
+    const long n = s->n, xs = s->xs;
+    for (long from = 0, end; from < s->rows; from = end) {
+        sp_real lane[TILE] = { 0 }, lane2[TILE] = { 0 };
+        end = s->rows - from < STRETCH ? s->rows : from + STRETCH;
+        for (long i = from; i < end; i++)
+            for (long k = 0; k < n; k++) {
+                const sp_real d = x[i * xs + k] - m[k];
+                lane[k] += d;
+                lane2[k] += d * d;
+            }
+        for (long k = 0; k < n; k++) {
+            sum[k] += (double)lane[k];
+            square[k] += (double)lane2[k];
+        }
+    }
+}
+
+/* Adds the sum of dy, and of dy (x - m). */
+SP_CLONES static void products(const struct strip *s, const sp_real *restrict dy, const sp_real *restrict x,
+                               const sp_real *restrict m, double *sum, double *product)
+{
+    const long n = s->n, xs = s->xs, ys = s->ys;
+    for (long from = 0, end; from < s->rows; from = end) {
+        sp_real lane[TILE] = { 0 }, lane2[TILE] = { 0 };
+        end = s->rows - from < STRETCH ? s->rows : from + STRETCH;
+        for (long i = from; i < end; i++)
+            for (long k = 0; k < n; k++) {
+                lane[k] += dy[i * ys + k];
+                lane2[k] += dy[i * ys + k] * (x[i * xs + k] - m[k]);
+            }
+        for (long k = 0; k < n; k++) {
+            sum[k] += (double)lane[k];
+            product[k] += (double)lane2[k];
+        }
+    }
+}
+
+/* y = scale (x - m) + shift */
+SP_CLONES static void normalise(const struct strip *s, const sp_real *restrict x, const sp_real *restrict m,
+                                const sp_real *restrict scale, const sp_real *restrict shift, sp_real *restrict y)
+{
+    const long n = s->n, xs = s->xs, ys = s->ys;
+    for (long i = 0; i < s->rows; i++)
+        for (long k = 0; k < n; k++)
+            y[i * ys + k] = (x[i * xs + k] - m[k]) * scale[k] + shift[k];
+}
+
+/* dx += scale dy - shift - factor (x - m) */
+SP_CLONES static void spread(const struct strip *s, const sp_real *restrict dy, const sp_real *restrict x,
+                             const sp_real *restrict m, const sp_real *restrict scale, const sp_real *restrict shift,
+                             const sp_real *restrict factor, sp_real *restrict dx, long ds)
+{
+    const long n = s->n, xs = s->xs, ys = s->ys;
+    for (long i = 0; i < s->rows; i++)
+        for (long k = 0; k < n; k++)
+            dx[i * ds + k] += scale[k] * dy[i * ys + k] - shift[k] - factor[k] * (x[i * xs + k] - m[k]);
+}
+
+static void sums_of(const sp_view *x, const struct some *k, sp_real *m, double *sum, double *square)
+{
+    memset(sum, 0, TILE * sizeof *sum);
+    memset(square, 0, TILE * sizeof *square);
+    spread_out(k, m);
+    for (struct strip s = { 0 }; strip(x, x, k, &s); )
+        sums(&s, x->data + s.x, m, sum, square);
+    gather(k, sum);
+    gather(k, square);
+}
+
+static double numbers(const sp_view *x)
+{
+    return (double)(x->shape.dim[0] * x->shape.dim[2] * x->shape.dim[3]);
+}
+
+/* The mean of a channel, and its variance: a first mean from sums about the first number, which may lie far off, then both
+   from sums about that mean. */
+static void moments(const sp_view *x, const struct some *k, double *mean, double *variance)
+{
+    const double n = numbers(x);
+    sp_real about[TILE];
+    double sum[TILE];
+    for (long i = 0; i < k->n; i++)
+        about[i] = x->data[(k->from + i) * x->stride[1]];
+    sums_of(x, k, about, sum, variance);
+    for (long i = 0; i < k->n; i++)
+        about[i] = (sp_real)((double)about[i] + sum[i] / n);
+    sums_of(x, k, about, sum, variance);
+    for (long i = 0; i < k->n; i++) {
+        const double rest = sum[i] / n;
+        mean[i] = (double)about[i] + rest;
+        variance[i] = variance[i] / n - rest * rest;
+    }
+}
+
+/* m and r of some channels: what training has saved, or from the inputs. */
+static void constants(const sp_call *c, const struct some *k, sp_real *m, sp_real *r)
+{
+    const struct attr *a = c->attr;
+    for (long i = 0, channel = k->from; i < k->n; i++, channel++) {
+        m[i] = a->training ? c->saved.data[3 * channel] : at(&c->x[MEAN], channel);
+        r[i] = a->training ? c->saved.data[3 * channel + 1]
+                           : (sp_real)(1 / sqrt((double)at(&c->x[VARIANCE], channel) + a->epsilon));
+    }
 }
 
 static void forward(const sp_call *c)
 {
     const struct attr *a = c->attr;
-    const sp_view *x = &c->x[X];
-    const struct channel k = channel_of(x);
-    const bool any = k.pieces * k.length > 0;
-    for (long channel = 0; channel < x->shape.dim[1]; channel++) {
-        double mean = (double)at(&c->x[MEAN], channel), variance = (double)at(&c->x[VARIANCE], channel);
-        if (a->training && any)
-            moments(x, channel, &mean, &variance);
-        const sp_real m = (sp_real)mean, r = (sp_real)(1 / sqrt(variance + a->epsilon));
-        c->saved.data[3 * channel] = m;
-        c->saved.data[3 * channel + 1] = r;
-        c->saved.data[3 * channel + 2] = (sp_real)variance;
-        for (long i = 0; i < k.pieces; i++)
-            normalise(step(x, &k), step(&c->y, &k), k.length, piece(x, &k, channel, i), m, r * at(&c->x[WEIGHT], channel),
-                      at(&c->x[BIAS], channel), piece(&c->y, &k, channel, i));
+    const sp_view *x = &c->x[X], *y = &c->y;
+    sp_real m[TILE], r[TILE], scale[TILE], shift[TILE];
+    double mean[TILE], variance[TILE];
+    if (!(numbers(x) > 0))
+        return;
+    for (struct some k = { 0 }; next(x, &k); ) {
+        if (a->training)
+            moments(x, &k, mean, variance);
+        for (long i = 0; a->training && i < k.n; i++) {
+            sp_real *saved = c->saved.data + 3 * (k.from + i);
+            saved[0] = (sp_real)mean[i];
+            saved[1] = (sp_real)(1 / sqrt(variance[i] + a->epsilon));
+            saved[2] = (sp_real)variance[i];
+        }
+        constants(c, &k, m, r);
+        for (long i = 0; i < k.n; i++) {
+            scale[i] = r[i] * at(&c->x[WEIGHT], k.from + i);
+            shift[i] = at(&c->x[BIAS], k.from + i);
+        }
+        spread_out(&k, m);
+        spread_out(&k, scale);
+        spread_out(&k, shift);
+        for (struct strip l = { 0 }; strip(x, y, &k, &l); )
+            normalise(&l, x->data + l.x, m, scale, shift, y->data + l.y);
     }
 }
 
@@ -209,29 +272,37 @@ static void backward(const sp_call *c)
 {
     const struct attr *a = c->attr;
     const sp_view *x = &c->x[X], *dx = &c->dx[X], *dy = &c->dy;
-    const struct channel k = channel_of(x);
-    const long xs = step(x, &k), ys = step(dy, &k);
-    const double n = (double)(k.pieces * k.length);
+    const double n = numbers(x);
+    sp_real m[TILE], r[TILE], scale[TILE], shift[TILE], factor[TILE];
     if (!(n > 0))
         return;
-    for (long channel = 0; channel < x->shape.dim[1]; channel++) {
-        const sp_real m = c->saved.data[3 * channel], r = c->saved.data[3 * channel + 1], w = at(&c->x[WEIGHT], channel);
-        double sum = 0, product = 0;
-        for (long i = 0; i < k.pieces; i++)
-            products(xs, ys, k.length, piece(dy, &k, channel, i), piece(x, &k, channel, i), m, &sum, &product);
-        if (c->dx[WEIGHT].data)
-            c->dx[WEIGHT].data[channel * c->dx[WEIGHT].stride[0]] += (sp_real)(product * (double)r);
-        if (c->dx[BIAS].data)
-            c->dx[BIAS].data[channel * c->dx[BIAS].stride[0]] += (sp_real)sum;
-        const sp_real shift = a->training ? (sp_real)((double)(r * w) * sum / n) : 0;
-        const sp_real factor = a->training ? (sp_real)((double)(r * w) * (double)r * (double)r * product / n) : 0;
-        for (long i = 0; dx->data && i < k.pieces; i++)
-            spread(xs, ys, k.length, piece(dy, &k, channel, i), piece(x, &k, channel, i), m, r * w, shift, factor,
-                   piece(dx, &k, channel, i));
-        if (a->training) {
-            move(c, MEAN, channel, a->momentum, (double)m);
-            move(c, VARIANCE, channel, a->momentum, (double)c->saved.data[3 * channel + 2] * n / (n - 1));
+    for (struct some k = { 0 }; next(x, &k); ) {
+        double sum[TILE] = { 0 }, product[TILE] = { 0 };
+        constants(c, &k, m, r);
+        spread_out(&k, m);
+        for (struct strip l = { 0 }; strip(x, dy, &k, &l); )
+            products(&l, dy->data + l.y, x->data + l.x, m, sum, product);
+        gather(&k, sum);
+        gather(&k, product);
+        for (long i = 0; i < k.n; i++) {
+            const long channel = k.from + i;
+            if (c->dx[WEIGHT].data)
+                c->dx[WEIGHT].data[channel * c->dx[WEIGHT].stride[0]] += (sp_real)(product[i] * (double)r[i]);
+            if (c->dx[BIAS].data)
+                c->dx[BIAS].data[channel * c->dx[BIAS].stride[0]] += (sp_real)sum[i];
+            scale[i] = r[i] * at(&c->x[WEIGHT], channel);
+            shift[i] = a->training ? (sp_real)((double)scale[i] * sum[i] / n) : 0;
+            factor[i] = a->training ? (sp_real)((double)scale[i] * (double)r[i] * (double)r[i] * product[i] / n) : 0;
+            if (a->training) {
+                move(c, MEAN, channel, a->momentum, (double)m[i]);
+                move(c, VARIANCE, channel, a->momentum, (double)c->saved.data[3 * channel + 2] * n / (n - 1));
+            }
         }
+        spread_out(&k, scale);
+        spread_out(&k, shift);
+        spread_out(&k, factor);
+        for (struct strip l = { 0 }, d = { 0 }; dx->data && strip(x, dy, &k, &l) && strip(x, dx, &k, &d); )
+            spread(&l, dy->data + l.y, x->data + l.x, m, scale, shift, factor, dx->data + d.y, d.ys);
     }
     if (a->training && c->inputs > COUNT && c->dx[COUNT].data && c->param[COUNT] && c->param[COUNT]->statistic)
         *c->dx[COUNT].data += 1;
@@ -280,7 +351,9 @@ static const struct sp_probe probes[] = {
 };
 
 const sp_op sp_op_batch_norm = {
-    "batch_norm", SP_OP_MOVES | SP_OP_FREES << BIAS | SP_OP_FREES_Y, infer, forward, backward, cost, probes
+    "batch_norm", SP_OP_ROWS | SP_OP_AXIS | SP_OP_SHARED << WEIGHT | SP_OP_SHARED << BIAS | SP_OP_SHARED << MEAN
+    | SP_OP_SHARED << VARIANCE | SP_OP_SHARED << COUNT | SP_OP_MOVES | SP_OP_FREES << BIAS | SP_OP_FREES_Y,
+    infer, forward, backward, cost, probes
 };
 
 sp_tensor *sp_batch_norm(sp_tape *t, sp_tensor *x, sp_tensor *weight, sp_tensor *bias, sp_tensor *mean, sp_tensor *variance,
@@ -288,13 +361,16 @@ sp_tensor *sp_batch_norm(sp_tape *t, sp_tensor *x, sp_tensor *weight, sp_tensor 
 {
     char text[SP_SHAPE_TEXT];
     const sp_shape s = sp_shape_get(x);
-    const struct attr a = { momentum, epsilon, sp_tape_training(t) };
+    const bool training = sp_tape_training(t);
+    const struct attr a = { training ? 0 : 1, training, momentum, epsilon, s.rank };
     if (!sp_usable(t, x, "batch_norm", "input", 1))
         return sp_tape_fail(t, SP_ERR_VALUE, "batch_norm: no input");
     if (s.rank < 2)
         return sp_tape_fail(t, SP_ERR_SHAPE, "batch_norm: %s: needs [B,C], [B,C,L] or [B,C,H,W]", sp_shape_format(text, s));
-    sp_tensor *maps = s.rank == 2 ? sp_reshape(t, x, SP_SHAPE(s.dim[0], s.dim[1], 1, 1)) : sp_as_maps(t, x);
-    sp_tensor *in[] = { maps, weight, bias, mean, variance, count };
+    const bool rows = s.rank == 2 || s.dim[2] * s.dim[s.rank - 1] == 1;         /* of 1 or 1 x 1 number each */
+    if (rows)
+        x = sp_reshape(t, sp_as_rows(t, sp_reshape(t, x, SP_SHAPE(s.dim[0], s.dim[1]))), SP_SHAPE(s.dim[0], s.dim[1], 1, 1));
+    sp_tensor *in[] = { rows ? x : sp_as_maps(t, x), weight, bias, mean, variance, count };
     sp_tensor *y = sp_record(t, &sp_op_batch_norm, count ? 6 : 5, in, &a, sizeof a);
-    return s.rank == 2 && sp_sound(y) ? sp_reshape(t, y, s) : sp_like_maps(t, y, s.rank);
+    return rows && sp_sound(y) ? sp_reshape(t, y, s) : sp_like_maps(t, y, s.rank);
 }

@@ -82,19 +82,24 @@ sp_tensor *sp_as_maps(sp_tape *t, sp_tensor *x);
 sp_tensor *sp_like_maps(sp_tape *t, sp_tensor *y, int rank);
 sp_shape sp_maps_shape(sp_shape maps, int rank);
 
-/* What pools share: infer; the way a constructor ends; and a walk over the lines of y, which is [B,C,H',W']. */
+/* What pools share: infer; the way a constructor ends; and a walk over the lines of y, which is [B,C,H',W']. Their attr begins
+   with an sp_slide. */
 bool sp_pool_shape(sp_call *c, sp_status *s);
 sp_tensor *sp_pool(sp_tape *t, const sp_op *op, sp_tensor *x, sp_slide how);
 
 struct sp_pool_line {
     long number;                /* 0 before the first */
-    long base, dbase;           /* the channel in x, and in its gradient */
-    long row, top, bottom;      /* of x where the window begins; its taps from top to that before bottom are inside */
+    long x, dx;                 /* the channel in x, and in its gradient */
+    long top, bottom;           /* its window has the rows of x from top to that before bottom */
     long y, dy;                 /* the line in y, and in its gradient */
-    long n, first, x;           /* n positions of the line, from `first` on, meet a tap inside x: the first of them there */
 };
 bool sp_pool_next(const sp_call *c, struct sp_pool_line *l);
-bool sp_pool_meet(const sp_call *c, struct sp_pool_line *l, long tap);
+
+/* The window of position q of a line has the columns of x from *from to that before *end. */
+void sp_pool_columns(const sp_call *c, long q, long *from, long *end);
+
+/* y = none, and then y = take(y, x), n of them, for each number of its window; those of x are `step` apart. */
+void sp_pool_forward(const sp_call *c, sp_real none, void (*take)(long n, const sp_real *x, long step, sp_real *y));
 
 /* ---- costs ----------------------------------------------------------------------------------------------------- */
 

@@ -26,36 +26,25 @@ SP_CLONES static void larger(long n, const sp_real *restrict x, long step, sp_re
 
 static void forward(const sp_call *c)
 {
-    const sp_slide *a = c->attr;
-    struct sp_pool_line l = { 0 };
-    while (sp_pool_next(c, &l)) {
-        sp_real *y = c->y.data + l.y;
-        for (long q = 0; q < c->y.shape.dim[3]; q++)
-            y[q] = (sp_real)-INFINITY;
-        for (long tap = 0; tap < a->kernel[0] * a->kernel[1]; tap++)
-            if (sp_pool_meet(c, &l, tap))
-                larger(l.n, c->x[0].data + l.x, a->stride[1], y + l.first);
-    }
+    sp_pool_forward(c, (sp_real)-INFINITY, larger);
 }
 
 static void backward(const sp_call *c)
 {
-    const sp_slide *a = c->attr;
     const sp_view *x = &c->x[0], *dx = &c->dx[0];
     struct sp_pool_line l = { 0 };
     while (sp_pool_next(c, &l))
         for (long q = 0; q < c->y.shape.dim[3]; q++) {
             const sp_real y = c->y.data[l.y + q];
             bool found = false;
-            for (long i = l.top; i < l.bottom && !found; i++)
-                for (long j = 0; j < a->kernel[1] && !found; j++) {
-                    const long w = q * a->stride[1] + j - a->padding[1];
-                    if (w < 0 || w >= x->shape.dim[3])
-                        continue;
-                    const sp_real v = x->data[l.base + (l.row + i) * x->stride[2] + w * x->stride[3]];
+            long from, end;
+            sp_pool_columns(c, q, &from, &end);
+            for (long h = l.top; h < l.bottom && !found; h++)
+                for (long w = from; w < end && !found; w++) {
+                    const sp_real v = x->data[l.x + h * x->stride[2] + w * x->stride[3]];
                     found = v == y || (v != v && y != y);
                     if (found)
-                        dx->data[l.dbase + (l.row + i) * dx->stride[2] + w * dx->stride[3]] += c->dy.data[l.dy + q];
+                        dx->data[l.dx + h * dx->stride[2] + w * dx->stride[3]] += c->dy.data[l.dy + q];
                 }
         }
 }
@@ -103,5 +92,7 @@ const sp_op sp_op_max_pool = { "max_pool", SP_OP_ROWS, infer, forward, backward,
 
 sp_tensor *sp_max_pool(sp_tape *t, sp_tensor *x, sp_slide how)
 {
+    if (how.padding_uncounted)
+        return sp_tape_fail(t, SP_ERR_VALUE, "max_pool: padding_uncounted, which is for averages");
     return sp_pool(t, &sp_op_max_pool, x, how);
 }

@@ -19,12 +19,13 @@ enum {
 };
 
 /* How a window slides over the last two axes of [B,C,H,W]: pairs of { height, width }. Over [B,C,L] the first of each pair
-   counts; for a convolution the second must be 0, or 1 but in padding. A stride or a dilation of 0 stands for 1, groups 0 for 1; a pool's stride of 0 for its kernel, as in PyTorch. */
+   counts; the second of a pool is 0, of a convolution 0, or 1 but in padding. A stride or a dilation of 0 stands for 1, groups 0
+   for 1; a pool's stride of 0 for its kernel, as in PyTorch. */
 typedef struct sp_slide {
     long kernel[2];             /* of a pool; a convolution has its weight's, this being 0 or the same */
-    long stride[2], padding[2], dilation[2];    /* pools: no dilation */
-    long groups;                /* of a convolution */
-    bool padding_uncounted;     /* an average is of what is inside alone: PyTorch's count_include_pad=False */
+    long stride[2], padding[2], dilation[2];    /* pools: no dilation, 0 or 1 */
+    long groups;                /* of a convolution; pools: 0 or 1 */
+    bool padding_uncounted;     /* an average is of what is inside alone: PyTorch's count_include_pad=False; max_pool: false */
 } sp_slide;
 
 /* Sequences of different lengths in the rows of a tensor. The steps of sequence 0 are the first length[0] rows of the list

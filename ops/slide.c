@@ -62,24 +62,50 @@ sp_tensor *sp_like_maps(sp_tape *t, sp_tensor *y, int rank)
 
 /* ---- pools ----------------------------------------------------------------------------------------------------- */
 
+struct pool {
+    sp_slide how;               /* full; what pools see as their attr */
+    int rank;                   /* of the caller's x */
+};
+
 bool sp_pool_shape(sp_call *c, sp_status *s)
 {
     static const char *const axis[] = { "height", "width" };
-    const sp_slide *a = c->attr;
-    const sp_shape x = c->x[0].shape;
+    const struct pool *a = c->attr;
+    const sp_shape x = c->x[0].shape, seen = sp_maps_shape(x, a->rank);
     char text[SP_SHAPE_TEXT];
-    sp_shape_format(text, x);
+    sp_shape_format(text, seen);
     c->y.shape = x;
-    if (!sp_slide_shape(&c->y.shape, x, a, s))
+    if (!sp_slide_shape(&c->y.shape, seen, &a->how, s))
         return false;
     for (int i = 0; i < 2; i++) {
-        if (a->padding[i] > a->kernel[i] / 2)
+        if (a->how.padding[i] > a->how.kernel[i] / 2)
             return sp_fail(s, SP_ERR_VALUE, "%s: the padding of %ld along the %s is over half the kernel's %ld", text,
-                           a->padding[i], axis[i], a->kernel[i]);
+                           a->how.padding[i], axis[i], a->how.kernel[i]);
         if (!x.dim[2 + i])
             return sp_fail(s, SP_ERR_SHAPE, "%s has no elements along the %s", text, axis[i]);
     }
     return true;
+}
+
+/* Fails with the number if a setting is given that a pool does not have. */
+static bool check_settings(sp_tape *t, const char *who, const sp_slide *how, int rank)
+{
+    const struct { const char *what; const long *pair; } all[] = {
+        { "kernel", how->kernel }, { "stride", how->stride }, { "padding", how->padding }, { "dilation", how->dilation }
+    };
+    for (int k = 0; k < 4 && rank == 3; k++)
+        if (all[k].pair[1]) {
+            sp_tape_fail(t, SP_ERR_VALUE, "%s: the second %s is %ld, of one axis", who, all[k].what, all[k].pair[1]);
+            return false;
+        }
+    for (int i = 0; i < 2; i++)
+        if (how->dilation[i] != 0 && how->dilation[i] != 1) {
+            sp_tape_fail(t, SP_ERR_VALUE, "%s: the dilation is %ld, which pools do not have", who, how->dilation[i]);
+            return false;
+        }
+    if (how->groups != 0 && how->groups != 1)
+        sp_tape_fail(t, SP_ERR_VALUE, "%s: %ld groups, which pools do not have", who, how->groups);
+    return how->groups == 0 || how->groups == 1;
 }
 
 sp_tensor *sp_pool(sp_tape *t, const sp_op *op, sp_tensor *x, sp_slide how)
@@ -90,13 +116,13 @@ sp_tensor *sp_pool(sp_tape *t, const sp_op *op, sp_tensor *x, sp_slide how)
         return sp_tape_fail(t, SP_ERR_VALUE, "%s: no input", op->name);
     if (rank < 3)
         return sp_tape_fail(t, SP_ERR_SHAPE, "%s: %s: needs [B,C,H,W] or [B,C,L]", op->name, sp_shape_format(text, sp_shape_get(x)));
-    for (int i = 0; i < 2; i++) {
+    if (!check_settings(t, op->name, &how, rank))
+        return sp_tape_fail(t, SP_ERR_VALUE, "%s: settings", op->name);
+    for (int i = 0; i < 2; i++)
         how.stride[i] = how.stride[i] ? how.stride[i] : how.kernel[i];
-        how.dilation[i] = 1;
-    }
-    how = sp_slide_full(how, rank);
+    const struct pool a = { sp_slide_full(how, rank), rank };
     x = sp_as_maps(t, x);
-    return sp_like_maps(t, sp_record(t, op, 1, &x, &how, sizeof how), rank);
+    return sp_like_maps(t, sp_record(t, op, 1, &x, &a, sizeof a), rank);
 }
 
 bool sp_pool_next(const sp_call *c, struct sp_pool_line *l)
@@ -107,25 +133,42 @@ bool sp_pool_next(const sp_call *c, struct sp_pool_line *l)
     if (l->number >= y.dim[0] * y.dim[1] * y.dim[2] || !y.dim[3])
         return false;
     const long p = l->number % y.dim[2], channel = l->number / y.dim[2] % y.dim[1], b = l->number / y.dim[2] / y.dim[1];
+    const long row = p * a->stride[0] - a->padding[0], end = row + a->kernel[0];
     l->number++;
-    l->row = p * a->stride[0] - a->padding[0];
-    l->top = l->row < 0 ? -l->row : 0;
-    l->bottom = a->kernel[0] < x->shape.dim[2] - l->row ? a->kernel[0] : x->shape.dim[2] - l->row;
-    l->base = b * x->stride[0] + channel * x->stride[1];
+    l->top = row > 0 ? row : 0;
+    l->bottom = end < x->shape.dim[2] ? end : x->shape.dim[2];
+    l->x = b * x->stride[0] + channel * x->stride[1];
     l->y = b * c->y.stride[0] + channel * c->y.stride[1] + p * c->y.stride[2];
-    l->dbase = b * dx->stride[0] + channel * dx->stride[1];
+    l->dx = b * dx->stride[0] + channel * dx->stride[1];
     l->dy = b * dy->stride[0] + channel * dy->stride[1] + p * dy->stride[2];
     return true;
 }
 
-bool sp_pool_meet(const sp_call *c, struct sp_pool_line *l, long tap)
+void sp_pool_columns(const sp_call *c, long q, long *from, long *end)
+{
+    const sp_slide *a = c->attr;
+    const long first = q * a->stride[1] - a->padding[1], behind = first + a->kernel[1], size = c->x[0].shape.dim[3];
+    *from = first > 0 ? first : 0;
+    *end = behind < size ? behind : size;
+}
+
+void sp_pool_forward(const sp_call *c, sp_real none, void (*take)(long n, const sp_real *x, long step, sp_real *y))
 {
     const sp_slide *a = c->attr;
     const sp_view *x = &c->x[0];
-    const long i = tap / a->kernel[1], at = tap % a->kernel[1] - a->padding[1], s = a->stride[1], size = x->shape.dim[3];
-    l->first = at < 0 ? (-at + s - 1) / s : 0;
-    l->n = at < size ? (size - at + s - 1) / s : 0;
-    l->n = (l->n < c->y.shape.dim[3] ? l->n : c->y.shape.dim[3]) - l->first;
-    l->x = l->base + (l->row + i) * x->stride[2] + l->first * s + at;
-    return i >= l->top && i < l->bottom && l->n > 0;
+    const long s = a->stride[1], size = x->shape.dim[3], positions = c->y.shape.dim[3];
+    const long reach = a->padding[1] - (positions - 1) * s;     /* no tap before that is inside, nor after size + padding */
+    const long last = a->kernel[1] < size + a->padding[1] ? a->kernel[1] : size + a->padding[1];
+    struct sp_pool_line l = { 0 };
+    while (sp_pool_next(c, &l)) {
+        sp_real *y = c->y.data + l.y;
+        for (long q = 0; q < positions; q++)
+            y[q] = none;
+        for (long row = l.top; row < l.bottom; row++)
+            for (long tap = reach > 0 ? reach : 0; tap < last; tap++) {
+                const long at = tap - a->padding[1];            /* of position 0 */
+                const long q = at < 0 ? (-at + s - 1) / s : 0, end = (size - at + s - 1) / s;
+                take((end < positions ? end : positions) - q, x->data + l.x + row * x->stride[2] + q * s + at, s, y + q);
+            }
+    }
 }

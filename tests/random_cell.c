@@ -272,6 +272,18 @@ static struct value build_layer_norm(struct drawing *d)
     return as_rows(d, sp_layer_norm(d->t, v.x, gain, bias, 0.1), 0.7 * sqrt((double)width_of(v)) + 0.7);
 }
 
+static struct value build_batch_norm(struct drawing *d)
+{
+    struct value v = any(d);
+    const bool training = sp_tape_training(d->t);
+    sp_tensor *gain = weight(d, SP_SHAPE(width_of(v))), *bias = weight(d, SP_SHAPE(width_of(v)));
+    sp_tensor *mean = sp_full(d->t, (sp_real)0.1, SP_SHAPE(width_of(v))), *variance = sp_full(d->t, 1, SP_SHAPE(width_of(v)));
+    sp_tape_set_training(d->t, false);
+    sp_tensor *y = sp_batch_norm(d->t, v.x, gain, bias, mean, variance, NULL, 0.1, 0.1);
+    sp_tape_set_training(d->t, training);
+    return (struct value){ y, 0.7 * (v.most + 0.1) + 0.7 };
+}
+
 /* Over all columns, or the parts, or within each. */
 static struct value reduced(struct drawing *d, sp_tensor *(*reduce)(sp_tape *t, sp_tensor *x, int axis), struct value v)
 {
@@ -468,6 +480,7 @@ static const struct row {
     BUILT(masked_softmax),
     BUILT(log_softmax),
     BUILT(layer_norm),
+    BUILT(batch_norm),
     BUILT(sum),
     BUILT(mean),
     BUILT(max),

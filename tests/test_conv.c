@@ -283,6 +283,76 @@ START_TEST(pools_by_loops)
 }
 END_TEST
 
+/* Of x [B,C,n] seen as such: y, and what comes back for dy. By the running values m and v unless training. */
+static void norm_loops(long B, long C, long n, bool training, const sp_real *x, const sp_real *w, const sp_real *b,
+                       const sp_real *dy, double *y, double *dx, double *dw, double *db)
+{
+    for (long c = 0; c < C; c++) {
+        double m = 0, v = 0, h = 0, hx = 0;
+        const double count = (double)(B * n);
+#define EACH(statement) for (long i = 0; i < B; i++) for (long j = 0; j < n; j++) { const long e = (i * C + c) * n + j; statement; }
+        EACH(m += (double)x[e] / count)
+        EACH(v += ((double)x[e] - m) * ((double)x[e] - m) / count)
+        m = training ? m : 0.25;
+        v = training ? v : 0.5;
+        const double r = 1 / sqrt(v + 0.01);
+        EACH(y[e] = (double)w[c] * ((double)x[e] - m) * r + (double)b[c])
+        EACH(db[c] += (double)dy[e])
+        EACH(dw[c] += (double)dy[e] * ((double)x[e] - m) * r)
+        h = training ? (double)w[c] * db[c] / count : 0;
+        hx = training ? (double)w[c] * dw[c] / count : 0;
+        EACH(dx[e] = r * ((double)dy[e] * (double)w[c] - h - ((double)x[e] - m) * r * hx))
+#undef EACH
+    }
+}
+
+/* Shapes around the sizes of tiles and stretches, and x as it is, transposed, and with gaps. */
+static void check_norm(int number, sp_shape shape, bool training, int view)
+{
+    const long B = shape.dim[0], C = shape.dim[1], all = sp_shape_size(shape), n = all / B / C;
+    const int last = shape.rank - 1;
+    sp_real *x = uniform(1, all), *dy = uniform(2, all), *w = uniform(3, C), *b = uniform(4, C), *got = malloc((size_t)all * sizeof *got);
+    double *y = calloc((size_t)all, sizeof *y), *dx = calloc((size_t)all, sizeof *dx), *dw = calloc((size_t)C, sizeof *dw);
+    double *db = calloc((size_t)C, sizeof *db);
+    norm_loops(B, C, n, training, x, w, b, dy, y, dx, dw, db);
+    sp_tape *t = sp_tape_new(NULL);
+    sp_tape_set_training(t, training);
+    sp_tensor *vx = sp_variable(t, x, shape), *vw = sp_variable(t, w, SP_SHAPE(C)), *vb = sp_variable(t, b, SP_SHAPE(C)), *in = vx;
+    if (view == 1)
+        in = sp_transpose(t, sp_copy(t, sp_transpose(t, vx, 0, 1)), 0, 1);
+    if (view == 2)
+        in = sp_slice(t, sp_concat(t, 2, (sp_tensor *[]){ vx, vx }, last), last, 0, shape.dim[last]);
+    if (view == 3)
+        in = sp_transpose(t, sp_copy(t, sp_transpose(t, vx, 1, last)), 1, last);
+    sp_tensor *out = sp_batch_norm(t, in, vw, vb, sp_full(t, (sp_real)0.25, SP_SHAPE(C)), sp_full(t, (sp_real)0.5, SP_SHAPE(C)),
+                                   NULL, 0.1, 0.01);
+    ck_tape_ok(t);
+    ck_assert(sp_shape_equal(sp_shape_get(out), shape));
+    sp_backward(t, sp_sum(t, sp_mul(t, out, sp_feed(t, dy, shape)), SP_ALL));
+    ck_tape_ok(t);
+    sp_read(out, got);
+    check_near("y", number, all, got, y);
+    sp_read_grad(vx, got);
+    check_near("dx", number, all, got, dx);
+    sp_read_grad(vw, got);
+    check_near("dw", number, C, got, dw);
+    sp_read_grad(vb, got);
+    check_near("db", number, C, got, db);
+    sp_tape_free(t);
+    free(x), free(dy), free(w), free(b), free(got), free(y), free(dx), free(dw), free(db);
+}
+
+START_TEST(norms_by_loops)
+{
+    const sp_shape shapes[] = { SP_SHAPE(5, 3), SP_SHAPE(257, 64), SP_SHAPE(520, 130), SP_SHAPE(300, 1), SP_SHAPE(9, 65, 1),
+                                SP_SHAPE(4, 70, 1, 1), SP_SHAPE(3, 4, 5), SP_SHAPE(2, 3, 4, 17), SP_SHAPE(2, 3, 50, 90),
+                                SP_SHAPE(3, 2, 1, 6), SP_SHAPE(3, 2, 6, 1), SP_SHAPE(1, 2, 4100) };
+    for (int i = 0; i < (int)(sizeof shapes / sizeof *shapes); i++)
+        for (int view = 0; view < 4; view++)
+            check_norm(10 * i + view, shapes[i], _i, view);
+}
+END_TEST
+
 /* ---- what is refused ------------------------------------------------------------------------------------------- */
 
 static sp_tensor *zeros(sp_tape *t, sp_shape shape)
@@ -358,6 +428,20 @@ static const struct refused refused_pools[] = {
     { .x = S4(1, 2, 4, 4), .how = { .kernel = { 2, 2 }, .stride = { 1, -1 } },
       .error = "max_pool: [1,2,4,4]: the stride is -1 along the width, not 1 or more" },
     { .x = S4(1, 2, 0, 4), .how = { .kernel = { 2, 2 }, .padding = { 1, 1 } }, .error = "max_pool: [1,2,0,4] has no elements along the height" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 5 } },
+      .error = "max_pool: [1,2,4]: a kernel of 5 along the width is larger than the 4 there are" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 3 }, .padding = { 2 } },
+      .error = "max_pool: [1,2,4]: the padding of 2 along the width is over half the kernel's 3" },
+    { .x = S3(1, 2, 0), .how = { .kernel = { 2 }, .padding = { 1 } }, .error = "max_pool: [1,2,0] has no elements along the width" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 2, 3 } }, .error = "max_pool: the second kernel is 3, of one axis" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 2 }, .stride = { 2, 1 } }, .error = "max_pool: the second stride is 1, of one axis" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 2 }, .padding = { 0, 1 } }, .error = "max_pool: the second padding is 1, of one axis" },
+    { .x = S3(1, 2, 4), .how = { .kernel = { 2 }, .dilation = { 0, 1 } }, .error = "max_pool: the second dilation is 1, of one axis" },
+    { .x = S4(1, 2, 4, 4), .how = { .kernel = { 2, 2 }, .dilation = { 1, 2 } },
+      .error = "max_pool: the dilation is 2, which pools do not have" },
+    { .x = S4(1, 2, 4, 4), .how = { .kernel = { 2, 2 }, .groups = 7 }, .error = "max_pool: 7 groups, which pools do not have" },
+    { .x = S4(1, 2, 4, 4), .how = { .kernel = { 2, 2 }, .padding_uncounted = true },
+      .error = "max_pool: padding_uncounted, which is for averages" },
     { .x = { 2, { 3, 4 } }, .how = { .kernel = { 2, 2 } }, .error = "max_pool: [3,4]: needs [B,C,H,W] or [B,C,L]" },
 };
 
@@ -373,8 +457,9 @@ END_TEST
 
 static const struct refused refused_norms[] = {
     { .x = S4(1, 3, 1, 1), .bias = 3, .error = "batch_norm: [1,3,1,1]: training needs more than the 1 value that each of the 3 channels has" },
-    { .x = { 2, { 1, 3 } }, .bias = 3, .error = "batch_norm: [1,3,1,1]: training needs more than the 1 value that each of the 3 channels has" },
-    { .x = S3(2, 3, 4), .bias = 4, .error = "batch_norm: [2,3,1,4] with the weight [4]: needs [3]" },
+    { .x = { 2, { 1, 3 } }, .bias = 3, .error = "batch_norm: [1,3]: training needs more than the 1 value that each of the 3 channels has" },
+    { .x = S3(1, 3, 1), .bias = 3, .error = "batch_norm: [1,3,1]: training needs more than the 1 value that each of the 3 channels has" },
+    { .x = S3(2, 3, 4), .bias = 4, .error = "batch_norm: [2,3,4] with the weight [4]: needs [3]" },
     { .x = { 1, { 3 } }, .bias = 3, .error = "batch_norm: [3]: needs [B,C], [B,C,L] or [B,C,H,W]" },
 };
 
@@ -385,6 +470,55 @@ START_TEST(refused_norm)
     sp_tensor *one = zeros(t, SP_SHAPE(k->bias));
     ck_assert(!sp_sound(sp_batch_norm(t, zeros(t, k->x), one, one, one, one, NULL, 0.1, 1e-5)));
     ck_assert_str_eq(sp_error(t), k->error);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* What all pools have and lack. */
+START_TEST(settings_that_say_nothing)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    const sp_slide how = { .kernel = { 2, 2 }, .dilation = { 1, 1 }, .groups = 1 };
+    ck_assert(sp_sound(sp_max_pool(t, zeros(t, SP_SHAPE(1, 1, 4, 4)), how)));
+    ck_assert(!sp_sound(sp_avg_pool(t, zeros(t, SP_SHAPE(1, 1, 4, 4)), (sp_slide){ .kernel = { 2, 2 }, .dilation = { 3, 1 } })));
+    ck_assert_str_eq(sp_error(t), "avg_pool: the dilation is 3, which pools do not have");
+    sp_tape_free(t);
+}
+END_TEST
+
+/* Only the taps inside are looked at. The windows are all of x, and the last all but its first line and column. */
+START_TEST(vast_kernels)
+{
+    const long k = INT32_MAX, half = k / 2;
+    const sp_slide how = { .kernel = { k, k }, .stride = { 1, 1 }, .padding = { half, half }, .padding_uncounted = true };
+    sp_slide plain = how;
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real got[4];
+    plain.padding_uncounted = false;
+    sp_tensor *x = sp_variable(t, REALS(4, 2, 3, 1), SP_SHAPE(1, 1, 2, 2)), *largest = sp_max_pool(t, x, plain);
+    sp_tensor *mean = sp_avg_pool(t, x, how);
+    ck_tape_ok(t);
+    ck_assert(sp_shape_equal(sp_shape_get(mean), SP_SHAPE(1, 1, 2, 2)));
+    sp_read(largest, got);
+    ck_same(got, REALS(4, 4, 4, 4), 4);
+    sp_read(mean, got);
+    ck_same(got, REALS(2.5, 2.5, 2.5, 2.5), 4);
+    sp_backward(t, sp_add(t, sp_sum(t, largest, SP_ALL), sp_sum(t, mean, SP_ALL)));
+    sp_read_grad(x, got);
+    ck_same(got, REALS(5, 1, 1, 1), 4);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* The gradient of a largest that is NaN goes to the first NaN. */
+START_TEST(gradient_of_nan)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real got[4];
+    sp_tensor *x = sp_variable(t, REALS(4, NAN, NAN, 1), SP_SHAPE(1, 1, 2, 2));
+    sp_backward(t, sp_sum(t, sp_max_pool(t, x, (sp_slide){ .kernel = { 2, 2 } }), SP_ALL));
+    ck_assert(sp_read_grad(x, got));
+    ck_same(got, REALS(0, 1, 0, 0), 4);
     sp_tape_free(t);
 }
 END_TEST
@@ -455,6 +589,12 @@ START_TEST(refused_layers)
     }
     ck_assert_ptr_null(sp_conv1d_make(NULL, "c", &(sp_conv_config){ .in = 1, .out = 1, .kernel = { 1 } }).weight);
     ck_assert_ptr_null(sp_conv1d_make(NULL, "c", NULL).weight);
+    for (int i = 0; i < 2; i++) {
+        sp_store *s = sp_store_new(1);
+        ck_assert_ptr_null(sp_batch_norm_make(s, i ? "" : NULL, 2).weight);
+        ck_assert_str_eq(sp_store_status(s)->message, i ? "batch_norm: the name is empty" : "batch_norm: the name is NULL");
+        sp_store_free(s);
+    }
 }
 END_TEST
 
@@ -635,6 +775,43 @@ START_TEST(windows_in_scan)
 }
 END_TEST
 
+static sp_tensor *norm_step(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **h)
+{
+    return *h = sp_tanh(t, sp_add(t, *h, sp_batch_norm_on(t, self, x)));
+}
+
+/* Where it does not train it acts on rows. */
+START_TEST(norms_in_scan)
+{
+    enum { T = 4, B = 3, W = 5, SIZE = T * B * W };
+    sp_store *s = sp_store_new(4);
+    const sp_batch_norm_layer l = sp_batch_norm_make(s, "n", W);
+    sp_random_uniform((sp_key){ .place = 8 }, W, sp_param_values(l.running_mean), -1, 1);
+    const sp_cell cell = { .name = "norm", .self = &l, .step = norm_step, .states = 1, .width = { W } };
+    sp_real *x = uniform(1, SIZE), y[2][SIZE], g[2][200];
+    ck_assert(sp_store_ok(s) && sp_store_size(s) <= 200);
+    for (int way = 0; way < 3; way++) {
+        sp_tape *t = sp_tape_new(s);
+        sp_tape_set_training(t, way == 2);
+        sp_tensor *xs = sp_feed(t, x, SP_SHAPE(T, B, W)), *out = way ? sp_scan(t, &cell, xs, NULL) : sp_unroll(t, &cell, xs, NULL);
+        if (way == 2) {
+            ck_assert_ptr_nonnull(strstr(sp_error(t), "'batch_norm' does not act on each row alone; use sp_unroll"));
+        } else {
+            ck_assert(sp_backward(t, sp_sum(t, sp_mul(t, out, out), SP_ALL)));
+            sp_read(out, y[way]);
+            memcpy(g[way], sp_gradients(t), (size_t)sp_store_size(s) * sizeof(sp_real));
+        }
+        sp_tape_free(t);
+    }
+    for (int i = 0; i < SIZE; i++)
+        ck_each(fabs((double)(y[0][i] - y[1][i])) < WIDE(1e-13, 1e-6), "y[%d]: %g, not %g", i, (double)y[1][i], (double)y[0][i]);
+    for (long i = 0; i < sp_store_size(s); i++)
+        ck_each(fabs((double)(g[0][i] - g[1][i])) < WIDE(1e-13, 1e-5), "gradient %ld: %g, not %g", i, (double)g[1][i], (double)g[0][i]);
+    sp_store_free(s);
+    free(x);
+}
+END_TEST
+
 /* Texts of different lengths, in one batch: each is as if it were alone. */
 START_TEST(padded_sequences)
 {
@@ -765,6 +942,7 @@ END_TEST
 START_TEST(norms_leave_statistics_out)
 {
     struct model m = new_model();
+    sp_store_add(m.store, SP_SCALAR, "last");           /* learned, behind statistics */
     sp_tape *t = sp_tape_new(m.store);
     learn(&m, t, 3);
     sp_real *g = sp_gradients(t), kept[CHANNELS];
@@ -778,6 +956,10 @@ START_TEST(norms_leave_statistics_out)
     ck_assert_double_eq_tol(sp_clip_norm(t, 1e-3), sqrt(sum), 1e-5 * sqrt(sum));
     ck_assert(sp_clip_value(t, 1e-6));
     ck_same(g + m.norm.running_mean->offset, kept, CHANNELS);
+    g[m.norm.running_mean->offset] = NAN;
+    ck_assert(sp_clip_value(t, 1e-6) && sp_clip_norm(t, 1) < 1);
+    g[m.norm.bias->offset] = NAN;
+    ck_assert(!sp_clip_value(t, 1e-6));
     sp_tape_free(t);
     sp_store_free(m.store);
 }
@@ -799,6 +981,109 @@ START_TEST(accumulated_statistics)
     sp_tape_free(t);
     sp_optimizer_free(o);
     sp_store_free(m.store);
+}
+END_TEST
+
+/* What is no statistic is not moved, though it has a gradient. */
+START_TEST(others_are_not_moved)
+{
+    sp_tape *t = sp_tape_new(NULL);
+    sp_real got[3];
+    sp_tensor *w = sp_full(t, 1, SP_SHAPE(2)), *mean = sp_variable(t, REALS(1, 2), SP_SHAPE(2));
+    sp_tensor *variance = sp_variable(t, REALS(3, 4), SP_SHAPE(2)), *count = sp_variable(t, REALS(5), SP_SCALAR);
+    sp_tensor *y = sp_batch_norm(t, sp_feed(t, REALS(1, 2, 3, 5), SP_SHAPE(2, 2)), w, w, mean, variance, count, 0.1, 0);
+    sp_tensor *sum = sp_add(t, sp_add(t, sp_sum(t, mean, SP_ALL), sp_sum(t, variance, SP_ALL)), count);
+    ck_assert(sp_backward(t, sp_add(t, sum, sp_sum(t, y, SP_ALL))));
+    ck_assert(sp_read_grad(mean, got) && sp_read_grad(variance, got + 1) && got[0] == 1 && got[1] == 1);
+    ck_assert(sp_read_grad(count, got) && got[0] == 1);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* Of a batch of nothing nothing is learned. */
+START_TEST(no_batch_moves_nothing)
+{
+    struct model m = new_model();
+    sp_tape *t = sp_tape_new(m.store);
+    m.rows = 0;
+    m.x = batch(0);
+    ck_assert(sp_backward(t, loss_of(t, &m)));
+    for (long i = 0; i < sp_store_size(m.store); i++)
+        ck_assert(sp_gradients(t)[i] == 0);
+    sp_tape_free(t);
+    sp_store_free(m.store);
+}
+END_TEST
+
+/* Numbers about 1000 that begin with one far off, beside sums in double: as rows, and as one map of each channel. */
+START_TEST(outlier_first)
+{
+    enum { N = 200000, C = 2 };
+    sp_real *x = malloc(N * C * sizeof *x), *dy = malloc(N * C * sizeof *dy);
+    sp_random_normal((sp_key){ .seed = 6 }, N * C, x, 1000, 1);
+    sp_random_normal((sp_key){ .seed = 7 }, N * C, dy, 0, 1);
+    x[0] = (sp_real)-1e7;
+    sp_store *s = sp_store_new(1);
+    const sp_batch_norm_layer l = sp_batch_norm_make(s, "n", C);
+    sp_tape *t = sp_tape_new(s);
+    sp_tensor *in = sp_feed(t, x, _i ? SP_SHAPE(1, C, N) : SP_SHAPE(N, C)), *y = sp_batch_norm_on(t, &l, in);
+    ck_assert(sp_backward(t, sp_sum(t, sp_mul(t, y, sp_feed(t, dy, sp_shape_get(in))), SP_ALL)));
+    for (int c = 0; c < C; c++) {
+        double mean = 0, square = 0, dw = 0, db = 0;
+        const long step = _i ? 1 : C, from = _i ? c * N : c;
+        for (long i = 0; i < N; i++)
+            mean += (double)x[from + i * step] / N;
+        for (long i = 0; i < N; i++)
+            square += pow((double)x[from + i * step] - mean, 2) / N;
+        for (long i = 0; i < N; i++) {
+            db += (double)dy[from + i * step];
+            dw += (double)dy[from + i * step] * ((double)x[from + i * step] - mean) / sqrt(square + l.eps);
+        }
+        const sp_real *g = sp_gradients(t);
+        ck_assert_double_eq_tol((double)g[l.running_mean->offset + c], 0.1 * mean, WIDE(1e-9, 1e-5));
+        const double moved = 0.1 * (square * N / (N - 1) - 1);
+        ck_assert_double_eq_tol((double)g[l.running_var->offset + c], moved, WIDE(1e-13, 4e-7) * square);
+        ck_assert_double_eq_tol((double)g[l.weight->offset + c], dw, WIDE(1e-8, 0.1));
+        ck_assert_double_eq_tol((double)g[l.bias->offset + c], db, WIDE(1e-8, 0.01));
+    }
+    sp_tape_free(t);
+    sp_store_free(s);
+    free(x), free(dy);
+}
+END_TEST
+
+/* Numbers whose sum is infinite have a mean. */
+START_TEST(vast_numbers)
+{
+    sp_real x[30], y[30];
+    sp_tape *t = sp_tape_new(NULL);
+    for (int i = 0; i < 30; i++)
+        x[i] = (sp_real)WIDE(1e308, 2e38);
+    sp_tensor *w = sp_full(t, 1, SP_SHAPE(3));
+    ck_assert(sp_read(sp_batch_norm(t, sp_feed(t, x, SP_SHAPE(10, 3)), w, w, w, w, NULL, 0.1, 1e-5), y));
+    for (int i = 0; i < 30; i++)
+        ck_assert(y[i] == 1);
+    sp_tape_free(t);
+}
+END_TEST
+
+/* Two neighbouring numbers, whose mean lies between them: what a channel varies by is less than its mean is rounded by. */
+START_TEST(neighbours)
+{
+    enum { N = 20000 };
+    sp_real x[N];
+    const double apart = ldexp(1, (int)WIDE(-33, -4));
+    for (int i = 0; i < N; i++)
+        x[i] = (sp_real)(1000003 + i % 2 * apart);
+    sp_store *s = sp_store_new(1);
+    const sp_batch_norm_layer l = sp_batch_norm_make(s, "n", 1);
+    *sp_param_values(l.running_var) = 0;
+    sp_tape *t = sp_tape_new(s);
+    ck_assert(sp_backward(t, sp_sum(t, sp_batch_norm_on(t, &l, sp_feed(t, x, SP_SHAPE(N, 1))), SP_ALL)));
+    const double want = 0.1 * apart * apart / 4 * N / (N - 1);
+    ck_assert_double_eq_tol((double)sp_gradients(t)[l.running_var->offset], want, WIDE(1e-10, 1e-6) * want);
+    sp_tape_free(t);
+    sp_store_free(s);
 }
 END_TEST
 
@@ -833,6 +1118,51 @@ START_TEST(statistics_of_shards)
         for (long k = 0; k < sp_store_size(m.store); k++)
             ck_assert(sp_gradients(sp_parallel_tape(p, i))[k] == 0);
     sp_optimizer_free(o);
+    sp_parallel_free(p);
+    sp_store_free(m.store);
+}
+END_TEST
+
+/* Shard 0 does not use the norm, 1 has the weight 1 and 2 the weight 99; 3 has none. Where rows is 1, 2 does not use it
+   either, where it is 0, nor does 1. */
+static sp_tensor *unlike_loss(sp_tape *t, void *self, int shard, double *weight)
+{
+    const struct model *m = self;
+    struct model part = { m->store, m->norm, m->x + (shard == 2) * 10 * CHANNELS, shard == 1 ? 10 : 30 };
+    *weight = (double[]){ 7, 1, 99, 0 }[shard];
+    if (shard == 3)
+        return NULL;
+    return shard && shard <= m->rows ? loss_of(t, &part) : sp_sum(t, sp_param_on(t, m->norm.weight), SP_ALL);
+}
+
+START_TEST(shards_of_unlike_weights)
+{
+    struct model m = new_model();
+    sp_parallel *p = sp_parallel_new(m.store, 4, 1);
+    sp_tape *t = sp_parallel_tape(p, 0);
+    double want = 0;
+    for (int sweep = 0; sweep < 2; sweep++) {
+        double mean[2] = { 0 };
+        m.x = batch(3 + sweep);
+        sp_parallel_backward(p, unlike_loss, &m, NULL);
+        for (int i = 0; i < ROWS; i++)
+            mean[i >= 10] += (double)m.x[i * CHANNELS] / (i < 10 ? 10 : 30);
+        want += 0.1 * (0.01 * mean[0] + 0.99 * mean[1] - want);
+    }
+    for (m.rows = 1; m.rows >= 0; m.rows--) {
+        double mean = 0;
+        m.x = batch(7);
+        sp_parallel_backward(p, unlike_loss, &m, NULL);
+        for (int i = 0; i < 10; i++)
+            mean += (double)m.x[i * CHANNELS] / 10;
+        want += m.rows * 0.1 * (mean - want);
+    }
+    ck_tape_ok(t);
+    ck_assert_double_eq_tol((double)sp_gradients(t)[m.norm.running_mean->offset], want, WIDE(1e-12, 2e-6));
+    ck_assert_double_eq((double)sp_gradients(t)[m.norm.num_batches_tracked->offset], 3);
+    for (int i = 1; i < 4; i++)
+        for (long k = 0; k < sp_store_size(m.store); k++)
+            ck_assert(sp_gradients(sp_parallel_tape(p, i))[k] == 0);
     sp_parallel_free(p);
     sp_store_free(m.store);
 }
@@ -915,14 +1245,15 @@ END_TEST
 /* A state dict as PyTorch writes it has its counts as I64; for a parameter that is an error. */
 START_TEST(whole_numbers_of_files)
 {
-    static const char format[] = "{\"%s\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}}";
+    static const char format[] = "{\"%s\":{\"dtype\":\"%s\",\"shape\":[],\"data_offsets\":[0,8]}}";
     char path[PATH_ROOM], header[200];
     ck_new_file(path);
-    for (int statistic = 0; statistic < 2; statistic++) {
+    for (int k = 0; k < 3; k++) {
+        const bool statistic = k;
         sp_status status = { 0 };
         sp_store *s = sp_store_new(1);
         sp_param *p = statistic ? sp_store_add_statistic(s, SP_SCALAR, "n") : sp_store_add(s, SP_SCALAR, "n");
-        const int length = snprintf(header, sizeof header, format, "n");
+        const int length = snprintf(header, sizeof header, format, "n", k < 2 ? "I64" : "U64");
         FILE *out = fopen(path, "wb");
         const unsigned char size[8] = { (unsigned char)length }, data[8] = { 0x39, 0x30 };
         fwrite(size, 1, 8, out);
@@ -931,10 +1262,10 @@ START_TEST(whole_numbers_of_files)
         fclose(out);
         sp_safetensors *f = sp_safetensors_open(path, &status);
         ck_assert_msg(f != NULL, "%s", status.message);
-        ck_assert_int_eq(sp_store_load(s, f, &status), statistic);
-        ck_assert_double_eq((double)*sp_param_read(p), statistic ? 12345 : 0);
-        if (!statistic)
-            ck_assert_ptr_nonnull(strstr(status.message, "I64"));
+        ck_assert_int_eq(sp_store_load(s, f, &status), k == 1);
+        ck_assert_double_eq((double)*sp_param_read(p), k == 1 ? 12345 : 0);
+        if (k != 1)
+            ck_assert_ptr_nonnull(strstr(status.message, k ? "U64, not I64, F64, F32, F16 or BF16" : "I64, not F64, F32, F16 or BF16"));
         sp_safetensors_free(f);
         remove(path);
         sp_store_free(s);
@@ -1046,11 +1377,15 @@ Suite *suite(void)
     tcase_add_loop_test(c, conv_beyond_blocks, 0, 15);
     tcase_add_test(c, conv_far_outside);
     tcase_add_loop_test(c, pools_by_loops, 0, 2);
+    tcase_add_loop_test(c, norms_by_loops, 0, 2);
     suite_add_tcase(s, c);
     c = tcase_create("inputs");
     tcase_add_loop_test(c, refused_conv, 0, sizeof refused / sizeof *refused);
     tcase_add_loop_test(c, refused_pool, 0, sizeof refused_pools / sizeof *refused_pools);
     tcase_add_loop_test(c, refused_norm, 0, sizeof refused_norms / sizeof *refused_norms);
+    tcase_add_test(c, settings_that_say_nothing);
+    tcase_add_test(c, vast_kernels);
+    tcase_add_test(c, gradient_of_nan);
     tcase_add_test(c, missing_inputs);
     tcase_add_test(c, refused_layers);
     tcase_add_test(c, odd_inputs);
@@ -1060,13 +1395,20 @@ Suite *suite(void)
     tcase_add_test(c, views_of_one_tap);
     tcase_add_test(c, packed_weights);
     tcase_add_test(c, windows_in_scan);
+    tcase_add_test(c, norms_in_scan);
     tcase_add_test(c, padded_sequences);
     suite_add_tcase(s, c);
     c = tcase_create("statistics");
     tcase_add_loop_test(c, statistics_are_moved, 0, 7);
     tcase_add_test(c, norms_leave_statistics_out);
     tcase_add_test(c, accumulated_statistics);
+    tcase_add_test(c, others_are_not_moved);
+    tcase_add_test(c, no_batch_moves_nothing);
+    tcase_add_loop_test(c, outlier_first, 0, 2);
+    tcase_add_test(c, neighbours);
+    tcase_add_test(c, vast_numbers);
     tcase_add_loop_test(c, statistics_of_shards, 1, 4);
+    tcase_add_test(c, shards_of_unlike_weights);
     tcase_add_test(c, statistics_have_no_gradient);
     tcase_add_test(c, gradients_beside_statistics);
     tcase_add_test(c, statistics_in_checkpoints);
