@@ -56,6 +56,7 @@ struct scan {
     /* The first rows of those that are worked on: of a segment, a stretch and a step forward, of a stretch back. */
     long segment, stretch, step, back;
     long stretch_rows;          /* the most rows of a stretch */
+    long traced;                /* numbers that the trace took memory for */
 
     /* Values are kept for a segment, some stretches: nn/scan_memory.c. */
     bool recording;             /* there may be a way back */
@@ -73,6 +74,7 @@ struct tracing {
     sp_tensor *previous[SP_MAX_STATES], *next[SP_MAX_STATES];
     struct sp_trace trace;
     bool carried;
+    long taken;                 /* numbers that there is memory for: states, and results of operations, at one step */
 };
 
 /* Calls the step function on placeholders: nn/scan_trace.c. k->xs and k->trace are set. False: the tape has the error. */

@@ -102,6 +102,101 @@ START_TEST(stays_within)
 }
 END_TEST
 
+/* Two states, much that depends on x alone, and y that is a part of what is kept. */
+enum { BATCH = 800, WIDE = 64, LENGTH = 8, ALL = LENGTH * BATCH, SYMBOLS = 7 };
+
+static sp_linear in, on;
+
+static sp_tensor *two_states(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **state)
+{
+    (void)self;
+    for (int i = 0; i < 4; i++)
+        x = sp_tanh(t, sp_linear_on(t, &in, x));
+    state[0] = sp_tanh(t, sp_add(t, x, sp_linear_on(t, &on, state[0])));
+    state[1] = sp_mul(t, sp_sigmoid(t, state[0]), sp_add(t, state[1], x));
+    return state[1];
+}
+
+static const struct {
+    bool ragged, symbols;
+} batches[] = { { false, false }, { true, false }, { false, true }, { true, true } };
+
+/* The bytes that a scan of BATCH sequences has taken there and back, in its second round; 0: there is an error. */
+static size_t used_by_many(bool ragged, bool symbols, size_t budget)
+{
+    static const sp_cell cell = { .name = "two", .step = two_states, .states = 2, .width = { WIDE, WIDE } };
+    static int ids[ALL];
+    long length[BATCH];
+    size_t before = 0;
+    for (int i = 0; i < ALL; i++)
+        ids[i] = i % SYMBOLS;
+    for (int i = 0; i < BATCH; i++)
+        length[i] = ragged && i + 1 == BATCH ? LENGTH - 1 : LENGTH;
+    sp_tape_set_budget(k.t, budget);
+    for (int round = 0; round < 2; round++) {
+        sp_tape_reset(k.t);
+        sp_tensor *x = sp_full(k.t, 0.1, SP_SHAPE(symbols ? SYMBOLS : ALL - ragged, WIDE));
+        if (symbols)
+            x = sp_embedding(k.t, x, ids, ALL - ragged);
+        const sp_seq xs = ragged ? sp_seq_pack(k.t, x, length, BATCH)
+                                 : sp_seq_of(k.t, sp_reshape(k.t, x, SP_SHAPE(LENGTH, BATCH, WIDE)));
+        before = k.t->arena.used;
+        const sp_seq ys = sp_scan_seq(k.t, &cell, xs, NULL, false);
+        if (!sp_backward(k.t, sp_sum(k.t, ys.rows, SP_ALL)))
+            return 0;
+    }
+    return k.t->arena.used - before;
+}
+
+/* Outside are y and its gradient, first and final states (in two orders, if these differ), the ids; and what describes the
+   step. A term of the budget that is missing, or too much, is more than that. */
+START_TEST(many_stay_within)
+{
+    const bool ragged = batches[_i].ragged, symbols = batches[_i].symbols;
+    enum { STATES = 2 * BATCH * WIDE * REAL, MORE = 160 << 10 };
+    const size_t outside = 2 * ALL * WIDE * REAL + (ragged ? 4 : 2) * STATES + (symbols ? ALL * sizeof(int) : 0);
+    unsigned long from = 0;
+    in = sp_linear_make(k.other, "in", WIDE, WIDE);
+    on = sp_linear_make(k.other, "on", WIDE, WIDE);
+    sp_tape_free(k.t);
+    k.t = sp_tape_new(k.other);
+    ck_assert_uint_eq(used_by_many(ragged, symbols, 1), 0);
+    ck_assert_int_eq(sscanf(strstr(sp_error(k.t), "budget of "), "budget of %lu", &from), 1);
+    sp_tape_clear(k.t);
+    for (size_t i = 0; i < 2; i++) {
+        const size_t budget = from + i * from / 4, used = used_by_many(ragged, symbols, budget);
+        ck_tape_ok(k.t);
+        ck_assert_msg(used <= budget + outside + MORE, "%zu bytes with a budget of %zu and %zu outside", used, budget, outside);
+        ck_assert_msg(i || used > budget + outside, "%zu bytes with a budget of %zu and %zu outside", used, budget, outside);
+    }
+    const size_t all = used_by_many(ragged, symbols, 0);
+    ck_assert_uint_lt(used_by_many(ragged, symbols, all - outside - MORE), all);        /* there was no room for all */
+    ck_assert_uint_eq(used_by_many(ragged, symbols, all - outside), all);
+}
+END_TEST
+
+/* That packed rows are those of no smaller table is found out without a trace. */
+START_TEST(packed)
+{
+    enum { LONG_ONE = 50000 };
+    sp_real *x = calloc(LONG_ONE + 1, sizeof *x);
+    k.cell = sp_rnn_make(k.other, "rnn", 0, 1, 1);
+    sp_tape_free(k.t);
+    k.t = sp_tape_new(k.other);
+    sp_tape_set_budget(k.t, SOME);
+    size_t before = 0;
+    for (int i = 0; i < 2; i++) {
+        sp_tape_reset(k.t);
+        const sp_seq xs = sp_seq_pack(k.t, sp_feed(k.t, x, SP_SHAPE(LONG_ONE + 1, 1)), (const long[]){ LONG_ONE, 1 }, 2);
+        before = k.t->arena.used;
+        sp_scan_seq(k.t, &k.cell, xs, NULL, false);
+        ck_tape_ok(k.t);
+    }
+    ck_assert_uint_lt(k.t->arena.used - before, LONG_ONE * REAL + 2 * SOME);
+    free(x);
+}
+END_TEST
+
 /* With room for all nothing is computed again, and no byte is taken that is not without a budget. */
 START_TEST(enough)
 {
@@ -304,6 +399,8 @@ Suite *suite(void)
     TCase *c = tcase_create("budget");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, stays_within);
+    tcase_add_loop_test(c, many_stay_within, 0, sizeof batches / sizeof *batches);
+    tcase_add_test(c, packed);
     tcase_add_test(c, enough);
     tcase_add_test(c, too_small);
     tcase_add_test(c, dear_borders);
