@@ -53,7 +53,8 @@ struct scan {
     struct operand last[SP_MAX_STATES];         /* the final states, in the order of the rows */
     struct operand previous[SP_MAX_STATES], next[SP_MAX_STATES];        /* the states before and behind each step */
 
-    /* The first rows of those that are worked on: of a segment, a stretch and a step forward, of a stretch back. */
+    /* The first rows of those that are worked on: of a segment, a stretch and a step forward, of a stretch back (nothing on
+       the way back reads what is there for a step). */
     long segment, stretch, step, back;
     long stretch_rows;          /* the most rows of a stretch */
     long traced;                /* numbers that the trace took memory for */

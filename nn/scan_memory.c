@@ -10,6 +10,8 @@
    Gradients of values are there for a stretch at a time, with a budget or without. */
 #include "nn/scan_inside.h"
 
+#include <stdio.h>
+
 #include "ops/kernel.h"
 
 static bool is_result(const struct scan *s, const struct sp_buffer *b)
@@ -156,6 +158,15 @@ static long least_bytes(const struct scan *s, long fixed, long row, long border,
     return least;
 }
 
+static void fail_budget(sp_tape *t, const sp_layout *l, long least, long budget)
+{
+    char rows[40] = "";
+    if (!sp_layout_even(l))
+        snprintf(rows, sizeof rows, ", %ld rows in all,", l->rows);
+    sp_tape_fail(t, SP_ERR_VALUE, "scan: %ld steps of %s%ld sequences%s need a budget of %ld bytes, not %ld", l->steps,
+                 *rows ? "up to " : "", l->batch, rows, least, budget);
+}
+
 /* The longest segments within the budget, where the whole does not fit: the more there are, the less is left for each. */
 static bool find_segments(sp_tape *t, struct scan *s, long budget, long whole, long *begin)
 {
@@ -165,8 +176,7 @@ static bool find_segments(sp_tape *t, struct scan *s, long budget, long whole, l
     for (;;) {
         most = (budget - fixed - (count - 1) * border) / (row ? row : 1);
         if (most < s->stretch_rows) {
-            sp_tape_fail(t, SP_ERR_VALUE, "scan: %ld steps of %ld sequences need a budget of %ld bytes, not %ld",
-                         s->layout->steps, s->layout->batch, least_bytes(s, fixed, row, border, whole, begin), budget);
+            fail_budget(t, s->layout, least_bytes(s, fixed, row, border, whole, begin), budget);
             return false;
         }
         const long now = divide(s, most, begin);
