@@ -135,7 +135,7 @@ static size_t used_by_many(bool ragged, bool symbols, size_t budget)
     sp_tape_set_budget(k.t, budget);
     for (int round = 0; round < 2; round++) {
         sp_tape_reset(k.t);
-        sp_tensor *x = sp_full(k.t, 0.1, SP_SHAPE(symbols ? SYMBOLS : ALL - ragged, WIDE));
+        sp_tensor *x = sp_full(k.t, 0.5, SP_SHAPE(symbols ? SYMBOLS : ALL - ragged, WIDE));
         if (symbols)
             x = sp_embedding(k.t, x, ids, ALL - ragged);
         const sp_seq xs = ragged ? sp_seq_pack(k.t, x, length, BATCH)
