@@ -62,8 +62,8 @@ bool sp_tape_training(const sp_tape *t);
    increases by one. */
 void sp_tape_seed(sp_tape *t, uint64_t seed, uint32_t step);
 
-/* The bytes that each loop over time may take for its way back, computing again what does not fit; 0 (at first): as many as it
-   wants. See nn/scan.h for what they are. Holds over resets. */
+/* The bytes that each sp_scan may take for its way back, computing again what does not fit; 0 (at first): as many as it wants.
+   See nn/scan.h for what they are. sp_unroll takes what it wants. Holds over resets. */
 void sp_tape_set_budget(sp_tape *t, size_t bytes);
 size_t sp_tape_budget(const sp_tape *t);
 

@@ -53,7 +53,7 @@ struct sp_tape {
     sp_tensor poison;
     struct sp_buffer nothing;   /* what poison is a view of */
     sp_status status;
-    size_t budget;              /* bytes of each loop over time; 0: any */
+    size_t budget;              /* bytes of each sp_scan; 0: any */
     struct sp_trace *trace;     /* while a step function is traced */
     sp_profile *profile;        /* what every operation that runs is counted in, or NULL */
     char *watch;                /* where an operation that makes numbers that are not finite writes its name, or NULL */

@@ -27,7 +27,7 @@ typedef struct sp_cell {
 
     long out;                   /* the width of y; 0: width[0] */
     int states;                 /* 1 to SP_MAX_STATES */
-    long width[SP_MAX_STATES];  /* each begins as zeros */
+    long width[SP_MAX_STATES];  /* 1 or more; each begins as zeros */
     bool joint;                 /* they mean something only together, as where one scales others: none is kept by itself (zoneout) */
 } sp_cell;
 

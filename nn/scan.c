@@ -120,7 +120,8 @@ static bool scan(sp_tape *t, const sp_cell *cell, sp_seq xs, sp_tensor **state, 
         initial[i] = sp_state_sorted(t, l, state[i]);
     if (!s || !sp_ok(t) || !sp_scan_trace(t, cell, &k))
         return false;
-    *s = (struct scan){ .layout = l, .reverse = reverse, .carried = k.carried, .states = cell->states };
+    *s = (struct scan){ .layout = l, .reverse = reverse, .carried = k.carried, .states = cell->states,
+                        .traced = k.taken };
     if (!sp_scan_hoist(t, &k, s) || !sp_scan_program(t, &k, s) || !make_results(t, &k, s, y, last))
         return false;
     for (int i = 0; i < s->states; i++)

@@ -19,9 +19,10 @@
    less what fits, is what it costs, at most about a third. With a budget that is large enough nothing is computed again.
 
    In the budget are values of the step, what its operations save for the way back, gradients of these, and states at borders.
-   Not in it are xs, y, first and final states and the gradients of those, constants and what is computed for a table, which
-   are there whole; and what describes the step, some kilobytes that do not depend on the length. Each scan on the tape has
-   all of the budget for itself. A segment has some 400 rows (steps times sequences) or more: where they do not fit, that is an
+   Not in it are xs, y, first and final states and the gradients of those, constants, what is computed for a table and which of its
+   rows those of xs are, all of which are there whole; and what describes the step, some kilobytes, and 8 bytes for some 400 rows.
+   Each scan on the tape has all of the budget for itself. The tape gets its memory in chunks and keeps them, so that
+   sp_tape_bytes may be more. A segment has some 400 rows (steps times sequences) or more: where they do not fit, that is an
    error with the bytes that would do. Without recording nothing is kept for a way back, and the budget does not matter. */
 #ifndef SP_NN_SCAN_H
 #define SP_NN_SCAN_H

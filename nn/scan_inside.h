@@ -53,9 +53,11 @@ struct scan {
     struct operand last[SP_MAX_STATES];         /* the final states, in the order of the rows */
     struct operand previous[SP_MAX_STATES], next[SP_MAX_STATES];        /* the states before and behind each step */
 
-    /* The first rows of those that are worked on: of a segment, a stretch and a step forward, of a stretch back. */
+    /* The first rows of those that are worked on: of a segment, a stretch and a step forward, of a stretch back (nothing on
+       the way back reads what is there for a step). */
     long segment, stretch, step, back;
     long stretch_rows;          /* the most rows of a stretch */
+    long traced;                /* numbers that the trace took memory for */
 
     /* Values are kept for a segment, some stretches: nn/scan_memory.c. */
     bool recording;             /* there may be a way back */
@@ -73,6 +75,7 @@ struct tracing {
     sp_tensor *previous[SP_MAX_STATES], *next[SP_MAX_STATES];
     struct sp_trace trace;
     bool carried;
+    long taken;                 /* numbers that there is memory for: states, and results of operations, at one step */
 };
 
 /* Calls the step function on placeholders: nn/scan_trace.c. k->xs and k->trace are set. False: the tape has the error. */

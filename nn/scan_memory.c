@@ -10,6 +10,8 @@
    Gradients of values are there for a stretch at a time, with a budget or without. */
 #include "nn/scan_inside.h"
 
+#include <stdio.h>
+
 #include "ops/kernel.h"
 
 static bool is_result(const struct scan *s, const struct sp_buffer *b)
@@ -111,10 +113,9 @@ static long border_row(const struct scan *s)
 static long bytes_for(const struct scan *s, long segment_rows)
 {
     const long batch = s->layout->batch;
-    long n = 0;
+    long n = s->traced;
     for (const struct operation *o = s->operation; o < s->operation + s->operations; o++) {
         const struct sp_buffer *b = o->y.buffer;
-        n += batch * o->y.row;
         if (o->y.from != &s->step)
             n += (rows_kept(s, o->y.from, segment_rows) + room(s, b)) * o->y.row;
         n += rows_kept(s, o->saved.from, segment_rows) * o->saved.row;
@@ -122,7 +123,7 @@ static long bytes_for(const struct scan *s, long segment_rows)
             n += (s->stretch_rows + (is_result(s, b) ? batch : 0)) * o->y.row;
     }
     for (int i = 0; s->carried && i < s->states; i++)
-        n += (batch + s->stretch_rows + rows_kept(s, s->previous[i].from, segment_rows)) * s->previous[i].row;
+        n += (s->stretch_rows + rows_kept(s, s->previous[i].from, segment_rows)) * s->previous[i].row;
     return n * (long)sizeof(sp_real);
 }
 
@@ -146,7 +147,7 @@ static long divide(const struct scan *s, long most, long *begin)
     return count;
 }
 
-/* The fewest bytes that do; without segments it is so many. */
+/* Enough bytes, and the fewest where stretches are equal; without segments it is so many. */
 static long least_bytes(const struct scan *s, long fixed, long row, long border, long whole, long *begin)
 {
     long least = whole;
@@ -155,6 +156,15 @@ static long least_bytes(const struct scan *s, long fixed, long row, long border,
         least = bytes < least ? bytes : least;
     }
     return least;
+}
+
+static void fail_budget(sp_tape *t, const sp_layout *l, long least, long budget)
+{
+    char rows[40] = "";
+    if (!sp_layout_even(l))
+        snprintf(rows, sizeof rows, ", %ld rows in all,", l->rows);
+    sp_tape_fail(t, SP_ERR_VALUE, "scan: %ld steps of %s%ld sequences%s need a budget of %ld bytes, not %ld", l->steps,
+                 *rows ? "up to " : "", l->batch, rows, least, budget);
 }
 
 /* The longest segments within the budget, where the whole does not fit: the more there are, the less is left for each. */
@@ -166,8 +176,7 @@ static bool find_segments(sp_tape *t, struct scan *s, long budget, long whole, l
     for (;;) {
         most = (budget - fixed - (count - 1) * border) / (row ? row : 1);
         if (most < s->stretch_rows) {
-            sp_tape_fail(t, SP_ERR_VALUE, "scan: %ld steps of %ld sequences need a budget of %ld bytes, not %ld",
-                         s->layout->steps, s->layout->batch, least_bytes(s, fixed, row, border, whole, begin), budget);
+            fail_budget(t, s->layout, least_bytes(s, fixed, row, border, whole, begin), budget);
             return false;
         }
         const long now = divide(s, most, begin);
@@ -194,7 +203,7 @@ static bool choose(sp_tape *t, struct scan *s)
         const long rows = sp_scan_rows_of(s, sp_scan_stretch(s, k));
         s->stretch_rows = rows > s->stretch_rows ? rows : s->stretch_rows;
     }
-    const long width = s->y.view.shape.dim[1], out = s->layout->rows * width * (long)sizeof(sp_real);
+    const long width = s->y.view.shape.dim[1];
     s->recording = sp_tape_recording(t);
     s->copied = width < s->y.row;
     s->apart = !s->recording && (s->copied || !sp_scan_is_state(s, s->y.buffer));
@@ -202,11 +211,14 @@ static bool choose(sp_tape *t, struct scan *s)
     s->segments = 1;
     s->begin = begin;
     s->segment_rows = s->apart ? s->stretch_rows : s->layout->rows;
-    const long whole = bytes_for(s, s->layout->rows) - (s->copied ? 0 : out);
-    if (!s->recording || !budget || (size_t)whole <= budget) {
-        begin[1] = n;
+    begin[1] = n;
+    if (!s->recording || !budget)
         return true;
-    }
+    /* y is not in it, but what is beside its rows, and its gradient's, if these are where the program has them */
+    const long out = s->copied ? 0 : (s->layout->rows - room(s, s->y.buffer)) * width * (long)sizeof(sp_real);
+    const long whole = bytes_for(s, s->layout->rows) - out;
+    if ((size_t)whole <= budget)
+        return true;
     s->apart = s->copied = true;
     keep_all(s);
     if (!find_segments(t, s, (long)budget, whole, begin))

@@ -359,7 +359,6 @@ static void back_stretch(struct scan *s, struct stretch x)
             backward_over(s, o, x, TO_ROWS | TO_CONSTANTS);
     for (long k = x.to - x.from - 1; k >= 0; k--) {
         const long step = step_at(s, x, k);
-        s->step = first_of(s, step);
         clear_gradients(s, BY_STEP, first_of(s, step), rows_at(s, step));
         for (struct operation *o = end; o-- > first; )
             if (o->phase == LOOP)

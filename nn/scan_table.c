@@ -84,20 +84,22 @@ static bool keep_rows(sp_tape *t, struct source *s, long n)
 {
     const sp_shape table = s->table->view.shape;
     const size_t rows = table.rank == 2 ? (size_t)table.dim[0] : 0;
-    int *place = sp_tape_take(t, rows * sizeof *place), *kept = sp_tape_take(t, (size_t)n * sizeof *kept);
-    int *ids = sp_tape_take(t, (size_t)n * sizeof *ids), count = 0;
-    if (!place || !kept || !ids || !rows)
+    int *place = sp_tape_take(t, rows * sizeof *place), count = 0;
+    if (!place || !rows)
         return false;
     memset(place, -1, rows * sizeof *place);
-    for (long i = 0; i < n && 2L * count <= n; i++) {
-        if (place[s->ids[i]] < 0) {
-            kept[count] = s->ids[i];
+    for (long i = 0; i < n && 2L * count <= n; i++)
+        if (place[s->ids[i]] < 0)
             place[s->ids[i]] = count++;
-        }
-        ids[i] = place[s->ids[i]];
-    }
     if (2L * count > n)
         return false;
+    int *kept = sp_tape_take(t, (size_t)count * sizeof *kept), *ids = sp_tape_take(t, (size_t)n * sizeof *ids);
+    if (!kept || !ids)
+        return false;
+    for (long i = 0; i < n; i++) {
+        ids[i] = place[s->ids[i]];
+        kept[ids[i]] = s->ids[i];
+    }
     s->ids = ids;
     s->table = sp_embedding(t, s->table, kept, count);
     return sp_ok(t);
@@ -212,8 +214,11 @@ static void remove_unread(struct tracing *k, const struct hoisting *h)
 bool sp_scan_hoist(sp_tape *t, struct tracing *k, struct scan *s)
 {
     struct hoisting h = { .scan = s };
-    if (!find_source(t, k->xs, s->layout->rows, &h.source) || !keep_rows(t, &h.source, s->layout->rows))
+    const sp_mark mark = sp_tape_mark(t);
+    if (!find_source(t, k->xs, s->layout->rows, &h.source) || !keep_rows(t, &h.source, s->layout->rows)) {
+        sp_tape_rewind(t, mark);
         return sp_ok(t);
+    }
     h.list = sp_tape_take(t, (size_t)k->trace.nodes * sizeof *h.list);
     if (!h.list)
         return false;

@@ -94,6 +94,7 @@ bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k)
         if (!sp_sound(k->previous[i]))
             return false;
         k->next[i] = k->previous[i];
+        k->taken += batch * cell->width[i];
     }
     sp_scope_time(t, 0);
     sp_tape_trace(t, &k->trace);
@@ -101,6 +102,8 @@ bool sp_scan_trace(sp_tape *t, const sp_cell *cell, struct tracing *k)
     if (sp_cell_check(t, cell, batch, k->y, k->next))
         separate(t, cell, k);
     sp_tape_trace(t, NULL);
+    for (const struct sp_node *n = k->trace.last; n; n = n->previous)
+        k->taken += n->op->flags & SP_OP_VIEW ? 0 : batch * n->output->buffer->row;
     return sp_ok(t);
 }
 

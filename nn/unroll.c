@@ -18,6 +18,10 @@ bool sp_cell_begin(sp_tape *t, const char *who, const sp_cell *cell, sp_seq xs, 
         sp_tape_fail(t, SP_ERR_VALUE, "%s: the cell has %d states, not 1 to %d", who, cell->states, SP_MAX_STATES);
     else
         sp_seq_check(t, who, xs);
+    for (int i = 0; sp_ok(t) && i < cell->states; i++)
+        if (cell->width[i] < 1)
+            sp_tape_fail(t, SP_ERR_VALUE, "%s: state %d of cell '%s' is %ld wide", who, i, cell->name ? cell->name : "",
+                         cell->width[i]);
     for (int i = 0; sp_ok(t) && i < cell->states; i++) {
         if (state[i] && !sp_usable(t, state[i], who, "state", i))
             break;

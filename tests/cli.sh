@@ -128,7 +128,7 @@ mv "$model" "$work/one"
 train 0 --dropout 0.2 --batch 128 --bptt 10 --threads 3
 cmp -s "$model" "$work/one" || fail 'three threads make another model'
 
-# 1 MB of the 4 that two layers want, in segments; and too little. On standard error is the whole message.
+# 3 MB, less than two layers want, in segments; and 1, which is too little. On standard error is the whole message.
 long='--hidden 32 --embed 8 --layers 2 --batch 5 --bptt 400 --epochs 1'
 # shellcheck disable=SC2086 # a list of words
 run 0 train --data "$text" --out "$model" $long

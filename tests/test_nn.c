@@ -202,6 +202,20 @@ static void wrong_state(void)
     sp_unroll(t, &lstm, zeros(T, B, IN), state);
 }
 
+static void no_state(void)
+{
+    sp_cell cell = lstm;
+    cell.width[1] = 0;
+    sp_unroll(t, &cell, zeros(T, B, IN), NULL);
+}
+
+static void scan_no_state(void)
+{
+    sp_cell cell = lstm;
+    cell.width[1] = 0;
+    sp_scan(t, &cell, zeros(T, B, IN), NULL);
+}
+
 static void wrong_batch(void)
 {
     sp_state *carry = sp_state_new(&two, B);
@@ -284,6 +298,8 @@ static const struct {
     { wrong_rank, "sequence: [3,5] is not [T,B,in]" },
     { no_sequence, "sequence: no input" },
     { no_cell, "unroll: the cell has no step (was it made?)" },
+    { no_state, "unroll: state 1 of cell 'lstm' is 0 wide" },
+    { scan_no_state, "scan: state 1 of cell 'lstm' is 0 wide" },
     { wrong_state, "unroll: state 1 of cell 'lstm' is [3,7], not [3,6]" },
     { no_stack, "stack: no layers (was it made?)" },
     { null_layers, "linear: the layer is NULL" },

@@ -102,6 +102,104 @@ START_TEST(stays_within)
 }
 END_TEST
 
+/* Two states, much that depends on x alone, and y that is a part of what is kept. */
+enum { BATCH = 3200, WIDE = 16, LENGTH = 3, ALL = LENGTH * BATCH, SYMBOLS = 7 };
+
+static sp_linear in, on;
+
+static sp_tensor *two_states(sp_tape *t, const void *self, sp_tensor *x, sp_tensor **state)
+{
+    (void)self;
+    for (int i = 0; i < 4; i++)
+        x = sp_tanh(t, sp_linear_on(t, &in, x));
+    state[0] = sp_tanh(t, sp_add(t, x, sp_linear_on(t, &on, state[0])));
+    state[1] = sp_mul(t, sp_sigmoid(t, state[0]), sp_add(t, state[1], x));
+    return state[1];
+}
+
+static const struct {
+    bool ragged, symbols;
+} batches[] = { { false, false }, { true, false }, { false, true }, { true, true } };
+
+/* The bytes that a scan of BATCH sequences has taken there and back, in its second round; 0: there is an error. */
+static size_t used_by_many(bool ragged, bool symbols, size_t budget)
+{
+    static const sp_cell cell = { .name = "two", .step = two_states, .states = 2, .width = { WIDE, WIDE } };
+    static int ids[ALL];
+    long length[BATCH];
+    size_t before = 0;
+    for (int i = 0; i < ALL; i++)
+        ids[i] = i % SYMBOLS;
+    for (int i = 0; i < BATCH; i++)
+        length[i] = ragged && i + 1 == BATCH ? LENGTH - 1 : LENGTH;
+    sp_tape_set_budget(k.t, budget);
+    for (int round = 0; round < 2; round++) {
+        sp_tape_reset(k.t);
+        sp_tensor *x = sp_full(k.t, 0.5, SP_SHAPE(symbols ? SYMBOLS : ALL - ragged, WIDE));
+        if (symbols)
+            x = sp_embedding(k.t, x, ids, ALL - ragged);
+        const sp_seq xs = ragged ? sp_seq_pack(k.t, x, length, BATCH)
+                                 : sp_seq_of(k.t, sp_reshape(k.t, x, SP_SHAPE(LENGTH, BATCH, WIDE)));
+        before = k.t->arena.used;
+        const sp_seq ys = sp_scan_seq(k.t, &cell, xs, NULL, false);
+        if (!sp_backward(k.t, sp_sum(k.t, ys.rows, SP_ALL)))
+            return 0;
+    }
+    return k.t->arena.used - before;
+}
+
+/* Outside are y and its gradient, first and final states and ids (in two orders, if these differ); and what describes the
+   step. A term of the budget that is missing, or too much, is more than that. */
+START_TEST(many_stay_within)
+{
+    const bool ragged = batches[_i].ragged, symbols = batches[_i].symbols;
+    enum { STATES = 2 * BATCH * WIDE * REAL, MORE = 160 << 10 };
+    const size_t outside = 2 * ALL * WIDE * REAL + (ragged ? 4 : 2) * STATES + (symbols ? (ragged ? 2 : 1) * ALL * sizeof(int) : 0);
+    unsigned long from = 0;
+    in = sp_linear_make(k.other, "in", WIDE, WIDE);
+    on = sp_linear_make(k.other, "on", WIDE, WIDE);
+    sp_tape_free(k.t);
+    k.t = sp_tape_new(k.other);
+    ck_assert_uint_eq(used_by_many(ragged, symbols, 1), 0);
+    const char *begin = ragged ? "two: scan: 3 steps of up to 3200 sequences, 9599 rows in all, need a budget of "
+                               : "two: scan: 3 steps of 3200 sequences need a budget of ";
+    ck_assert_msg(!strncmp(sp_error(k.t), begin, strlen(begin)), "%s", sp_error(k.t));
+    ck_assert_int_eq(sscanf(sp_error(k.t) + strlen(begin), "%lu bytes, not 1", &from), 1);
+    sp_tape_clear(k.t);
+    for (size_t i = 0; i < 2; i++) {
+        const size_t budget = from + i * from / 4, used = used_by_many(ragged, symbols, budget);
+        ck_tape_ok(k.t);
+        ck_assert_msg(used <= budget + outside + MORE, "%zu bytes with a budget of %zu and %zu outside", used, budget, outside);
+        ck_assert_msg(i || used > budget + outside, "%zu bytes with a budget of %zu and %zu outside", used, budget, outside);
+    }
+    const size_t all = used_by_many(ragged, symbols, 0);
+    ck_assert_uint_lt(used_by_many(ragged, symbols, all - outside - MORE), all);        /* there was no room for all */
+    ck_assert_uint_eq(used_by_many(ragged, symbols, all - outside), all);
+}
+END_TEST
+
+/* That packed rows are those of no smaller table is found out without a trace. */
+START_TEST(packed)
+{
+    enum { LONG_ONE = 50000 };
+    sp_real *x = calloc(LONG_ONE + 1, sizeof *x);
+    k.cell = sp_rnn_make(k.other, "rnn", 0, 1, 1);
+    sp_tape_free(k.t);
+    k.t = sp_tape_new(k.other);
+    sp_tape_set_budget(k.t, SOME);
+    size_t before = 0;
+    for (int i = 0; i < 2; i++) {
+        sp_tape_reset(k.t);
+        const sp_seq xs = sp_seq_pack(k.t, sp_feed(k.t, x, SP_SHAPE(LONG_ONE + 1, 1)), (const long[]){ LONG_ONE, 1 }, 2);
+        before = k.t->arena.used;
+        sp_scan_seq(k.t, &k.cell, xs, NULL, false);
+        ck_tape_ok(k.t);
+    }
+    ck_assert_uint_lt(k.t->arena.used - before, LONG_ONE * REAL + 2 * SOME);
+    free(x);
+}
+END_TEST
+
 /* With room for all nothing is computed again, and no byte is taken that is not without a budget. */
 START_TEST(enough)
 {
@@ -180,15 +278,23 @@ START_TEST(no_segments)
 }
 END_TEST
 
-/* Without recording a budget does not matter. */
+/* Without recording a budget does not matter, and what is not y is there for a stretch at most: what x enters as in the
+   gates, h and c, and for different lengths these before each step. */
 START_TEST(not_recording)
 {
     sp_real y[2][T * H];
+    const long length[] = { T - 1, 1 };
+    const size_t stretch = STRETCH * (4 * H + 2 * H + (_i ? 2 * H : 0)) * REAL;
     sp_tape_set_recording(k.t, false);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         sp_tape_reset(k.t);
-        sp_tape_set_budget(k.t, (size_t)i);
-        ck_assert_msg(sp_read(sp_scan(k.t, &k.cell, sp_feed(k.t, k.x, SP_SHAPE(T, 1, IN)), NULL), y[i]), "%s", sp_error(k.t));
+        sp_tape_set_budget(k.t, i == 1);
+        sp_tensor *x = sp_feed(k.t, k.x, SP_SHAPE(T, IN));
+        const sp_seq xs = _i ? sp_seq_pack(k.t, x, length, 2) : sp_seq_of(k.t, sp_reshape(k.t, x, SP_SHAPE(T, 1, IN)));
+        const size_t before = k.t->arena.used;
+        ck_assert_msg(sp_read(sp_scan_seq(k.t, &k.cell, xs, NULL, false).rows, y[i % 2]), "%s", sp_error(k.t));
+        if (i == 2)
+            ck_assert_uint_lt(k.t->arena.used - before, T * H * REAL + stretch + SOME);
     }
     ck_same(y[0], y[1], T * H);
 }
@@ -304,11 +410,13 @@ Suite *suite(void)
     TCase *c = tcase_create("budget");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, stays_within);
+    tcase_add_loop_test(c, many_stay_within, 0, sizeof batches / sizeof *batches);
+    tcase_add_test(c, packed);
     tcase_add_test(c, enough);
     tcase_add_test(c, too_small);
     tcase_add_test(c, dear_borders);
     tcase_add_test(c, no_segments);
-    tcase_add_test(c, not_recording);
+    tcase_add_loop_test(c, not_recording, 0, 2);
     tcase_add_test(c, rewinding);
     tcase_add_test(c, shards_of_stacks);
     tcase_add_test(c, gradients_of_results);
