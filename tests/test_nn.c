@@ -7,6 +7,7 @@
 #include "nn/embed.h"
 #include "nn/loss.h"
 #include "nn/optimizer.h"
+#include "nn/scan.h"
 #include "nn/stack.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
