@@ -630,7 +630,7 @@ static int demo(int argc, char **argv)
     struct run r = { .settings = &s };
     int code;
     sp_status status = { 0 };
-    s.trainer.epochs = 12;
+    s.trainer.epochs = 6;
     const sp_option options[] = {
         { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and graph go" },
         { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the text" },
