@@ -99,6 +99,16 @@ bool sp_scan_place(sp_tape *t, const struct tracing *k, struct scan *s);
 /* Is a buffer that of a new state? */
 bool sp_scan_is_state(const struct scan *s, const struct sp_buffer *b);
 
+/* Is it that of y or of a new state? */
+bool sp_scan_is_result(const struct scan *s, const struct sp_buffer *b);
+
+/* The rows of memory for the gradient of what an operation computes: those of a stretch and, of a result, as many as a step
+   has beside them. 0: it has none, or that of its twin. */
+long sp_scan_gradient_rows(const struct scan *s, const struct operation *o);
+
+/* The numbers of a row of the states before state j. */
+long sp_scan_state_numbers(const struct scan *s, int j);
+
 /* How many stretches there are, and the k-th in the order of the loop. A stretch is worked on together, so that what one
    phase leaves is still in the cache for the next. */
 long sp_scan_stretches(const struct scan *s);

@@ -14,11 +14,6 @@
 
 #include "ops/kernel.h"
 
-static bool is_result(const struct scan *s, const struct sp_buffer *b)
-{
-    return b == s->y.buffer || sp_scan_is_state(s, b);
-}
-
 /* ---- for how long ---------------------------------------------------------------------------------------------- */
 
 static const long *keep_from(const struct scan *s, const struct operation *by)
@@ -99,11 +94,16 @@ static bool is_twin(const struct scan *s, const struct operation *o)
     return false;
 }
 
-/* The numbers of a row of all states. */
-static long border_row(const struct scan *s)
+long sp_scan_gradient_rows(const struct scan *s, const struct operation *o)
+{
+    const struct sp_buffer *b = o->y.buffer;
+    return !b->wants_grad || is_twin(s, o) ? 0 : s->stretch_rows + (sp_scan_is_result(s, b) ? s->layout->batch : 0);
+}
+
+long sp_scan_state_numbers(const struct scan *s, int j)
 {
     long n = 0;
-    for (int i = 0; i < s->states; i++)
+    for (int i = 0; i < j; i++)
         n += s->next[i].view.shape.dim[1];
     return n;
 }
@@ -112,15 +112,12 @@ static long border_row(const struct scan *s)
    and what the way back will take. */
 static long bytes_for(const struct scan *s, long segment_rows)
 {
-    const long batch = s->layout->batch;
     long n = s->traced;
     for (const struct operation *o = s->operation; o < s->operation + s->operations; o++) {
-        const struct sp_buffer *b = o->y.buffer;
         if (o->y.from != &s->step)
-            n += (rows_kept(s, o->y.from, segment_rows) + room(s, b)) * o->y.row;
+            n += (rows_kept(s, o->y.from, segment_rows) + room(s, o->y.buffer)) * o->y.row;
         n += rows_kept(s, o->saved.from, segment_rows) * o->saved.row;
-        if (b->wants_grad && !is_twin(s, o))
-            n += (s->stretch_rows + (is_result(s, b) ? batch : 0)) * o->y.row;
+        n += sp_scan_gradient_rows(s, o) * o->y.row;
     }
     for (int i = 0; s->carried && i < s->states; i++)
         n += (s->stretch_rows + rows_kept(s, s->previous[i].from, segment_rows)) * s->previous[i].row;
@@ -171,7 +168,7 @@ static void fail_budget(sp_tape *t, const sp_layout *l, long least, long budget)
 static bool find_segments(sp_tape *t, struct scan *s, long budget, long whole, long *begin)
 {
     const long fixed = bytes_for(s, 0), row = bytes_for(s, 1) - fixed, n = sp_scan_stretches(s);
-    const long border = s->layout->batch * border_row(s) * (long)sizeof(sp_real);
+    const long border = s->layout->batch * sp_scan_state_numbers(s, s->states) * (long)sizeof(sp_real);
     long count = 1, most;
     for (;;) {
         most = (budget - fixed - (count - 1) * border) / (row ? row : 1);

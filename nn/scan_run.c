@@ -224,13 +224,8 @@ static struct stretch segment_at(const struct scan *s, long i)
 /* Kept states before segment i, which is not the first: state j of n rows. */
 static sp_view border(const struct scan *s, long i, int j, long n)
 {
-    const long width = s->next[j].view.shape.dim[1];
-    long at = 0, all = 0;
-    for (int k = 0; k < s->states; k++) {
-        at += k < j ? s->next[k].view.shape.dim[1] : 0;
-        all += s->next[k].view.shape.dim[1];
-    }
-    return sp_view_of(s->border + ((i - 1) * all + at) * s->layout->batch, SP_SHAPE(n, width));
+    const long at = (i - 1) * sp_scan_state_numbers(s, s->states) + sp_scan_state_numbers(s, j);
+    return sp_view_of(s->border + at * s->layout->batch, SP_SHAPE(n, s->next[j].view.shape.dim[1]));
 }
 
 static void save_border(const struct scan *s, long i)
@@ -388,20 +383,16 @@ static bool read_in_loop(const struct scan *s, const struct sp_buffer *b)
 static bool need_result(sp_tape *t, const struct scan *s, struct operation *o)
 {
     const struct sp_buffer *b = o->y.buffer;
-    const bool result = b == s->y.buffer || sp_scan_is_state(s, b);
-    const long before = result ? s->layout->batch : 0;
+    const long rows = sp_scan_gradient_rows(s, o);
     o->clearing = NEVER;
     o->grad = NULL;
-    if (!b->wants_grad)
+    if (!rows)
         return true;
-    for (const struct operation *u = s->operation; u < s->operation + s->operations; u++)
-        if (u->twins && u->x[1].by == o)        /* it gets the other's */
-            return true;
-    o->clearing = result ? RESULT : o->phase != BEHIND && read_in_loop(s, b) ? BY_STEP : BY_STRETCH;
-    o->grad = sp_tape_take(t, (size_t)((s->stretch_rows + before) * o->y.row) * sizeof *o->grad);
+    o->clearing = sp_scan_is_result(s, b) ? RESULT : o->phase != BEHIND && read_in_loop(s, b) ? BY_STEP : BY_STRETCH;
+    o->grad = sp_tape_take(t, (size_t)(rows * o->y.row) * sizeof *o->grad);
     if (!o->grad)
         return false;
-    o->grad += s->reverse ? 0 : before * o->y.row;
+    o->grad += s->reverse ? 0 : (rows - s->stretch_rows) * o->y.row;
     return true;
 }
 

@@ -252,10 +252,15 @@ bool sp_scan_is_state(const struct scan *s, const struct sp_buffer *b)
     return false;
 }
 
+bool sp_scan_is_result(const struct scan *s, const struct sp_buffer *b)
+{
+    return b == s->y.buffer || sp_scan_is_state(s, b);
+}
+
 /* True if an operand is all of what an operation of the program computes, and nothing else uses that. */
 static bool used_once(const struct scan *s, const struct operand *x)
 {
-    int uses = x->buffer == s->y.buffer || sp_scan_is_state(s, x->buffer);
+    int uses = sp_scan_is_result(s, x->buffer);
     for (int i = 0; i < s->operations; i++)
         for (int j = 0; j < s->operation[i].node->call.inputs; j++)
             uses += x->buffer == s->operation[i].x[j].buffer;
