@@ -22,6 +22,7 @@ struct sp_store {
     atomic_ulong version;       /* of the values */
     atomic_bool abandoned;      /* freed while tapes lived */
     int statistics;
+    long declared, limit;       /* numbers without padding; 0: no limit */
     sp_status status;
 };
 
@@ -114,6 +115,9 @@ static sp_param *add(sp_store *s, sp_shape shape, bool statistic, const char *fo
         sp_store_fail(s, SP_ERR_VALUE, "store: parameter '%s': names that begin with __ are kept for files", name);
     else if (sp_store_find(s, name))
         sp_store_fail(s, SP_ERR_VALUE, "store: there are two parameters named '%s'", name);
+    else if (s->limit && size > s->limit - s->declared)
+        sp_store_fail(s, SP_ERR_VALUE, "store: parameter '%s' %s is more than the %ld numbers that are left of %ld", name,
+                      sp_shape_format(text, shape), s->limit - s->declared, s->limit);
     else
         p = sp_store_alloc(s, sizeof *p + (size_t)length + 1);
     struct sp_packing *packing = p ? sp_store_alloc(s, sp_packing_size()) : NULL;
@@ -129,6 +133,7 @@ static sp_param *add(sp_store *s, sp_shape shape, bool statistic, const char *fo
     s->by_index[s->count++] = p;
     s->size += padded;
     s->statistics += statistic;
+    s->declared += size;
     return p;
 }
 
@@ -172,6 +177,12 @@ bool sp_store_next_learned(const sp_store *s, long *from, long *end)
         i++;
     *end = i < s->count ? s->by_index[i]->offset : s->size;
     return true;
+}
+
+void sp_store_set_limit(sp_store *s, long numbers)
+{
+    if (s)
+        s->limit = numbers;
 }
 
 bool sp_store_reserve(sp_store *s, long size)

@@ -46,6 +46,9 @@ sp_param *sp_store_add_statistic(sp_store *s, sp_shape shape, const char *name, 
 bool sp_store_has_statistics(const sp_store *s);
 bool sp_store_next_learned(const sp_store *s, long *from, long *end);
 
+/* Declaring more than so many numbers in all is an error, before memory is taken for them: for sizes that a file claims. */
+void sp_store_set_limit(sp_store *s, long numbers);
+
 /* Memory for so many numbers in all, so that declaring them takes none: their block then is as long as it must be. False
    without memory: the store then holds that error. */
 bool sp_store_reserve(sp_store *s, long size);

@@ -8,80 +8,23 @@
 */
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
-#include <spindle/spindle.h>
-
-extern char **environ;
+#include "program.h"
 
 /* ---- what all commands share ----------------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stop = 1;
-}
-
-/* The first Ctrl-C asks the training to end, the second ends the program. */
-static void catch_signals(void)
-{
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
-static int report_error(const sp_status *status)
-{
-    fprintf(stderr, "lm: %s\n", status->message);
-    return EXIT_FAILURE;
-}
-
-/* Reads the options. False if the program is to end now, with *code: after --help, or a mistake. */
-static bool parse(const sp_command *command, int argc, char **argv, const char **argument, int *code)
-{
-    sp_status status = { 0 };
-    sp_parsed parsed = sp_options_parse(command, argc, argv, argument, &status);
-    if (parsed == SP_PARSED_HELP)
-        sp_options_help(command, stdout);
-    if (parsed == SP_PARSED_WRONG)
-        report_error(&status);
-    *code = parsed == SP_PARSED_WRONG ? 2 : EXIT_SUCCESS;
-    return parsed == SP_PARSED;
-}
-
-/* The last line on standard output. */
-static int finish(sp_report *r)
-{
-    bool ok = sp_report_write(r, stdout);
-    sp_report_free(r);
-    if (!ok)
-        fprintf(stderr, "lm: the results could not be written\n");
-    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
-}
 
 /* From here on what the model does is counted, if that was asked for. */
 static bool begin_profile(sp_lm *m, bool wanted, sp_status *status)
 {
-    if (wanted)
-        m->profile = sp_profile_new();
-    return !wanted || m->profile || sp_fail(status, SP_ERR_MEMORY, "out of memory for a profile");
+    return program_profile_begin(&m->profile, wanted, status);
 }
 
 /* Shows what was counted, and frees the model. */
 static void close_model(sp_lm *m)
 {
-    sp_profile *p = m ? m->profile : NULL;
-    if (sp_profile_seconds(p) > 0)
-        sp_profile_write(p, sp_peak_rate(), stderr);
-    sp_profile_free(p);
+    program_profile_end(m ? m->profile : NULL);
     sp_lm_free(m);
 }
 
@@ -105,7 +48,7 @@ static void print_symbols(const sp_vocabulary *v, const int *id, long n, FILE *o
 struct settings {
     const char *data, *valid, *out, *level, *graph;
     sp_lm_config model;
-    long layers, batch, bptt, vocabulary, memory;
+    long batch, bptt, vocabulary, memory;
     bool profile;
     sp_trainer_config trainer;
 };
@@ -113,10 +56,9 @@ struct settings {
 static struct settings defaults(void)
 {
     struct settings s = {
-        .out = "lm.safetensors", .level = "char", .batch = 50, .bptt = 50, .vocabulary = 10000, .layers = 2,
-        .model = { .cell = "lstm", .embed = 128, .hidden = 128 }, .trainer = sp_trainer_defaults(),
+        .out = "lm.safetensors", .level = "char", .batch = 50, .bptt = 50, .vocabulary = 10000,
+        .model = { .cell = "lstm", .embed = 128, .hidden = 128, .layers = 2 }, .trainer = sp_trainer_defaults(),
     };
-    s.trainer.stop = &stop;
     return s;
 }
 
@@ -182,14 +124,9 @@ static void describe(void *self, sp_report *r)
 {
     const struct run *run = self;
     const struct settings *s = run->settings;
-    const sp_lm_config *c = &run->model->config;
-    sp_report_text(r, "cell", c->cell);
+    const sp_option rows[] = { SP_LM_OPTIONS(&run->model->config), { 0 } };
     sp_report_text(r, "level", s->level);
-    sp_report_count(r, "embed", c->embed);
-    sp_report_count(r, "hidden", c->hidden);
-    sp_report_count(r, "layers", c->layers);
-    sp_report_number(r, "dropout", c->dropout);
-    sp_report_flag(r, "tied", c->tied);
+    sp_options_report(rows, r);
     sp_report_count(r, "batch", s->batch);
     sp_report_count(r, "bptt", s->bptt);
     sp_report_count(r, "vocabulary", sp_vocabulary_size(run->model->vocabulary));
@@ -197,26 +134,13 @@ static void describe(void *self, sp_report *r)
     sp_report_bytes(r, "validation text", run->valid.id, (size_t)run->valid.n * sizeof *run->valid.id);
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    if (!a || !b)
-        return false;
-    return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
-}
-
-/* No file that is written may be one that is read, or another that is written. */
 static bool check_files(const struct settings *s, sp_status *status)
 {
-    const struct { const char *name, *path; } files[] = {
+    const struct named_file files[] = {
         { "data", s->data }, { "valid", s->valid }, { "out", s->out }, { "log", s->trainer.log }, { "graph", s->graph },
         { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
     };
-    for (int i = 2; i < (int)(sizeof files / sizeof *files); i++)
-        for (int k = 0; k < i; k++)
-            if (same_file(files[i].path, files[k].path))
-                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of --%s", files[i].name, files[i].path, files[k].name);
-    return true;
+    return program_check_files(files, sizeof files / sizeof *files, 2, status);
 }
 
 /* Cuts the last tenth of a text's symbols off. */
@@ -243,10 +167,8 @@ static bool open_run(struct run *r, const char *text, size_t size, const char *v
         valid_size = size - part;
         size = part;
     }
-    sp_lm_config config = s->model;
-    config.layers = (int)s->layers;
     sp_vocabulary *v = sp_vocabulary_of(text, size, level, s->vocabulary, status);
-    if (!v || !(r->model = sp_lm_new(&config, v, (uint64_t)s->trainer.seed, status)))
+    if (!v || !(r->model = sp_lm_new(&s->model, v, (uint64_t)s->trainer.seed, status)))
         return false;
     if (!sp_encode(v, text, size, &r->train, status) || !sp_encode(v, valid, valid_size, &r->valid, status))
         return false;
@@ -275,9 +197,7 @@ static bool draw_graph(const sp_lm *m, const char *path, sp_status *status)
     const int x[6] = { 0 };
     sp_tape *t = sp_tape_new(m->store);
     sp_lm_loss(t, m, x, x, 3, 2, NULL);
-    bool ok = sp_ok(t) ? sp_dot_save(t, path, status) : sp_fail_with(status, sp_tape_status(t));
-    sp_tape_free(t);
-    return ok;
+    return program_save_graph(t, path, status);
 }
 
 static bool train_run(struct run *r, sp_training *result, sp_status *status)
@@ -286,69 +206,34 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
     const sp_task task = { .self = r, .store = r->model->store, .shards = sp_trainer_shards(s->batch), .begin = begin, .loss = loss,
                            .save = save, .carried = carried, .describe = describe };
     char params[32], n[32], m[32];
-    long count = 0;
     if (s->graph && !draw_graph(r->model, s->graph, status))
         return false;
-    for (int i = 0; i < sp_store_count(r->model->store); i++)
-        count += sp_shape_size(sp_store_at(r->model->store, i)->shape);
     fprintf(stderr, "%s to train on, %s to validate on, %d symbols, %s parameters, %s kernels\n",
             sp_thousands(n, r->train.n), sp_thousands(m, r->valid.n), sp_vocabulary_size(r->model->vocabulary),
-            sp_thousands(params, count), sp_blas_kernels());
-    if (s->trainer.threads > sp_trainer_shards(s->batch))
-        fprintf(stderr, "%ld threads, but a batch of %ld has work for %d\n", s->trainer.threads, s->batch,
-                sp_trainer_shards(s->batch));
+            sp_thousands(params, sp_model_parameters(r->model->store)), sp_blas_kernels());
     if (r->valid.unknown)
         fprintf(stderr, "%ld of the symbols to validate on are unknown\n", r->valid.unknown);
     sp_trainer_config config = s->trainer;
     config.profile = r->model->profile;
-    catch_signals();
-    if (!sp_train(&task, &config, result, status)) {
+    const bool ok = program_train(&task, &config, s->out, result, status);
+    if (!ok) {
         char *end = status->message + strlen(status->message);
         if (strstr(status->message, "a budget of"))
             snprintf(end, sizeof status->message - (size_t)(end - status->message),
-                     " (--memory %ld is shared by layers x shards, %ld x %d)", s->memory, s->layers, task.shards);
-        return false;
+                     " (--memory %ld is shared by layers x shards, %ld x %d)", s->memory, s->model.layers, task.shards);
     }
-    if (result->interrupted)
-        fprintf(stderr, "Interrupted in epoch %ld. %s holds the best model so far, valid %.3f nats per symbol, %s.%s\n",
-                result->epochs + 1, s->out, result->best_loss,
-                result->best_epoch ? "from the end of an earlier epoch" : "as it is now",
-                s->trainer.checkpoint ? " --resume goes on." : "");
-    if (result->patience_lost)
-        fprintf(stderr, "No better in %ld epochs, so that was all. %s is the model of epoch %ld.\n", s->trainer.patience, s->out,
-                result->best_epoch);
-    return true;
-}
-
-static void report_training(sp_report *j, const sp_training *x, const struct settings *s)
-{
-    sp_report_text(j, "model", s->out);
-    sp_report_count(j, "epochs", x->epochs);
-    sp_report_number(j, "train_loss", x->train_loss);
-    sp_report_number(j, "valid_loss", x->valid_loss);
-    sp_report_number(j, "best_valid_loss", x->best_loss);
-    sp_report_count(j, "best_epoch", x->best_epoch);
-    sp_report_number(j, "tokens_per_s", x->tokens_per_s);
-    sp_report_number(j, "seconds", x->seconds);
-    sp_report_flag(j, "interrupted", x->interrupted);
+    return ok;
 }
 
 static bool parse_train(struct settings *s, int argc, char **argv, int *code)
 {
-    char cells[SP_CELL_KINDS_TEXT];
-    sp_cell_kinds(cells, '|');
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &s->data, .argument = "FILE", .required = true, .help = "text to train on" },
         { "valid", SP_OPTION_TEXT, &s->valid, .argument = "FILE", .help = "text to validate on; else the last tenth of --data" },
         { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
         { "level", SP_OPTION_CHOICE, &s->level, .argument = "char|word", .help = "what a symbol is" },
         { "vocab", SP_OPTION_WHOLE, &s->vocabulary, 1, 1e6, .help = "most symbols; rarer ones are <unk>" },
-        { "cell", SP_OPTION_CHOICE, &s->model.cell, .argument = cells, .help = "kind of recurrent cell" },
-        { "hidden", SP_OPTION_WHOLE, &s->model.hidden, 1, 65536, .help = "size of each layer" },
-        { "layers", SP_OPTION_WHOLE, &s->layers, 1, 1000, .help = "cells on top of each other" },
-        { "embed", SP_OPTION_WHOLE, &s->model.embed, 1, 65536, .help = "size of a symbol's vector" },
-        { "tied", SP_OPTION_FLAG, &s->model.tied, .help = "output weights are the embedding's; needs --embed as wide as the output" },
-        { "dropout", SP_OPTION_NUMBER, &s->model.dropout, 0, 0.99, .help = "probability, on all but recurrent connections" },
+        SP_LM_OPTIONS(&s->model),
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "streams read side by side" },
         { "bptt", SP_OPTION_WHOLE, &s->bptt, 1, 65536, .help = "time steps of a window" },
         SP_TRAINER_OPTIONS(&s->trainer),
@@ -359,8 +244,8 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
     };
     const sp_command command = { "lm train", "Trains a language model on a text. Ctrl-C ends it and saves.\n"
                                  "The last line on standard output is a JSON object of the results, here as in all commands.", options, NULL };
-    const bool ok = parse(&command, argc, argv, NULL, code);
-    s->trainer.budget = ((size_t)s->memory << 20) / (size_t)(s->layers * sp_trainer_shards(s->batch));
+    const bool ok = program_parse(&command, argc, argv, NULL, code);
+    s->trainer.budget = ((size_t)s->memory << 20) / (size_t)(s->model.layers * sp_trainer_shards(s->batch));
     return ok;
 }
 
@@ -383,10 +268,10 @@ static int train(int argc, char **argv)
     if (ok) {
         sp_report *j = sp_report_new();
         sp_report_text(j, "command", "train");
-        report_training(j, &result, &s);
-        ok = finish(j) == EXIT_SUCCESS;
+        program_report_training(j, &result, NULL, s.out);
+        ok = program_finish(j) == EXIT_SUCCESS;
     } else {
-        report_error(&status);
+        program_error(&status);
     }
     close_run(&r);
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -455,20 +340,20 @@ static int sample(int argc, char **argv)
         { 0 }
     };
     const sp_command command = { "lm sample", "Lets a model write.", options, "MODEL" };
-    if (!parse(&command, argc, argv, &model, &code))
+    if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     how.seed = (uint64_t)seed;
     sp_lm *m = sp_lm_load(model, &status);
     bool ok = m && begin_profile(m, profile, &status) && write_sample(m, prime, &how, length, &log_p, &status);
     close_model(m);
     if (!ok)
-        return report_error(&status);
+        return program_error(&status);
     sp_report *j = sp_report_new();
     sp_report_text(j, "command", "sample");
     sp_report_count(j, "symbols", length);
     sp_report_number(j, "log_probability", log_p);
     sp_report_count(j, "seed", seed);
-    return finish(j);
+    return program_finish(j);
 }
 
 /* ---- eval ------------------------------------------------------------------------------------------------------ */
@@ -487,7 +372,7 @@ static int eval(int argc, char **argv)
         { 0 }
     };
     const sp_command command = { "lm eval", "Measures how well a model predicts a text.", options, "MODEL" };
-    if (!parse(&command, argc, argv, &model, &code))
+    if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     size_t size;
     sp_ids ids = { 0 };
@@ -500,7 +385,7 @@ static int eval(int argc, char **argv)
     free(ids.id);
     close_model(m);
     if (status.code != SP_OK)
-        return report_error(&status);
+        return program_error(&status);
     printf("%.4f nats, %.4f bits per symbol, perplexity %.3f\n", nats, nats / log(2), exp(nats));
     sp_report *j = sp_report_new();
     sp_report_text(j, "command", "eval");
@@ -509,7 +394,7 @@ static int eval(int argc, char **argv)
     sp_report_number(j, "nats", nats);
     sp_report_number(j, "bits", nats / log(2));
     sp_report_number(j, "perplexity", exp(nats));
-    return finish(j);
+    return program_finish(j);
 }
 
 /* ---- score ----------------------------------------------------------------------------------------------------- */
@@ -546,7 +431,7 @@ static int score(int argc, char **argv)
     const sp_option options[] = { SP_OPTION_PROFILE(&profile), { 0 } };
     const sp_command command = { "lm score", "Reads lines from standard input and prints before each its log-probability "
                                  "(nats) as a whole line.", options, "MODEL" };
-    if (!parse(&command, argc, argv, &model, &code))
+    if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     sp_lm *m = sp_lm_load(model, &status);
     bool ready = m && begin_profile(m, profile, &status);
@@ -564,35 +449,15 @@ static int score(int argc, char **argv)
     free(line);
     close_model(m);
     if (status.code != SP_OK)
-        return report_error(&status);
+        return program_error(&status);
     sp_report *j = sp_report_new();
     sp_report_text(j, "command", "score");
     sp_report_count(j, "lines", lines);
     sp_report_number(j, "log_probability", sum);
-    return finish(j);
+    return program_finish(j);
 }
 
 /* ---- demo ------------------------------------------------------------------------------------------------------ */
-
-/* Makes FILE.svg of FILE.dot where Graphviz is installed; says nothing where it is not. */
-static bool draw_svg(const char *dot, const char *svg)
-{
-    char *const command[] = { (char *)"dot", (char *)"-Tsvg", (char *)"-o", (char *)svg, (char *)dot, NULL };
-    pid_t child;
-    int outcome;
-    return !posix_spawnp(&child, "dot", NULL, NULL, command, environ) && waitpid(child, &outcome, 0) == child
-           && WIFEXITED(outcome) && WEXITSTATUS(outcome) == 0;
-}
-
-/* DIR/name, to be freed. */
-static char *join(const char *directory, const char *name)
-{
-    size_t n = strlen(directory) + strlen(name) + 2;
-    char *path = malloc(n);
-    if (path)
-        snprintf(path, n, "%s/%s", directory, name);
-    return path;
-}
 
 static bool run_demo(struct run *r, struct settings *s, const char *svg, sp_status *status)
 {
@@ -611,16 +476,16 @@ static bool run_demo(struct run *r, struct settings *s, const char *svg, sp_stat
            unigram, bigram, x.best_loss);
     if (!write_sample(r->model, NULL, &how, 400, &log_p, status))
         return false;
-    bool drawn = draw_svg(s->graph, svg);
+    bool drawn = program_draw(s->graph, svg);
     printf("\nModel %s, log %s, graph %s%s%s.\n", s->out, s->trainer.log, s->graph, drawn ? " and " : "", drawn ? svg : "");
     sp_report *j = sp_report_new();
     sp_report_text(j, "command", "demo");
-    report_training(j, &x, s);
+    program_report_training(j, &x, NULL, s->out);
     sp_report_number(j, "unigram_loss", unigram);
     sp_report_number(j, "bigram_loss", bigram);
     sp_report_text(j, "graph", s->graph);
     sp_report_text(j, "picture", drawn ? svg : NULL);
-    return finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
+    return program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
 }
 
 static int demo(int argc, char **argv)
@@ -639,15 +504,15 @@ static int demo(int argc, char **argv)
     };
     const sp_command command = { "lm demo", "Trains on Spindle's own source for about a minute, and shows what it learned.",
                                  options, NULL };
-    if (!parse(&command, argc, argv, NULL, &code))
+    if (!program_parse(&command, argc, argv, NULL, &code))
         return code;
-    char *model = join(directory, "lm.safetensors"), *log = join(directory, "log.jsonl");
-    char *graph = join(directory, "graph.dot"), *svg = join(directory, "graph.svg"), *curve = join(directory, "curve.svg");
+    char *model = program_path(directory, "lm.safetensors"), *log = program_path(directory, "log.jsonl");
+    char *graph = program_path(directory, "graph.dot"), *svg = program_path(directory, "graph.svg"), *curve = program_path(directory, "curve.svg");
     bool ok = model && log && graph && svg && curve;
     if (!ok)
         sp_fail(&status, SP_ERR_MEMORY, "out of memory");
-    else if (mkdir(directory, 0777) && errno != EEXIST)
-        ok = sp_fail(&status, SP_ERR_FILE, "%s: cannot be made: %s", directory, strerror(errno));
+    else
+        ok = program_directory(directory, &status);
     s.data = "Spindle's source";
     s.out = model;
     s.trainer.log = log;
@@ -660,47 +525,20 @@ static int demo(int argc, char **argv)
     free(graph);
     free(svg);
     free(curve);
-    return ok ? EXIT_SUCCESS : report_error(&status);
+    return ok ? EXIT_SUCCESS : program_error(&status);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *about;
-} commands[] = {
-    { "train",  train,  "train a model on a text" },
-    { "sample", sample, "let a model write" },
-    { "eval",   eval,   "measure how well a model predicts a text" },
-    { "score",  score,  "print the log-probability of lines" },
-    { "demo",   demo,   "do all of this in a minute, without any data" },
-};
-
-static void usage(void)
-{
-    printf("Usage: lm COMMAND ...    (lm COMMAND --help says more)\n\n");
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        printf("  %-8s%s\n", commands[i].name, commands[i].about);
-}
-
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        fprintf(stderr, "lm: there is no command (see lm --help)\n");
-        return 2;
-    }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (!strcmp(argv[1], commands[i].name))
-            return commands[i].run(argc - 2, argv + 2);
-    if (!strcmp(argv[1], "--version")) {
-        printf("spindle %s, BLIS kernels: %s\n", sp_version(), sp_blas_kernels());
-        return 0;
-    }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-        usage();
-        return 0;
-    }
-    fprintf(stderr, "lm: '%s' is no command (see lm --help)\n", argv[1]);
-    return 2;
+    static const struct verb verbs[] = {
+        { "train",  train,  "train a model on a text" },
+        { "sample", sample, "let a model write" },
+        { "eval",   eval,   "measure how well a model predicts a text" },
+        { "score",  score,  "print the log-probability of lines" },
+        { "demo",   demo,   "do all of this in a minute, without any data" },
+        { 0 }
+    };
+    return program_main("lm", verbs, argc, argv);
 }

@@ -39,22 +39,23 @@ const char *sp_cell_kind(int index)
     return index >= 0 && index < KINDS ? kinds[index].kind : NULL;
 }
 
-const char *sp_cell_kinds(char text[SP_CELL_KINDS_TEXT], char between)
+const char *sp_cell_kind_named(const char *kind)
 {
-    int n = 0;
-    for (int i = 0; i < KINDS && n < SP_CELL_KINDS_TEXT; i++)
-        n += snprintf(text + n, (size_t)(SP_CELL_KINDS_TEXT - n), "%.*s%s", i > 0, &between, kinds[i].kind);
-    assert(n < SP_CELL_KINDS_TEXT);
-    return text;
+    for (int i = 0; kind && i < KINDS; i++)
+        if (!strcmp(kinds[i].kind, kind))
+            return kinds[i].kind;
+    return NULL;
 }
 
 sp_cell sp_cell_make(sp_store *s, const char *kind, const char *scope, int layer, long in, long hidden)
 {
-    char known[SP_CELL_KINDS_TEXT];
+    char known[] = SP_CELL_KINDS;
     for (int i = 0; i < KINDS; i++)
         if (kind && !strcmp(kinds[i].kind, kind))
             return kinds[i].make(s, scope, layer, in, hidden);
-    sp_store_fail(s, SP_ERR_VALUE, "cell '%s' is none of: %s", kind ? kind : "NULL", sp_cell_kinds(known, ' '));
+    for (char *p = known; (p = strchr(p, '|')); )
+        *p = ' ';
+    sp_store_fail(s, SP_ERR_VALUE, "cell '%s' is none of: %s", kind ? kind : "NULL", known);
     return (sp_cell){ 0 };
 }
 

@@ -79,9 +79,13 @@ long sp_cell_out(const sp_cell *cell);
 /* The names, in the order of the table; NULL from the end on. */
 const char *sp_cell_kind(int index);
 
-/* All of them as a text, with a character between two. */
-enum { SP_CELL_KINDS_TEXT = 256 };
-const char *sp_cell_kinds(char text[SP_CELL_KINDS_TEXT], char between);
+/* The table's own text of a name, which lives for ever; NULL if there is none. */
+const char *sp_cell_kind_named(const char *kind);
+
+/* All of them: the choices of an option. */
+#define SP_CELL_KINDS \
+    "rnn|relu|lstm|gru|gru-simple|gru-before|lstm-peephole|lstm-coupled|lstm-projected|lstm-norm|indrnn|sru|qrnn|mingru|minlstm|" \
+    "slstm|mlstm"
 
 /* Sets the forget gate's bias of an LSTM cell. 1 makes it remember at first, which helps on long lags (Jozefowicz et al.,
    ICML 2015); for text the uniform start that the cell is made with learns faster. A cell of another kind than "lstm" is left alone. */

@@ -64,7 +64,7 @@ function breach(reason) { print FILENAME ":" FNR ": " reason }
     quoted = name ~ /^"/; name = substr(name, 2)
     target = name; sub("/.*", "", target)
     if (folder == "examples") {
-        if (quoted) breach("an example includes <spindle/...> and the system, not \"" name "\"")
+        if (quoted && name != "program.h") breach("an example includes <spindle/...>, \"program.h\" and the system, not \"" name "\"")
         else if (name ~ /blis|uthash|jansson|check\.h/) breach("an example needs Spindle alone, not <" name ">")
     } else if (!quoted) {
         if (target == "spindle") breach("the library includes \"" substr(name, 9) "\", not <" name ">")

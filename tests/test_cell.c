@@ -771,7 +771,7 @@ START_TEST(bad_sizes)
 {
     static const long size[][2] = { { 0, H }, { -1, H }, { IN, 0 }, { IN, -1 }, { IN, LONG_MAX }, { LONG_MAX, H }, { IN, LONG_MIN },
                                    { IN, 1L << 61 }, { IN, 1L << 40 }, { 1L << 31, H }, { IN, LONG_MAX / 3 * 2 + 2 } };
-    char text[SP_CELL_KINDS_TEXT];
+    char text[256];
     for (int i = 0; sp_cell_kind(i); i++)
         for (size_t k = 0; k < sizeof size / sizeof *size; k++) {
             sp_store *own = sp_store_new(1);
@@ -782,7 +782,7 @@ START_TEST(bad_sizes)
             sp_store_free(own);
         }
     size_t length = 0;
-    sp_cell_kinds(text, '|');
+    strcpy(text, SP_CELL_KINDS);
     for (int i = 0; sp_cell_kind(i); i++) {
         ck_assert(!strncmp(text + length, sp_cell_kind(i), strlen(sp_cell_kind(i))));
         length += strlen(sp_cell_kind(i)) + 1;

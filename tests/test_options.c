@@ -260,11 +260,11 @@ START_TEST(no_bar)
 {
     sp_progress bar;
     FILE *f = tmpfile();
-    sp_progress_begin(&bar, f);
+    sp_progress_begin(&bar, f, "symbol");
     sp_progress_show(&bar, "epoch", 0.5, 1, 100);
     sp_progress_end(&bar);
     ck_assert_str_eq(contents(f), "");
-    sp_progress_begin(&bar, NULL);
+    sp_progress_begin(&bar, NULL, "symbol");
     sp_progress_show(&bar, "epoch", 1, 1, 100);
     sp_progress_end(&bar);
 }

@@ -5,11 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "nn/init.h"
 #include "nn/loss.h"
-#include "nn/safetensors.h"
 #include "ops/ops.h"
 #include "zoo/sampling.h"
 
@@ -17,22 +14,21 @@ static const char kind[] = "spindle.lm 1";      /* the version of the file; a ch
 
 /* ---- the model ------------------------------------------------------------------------------------------------- */
 
-sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t seed, sp_status *status)
+/* Takes vocabulary and store over, even if it fails. */
+static sp_lm *make(const sp_lm_config *config, sp_vocabulary *vocabulary, sp_store *s, sp_status *status)
 {
-    sp_lm *m = calloc(1, sizeof *m);
-    sp_store *s = sp_store_new(seed);
-    if (!m || !s) {
+    sp_lm *m = vocabulary && s ? calloc(1, sizeof *m) : NULL;
+    if (!m) {
         sp_fail(status, SP_ERR_MEMORY, "model: out of memory");
         sp_vocabulary_free(vocabulary);
         sp_store_free(s);
-        free(m);
         return NULL;
     }
     long symbols = sp_vocabulary_size(vocabulary);
     *m = (sp_lm){ .config = *config, .vocabulary = vocabulary, .store = s };
     m->embed = sp_embed_make(s, "embed", symbols, config->embed);
     m->stack = sp_stack_make(s, "rnn", &(sp_stack_config){ .cell = config->cell, .in = config->embed, .hidden = config->hidden,
-                                                           .layers = config->layers, .dropout = config->dropout });
+                                                           .layers = (int)config->layers, .dropout = config->dropout });
     const long out = sp_stack_out(&m->stack);
     if (config->tied) {
         if (config->embed != out)
@@ -44,14 +40,17 @@ sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t
         m->out = sp_linear_make(s, "out", out, symbols);
     }
     if (sp_store_ok(s)) {
-        for (int i = 0; sp_cell_kind(i); i++)           /* the caller's text may be gone later */
-            if (!strcmp(sp_cell_kind(i), config->cell))
-                m->config.cell = sp_cell_kind(i);
+        m->config.cell = sp_cell_kind_named(config->cell);      /* the caller's text may be gone later */
         return m;
     }
     sp_fail_with(status, sp_store_status(s));
     sp_lm_free(m);
     return NULL;
+}
+
+sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t seed, sp_status *status)
+{
+    return make(config, vocabulary, sp_store_new(seed), status);
 }
 
 void sp_lm_free(sp_lm *m)
@@ -87,81 +86,28 @@ sp_tensor *sp_lm_loss(sp_tape *t, const sp_lm *m, const int *x, const int *y, lo
 
 bool sp_lm_save(const sp_lm *m, const char *path, sp_status *status)
 {
-    char embed[24], hidden[24], layers[24], dropout[32] = "";
+    sp_lm_config config = m->config;
+    const sp_option rows[] = { SP_LM_OPTIONS(&config), { 0 } };
     char *vocabulary = sp_vocabulary_write(m->vocabulary);
-    json_t *real = json_real(m->config.dropout);
-    /* Jansson writes and reads a decimal point in any locale. */
-    if (!vocabulary || !json_dumpb(real, dropout, sizeof dropout - 1, JSON_ENCODE_ANY)) {
-        json_decref(real);
-        free(vocabulary);
-        return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the configuration", path);
-    }
-    json_decref(real);
-    snprintf(embed, sizeof embed, "%ld", m->config.embed);
-    snprintf(hidden, sizeof hidden, "%ld", m->config.hidden);
-    snprintf(layers, sizeof layers, "%d", m->config.layers);
-    const sp_metadata metadata[] = {
-        { "kind", kind }, { "cell", m->config.cell }, { "embed", embed }, { "hidden", hidden }, { "layers", layers },
-        { "dropout", dropout }, { "tied", m->config.tied ? "1" : "0" }, { "vocabulary", vocabulary },
-    };
-    bool ok = sp_store_save(m->store, path, sizeof metadata / sizeof *metadata, metadata, status);
+    const bool ok = vocabulary ? sp_model_save(m->store, kind, rows, 1, &(sp_metadata){ "vocabulary", vocabulary }, path, status)
+                               : sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the vocabulary", path);
     free(vocabulary);
     return ok;
-}
-
-static double number(const sp_safetensors *f, const char *key)
-{
-    const char *text = sp_safetensors_get(f, key);
-    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-    double x = json_is_number(value) ? json_number_value(value) : -1;
-    json_decref(value);
-    return x;
-}
-
-/* A size from a file that may say anything. */
-static long whole(const sp_safetensors *f, const char *key)
-{
-    double x = number(f, key);
-    return x >= 0 && x <= 1e6 ? (long)x : -1;
-}
-
-/* Can a file of so few bytes hold the sizes it claims? Better known before memory is taken for them. */
-static bool plausible(const sp_safetensors *f, const sp_lm_config *c, const sp_vocabulary *v, sp_status *status)
-{
-    double embed = (double)c->embed, hidden = (double)c->hidden;
-    double least = embed * sp_vocabulary_size(v) + hidden * embed + hidden * hidden * (c->layers - 1);
-    return 4 * least <= (double)sp_safetensors_bytes(f)
-           || sp_fail(status, SP_ERR_FORMAT, "its parameters are too few for embed %ld, hidden %ld and %d layers", c->embed,
-                      c->hidden, c->layers);
 }
 
 sp_lm *sp_lm_load(const char *path, sp_status *status)
 {
     sp_status inner = { 0 };
-    sp_safetensors *f = sp_safetensors_open(path, status);
-    const char *found = sp_safetensors_get(f, "kind");
-    sp_lm *m = NULL;
-    if (f && (!found || strcmp(found, kind))) {
-        sp_fail(status, SP_ERR_FORMAT, "%s: is a model of the kind '%s', not '%s'", path, found ? found : "unknown", kind);
-    } else if (f) {
-        sp_lm_config c = {
-            .cell = sp_safetensors_get(f, "cell"), .embed = whole(f, "embed"), .hidden = whole(f, "hidden"),
-            .layers = (int)whole(f, "layers"), .dropout = number(f, "dropout"), .tied = number(f, "tied") == 1,
-        };
-        sp_vocabulary *v = sp_vocabulary_parse(sp_safetensors_get(f, "vocabulary"), &inner);
-        if (!c.cell)
-            c.cell = "(none)";
-        if (v && !plausible(f, &c, v, &inner)) {
-            sp_vocabulary_free(v);
-            v = NULL;
-        }
-        m = v ? sp_lm_new(&c, v, 0, &inner) : NULL;
-        if (!m)
-            sp_fail(status, SP_ERR_FORMAT, "%s: %s", path, inner.message);
-        else if (!sp_store_load(m->store, f, status)) {
-            sp_lm_free(m);
-            m = NULL;
-        }
+    sp_lm_config config;
+    const sp_option rows[] = { SP_LM_OPTIONS(&config), { 0 } };
+    sp_safetensors *f = sp_model_open(path, kind, rows, status);
+    sp_vocabulary *v = f ? sp_model_vocabulary(f, "vocabulary", status) : NULL;
+    sp_lm *m = v ? make(&config, v, sp_model_store(f, &inner), &inner) : NULL;
+    if (v && !m)
+        sp_model_refuse(f, &inner, status);
+    if (m && !sp_store_load(m->store, f, status)) {
+        sp_lm_free(m);
+        m = NULL;
     }
     sp_safetensors_free(f);
     return m;

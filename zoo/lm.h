@@ -7,6 +7,7 @@
 #include "autograd/profile.h"
 #include "nn/embed.h"
 #include "nn/stack.h"
+#include "zoo/model_file.h"
 #include "zoo/sampling.h"
 #include "zoo/stream.h"
 #include "zoo/text.h"
@@ -15,11 +16,19 @@ SP_BEGIN
 
 typedef struct sp_lm_config {
     const char *cell;           /* a kind of nn/cell.h */
-    long embed, hidden;
-    int layers;
+    long embed, hidden, layers;
     double dropout;             /* on the embedding, between layers, and on the last layer's output */
     bool tied;                  /* the output weights are the embedding's; needs embed == the width of the cells' output */
 } sp_lm_config;
+
+/* Rows for a program's options, for a model's file, for a log; c is the address of a configuration. */
+#define SP_LM_OPTIONS(c) \
+    { "cell", SP_OPTION_CHOICE, &(c)->cell, .argument = SP_CELL_KINDS, .help = "kind of recurrent cell" }, \
+    { "hidden", SP_OPTION_WHOLE, &(c)->hidden, 1, 65536, .help = "size of each layer" }, \
+    { "layers", SP_OPTION_WHOLE, &(c)->layers, 1, 1000, .help = "cells on top of each other" }, \
+    { "embed", SP_OPTION_WHOLE, &(c)->embed, 1, 65536, .help = "size of a symbol's vector" }, \
+    { "tied", SP_OPTION_FLAG, &(c)->tied, .help = "output weights are the embedding's; needs --embed as wide as the output" }, \
+    { "dropout", SP_OPTION_NUMBER, &(c)->dropout, 0, 0.99, .help = "probability, on all but recurrent connections" }
 
 typedef struct sp_lm {
     sp_lm_config config;

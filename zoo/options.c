@@ -1,55 +1,101 @@
 #include "zoo/options.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool wrong(const sp_option *o, const char *given, sp_status *status)
+int sp_choice_index(const char *choices, const char *word)
 {
-    if (o->kind == SP_OPTION_CHOICE)
-        return sp_fail(status, SP_ERR_VALUE, "--%s %s: expected one of %s", o->name, given, o->argument);
-    return sp_fail(status, SP_ERR_VALUE, "--%s %s: expected a %snumber from %.10g to %.10g", o->name, given,
-                   o->kind == SP_OPTION_WHOLE ? "whole " : "", o->low, o->high);
+    const size_t n = strlen(word);
+    int i = 0;
+    for (const char *c = choices; n && c; c = strchr(c, '|'), c = c ? c + 1 : NULL, i++)
+        if (strcspn(c, "|") == n && !memcmp(c, word, n))
+            return i;
+    return -1;
 }
 
-/* True if word is one of "a|b|c". */
-static bool among(const char *word, const char *choices)
+const char *sp_choice_word(const char *choices, int i, char word[SP_CHOICE_ROOM])
 {
-    size_t n = strcspn(word, "|");
-    if (word[n])
-        return false;
-    for (const char *c = choices; c; c = strchr(c, '|'), c = c ? c + 1 : NULL)
-        if (n && !strncmp(c, word, n) && (c[n] == '|' || !c[n]))
-            return true;
-    return false;
+    for (; i > 0 && *choices; i--) {
+        choices += strcspn(choices, "|");
+        choices += *choices == '|';
+    }
+    snprintf(word, SP_CHOICE_ROOM, "%.*s", (int)strcspn(choices, "|"), choices);
+    return word;
+}
+
+bool sp_option_check(const sp_option *o, const char *name, const char *given, sp_status *status)
+{
+    bool right = true;
+    double x = 0;
+    if (o->kind == SP_OPTION_CHOICE || o->kind == SP_OPTION_INDEX) {
+        return sp_choice_index(o->argument, given) >= 0
+               || sp_fail(status, SP_ERR_VALUE, "%s %s: expected one of %s", name, given, o->argument);
+    } else if (o->kind == SP_OPTION_WHOLE || o->kind == SP_OPTION_NUMBER) {
+        x = o->kind == SP_OPTION_WHOLE ? (double)*(const long *)o->value : *(const double *)o->value;
+        right = x >= o->low && x <= o->high;
+    } else if (o->kind == SP_OPTION_TEXT && !*given) {
+        return sp_fail(status, SP_ERR_VALUE, "%s: expected %s, not an empty text", name, o->argument);
+    }
+    return right || sp_fail(status, SP_ERR_VALUE, "%s %s: expected a %snumber from %.10g to %.10g", name, given,
+                            o->kind == SP_OPTION_WHOLE ? "whole " : "", o->low, o->high);
 }
 
 static bool set(const sp_option *o, const char *given, sp_status *status)
 {
+    char name[64];
     char *end;
     errno = 0;
     switch (o->kind) {
     case SP_OPTION_TEXT:
-        *(const char **)o->value = given;
-        return *given || sp_fail(status, SP_ERR_VALUE, "--%s: expected %s, not an empty text", o->name, o->argument);
     case SP_OPTION_CHOICE:
         *(const char **)o->value = given;
-        return among(given, o->argument) || wrong(o, given, status);
-    case SP_OPTION_WHOLE: {
-        long x = strtol(given, &end, 10);
-        *(long *)o->value = x;
-        return (end != given && !*end && !errno && (double)x >= o->low && (double)x <= o->high) || wrong(o, given, status);
-    }
-    case SP_OPTION_NUMBER: {
-        double x = strtod(given, &end);
-        *(double *)o->value = x;
-        return (end != given && !*end && x >= o->low && x <= o->high) || wrong(o, given, status);
-    }
-    case SP_OPTION_FLAG:
         break;
+    case SP_OPTION_INDEX:
+        *(int *)o->value = sp_choice_index(o->argument, given);
+        break;
+    case SP_OPTION_WHOLE:
+        *(long *)o->value = strtol(given, &end, 10);
+        if (end == given || *end || errno)              /* no such number is within bounds */
+            *(long *)o->value = LONG_MIN;
+        break;
+    case SP_OPTION_NUMBER:
+        *(double *)o->value = strtod(given, &end);
+        if (end == given || *end)
+            *(double *)o->value = NAN;
+        break;
+    case SP_OPTION_FLAG:
+        *(bool *)o->value = true;
+        return true;
     }
-    *(bool *)o->value = true;
-    return true;
+    snprintf(name, sizeof name, "--%s", o->name);
+    return sp_option_check(o, name, given, status);
+}
+
+void sp_options_report(const sp_option *options, sp_report *r)
+{
+    char word[SP_CHOICE_ROOM];
+    for (const sp_option *o = options; o->name; o++)
+        switch (o->kind) {
+        case SP_OPTION_TEXT:
+        case SP_OPTION_CHOICE:
+            sp_report_text(r, o->name, *(const char *const *)o->value);
+            break;
+        case SP_OPTION_INDEX:
+            sp_report_text(r, o->name, sp_choice_word(o->argument, *(const int *)o->value, word));
+            break;
+        case SP_OPTION_WHOLE:
+            sp_report_count(r, o->name, *(const long *)o->value);
+            break;
+        case SP_OPTION_NUMBER:
+            sp_report_number(r, o->name, *(const double *)o->value);
+            break;
+        case SP_OPTION_FLAG:
+            sp_report_flag(r, o->name, *(const bool *)o->value);
+            break;
+        }
 }
 
 /* The option that "--name" or "--name=value" means; NULL if there is none. */
@@ -116,10 +162,13 @@ sp_parsed sp_options_parse(const sp_command *c, int argc, char **argv, const cha
 
 static void show_default(const sp_option *o, FILE *out)
 {
+    char word[SP_CHOICE_ROOM];
     if (o->kind == SP_OPTION_WHOLE)
         fprintf(out, " [%ld]", *(const long *)o->value);
     else if (o->kind == SP_OPTION_NUMBER)
         fprintf(out, " [%g]", *(const double *)o->value);
+    else if (o->kind == SP_OPTION_INDEX)
+        fprintf(out, " [%s]", sp_choice_word(o->argument, *(const int *)o->value, word));
     else if (o->kind != SP_OPTION_FLAG && *(const char *const *)o->value)
         fprintf(out, " [%s]", *(const char *const *)o->value);
     else if (o->required)
@@ -150,7 +199,7 @@ void sp_options_help(const sp_command *c, FILE *out)
     for (const sp_option *o = c->options; o->name; o++) {
         const char *argument = o->argument ? o->argument : o->kind == SP_OPTION_WHOLE ? "N"
                              : o->kind == SP_OPTION_NUMBER ? "X" : "";
-        const bool below = o->kind == SP_OPTION_CHOICE && strlen(argument) > HELP_COLUMN - 6 - strlen(o->name);
+        const bool below = (o->kind == SP_OPTION_CHOICE || o->kind == SP_OPTION_INDEX) && strlen(argument) > HELP_COLUMN - 6 - strlen(o->name);
         int width = fprintf(out, "  --%s %s", o->name, below ? "NAME" : argument);
         fprintf(out, "%*s%s", width < HELP_COLUMN ? HELP_COLUMN - width : 1, "", o->help);
         show_default(o, out);

@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#include "autograd/base.h"
+#include "zoo/report.h"
 
 SP_BEGIN
 
@@ -20,6 +20,7 @@ typedef enum sp_option_kind {
     SP_OPTION_WHOLE,            /* long, low to high */
     SP_OPTION_NUMBER,           /* double, low to high */
     SP_OPTION_CHOICE,           /* const char *: one of the words of .argument, "char|word" */
+    SP_OPTION_INDEX,            /* an enum, or int: which word of .argument, from 0 */
     SP_OPTION_FLAG              /* bool: takes no value */
 } sp_option_kind;
 
@@ -53,6 +54,22 @@ sp_parsed sp_options_parse(const sp_command *command, int argc, char **argv, con
 
 /* What --help prints, the present values as defaults. */
 void sp_options_help(const sp_command *command, FILE *out);
+
+/* ---- one row by itself ----------------------------------------------------------------------------------------------
+
+   A configuration is a table too: what the command line sets, a model's file keeps (zoo/model_file.h) and a log tells. */
+
+/* Is the value one that may be given? If not, status says what may: "<name> <given>: expected a number from 0 to 1". An index
+   is checked as the word `given`. */
+bool sp_option_check(const sp_option *o, const char *name, const char *given, sp_status *status);
+
+/* The place of a word among the choices of a row, "a|b|c", from 0; -1 if it is none. And the i-th word, copied. */
+enum { SP_CHOICE_ROOM = 64 };
+int sp_choice_index(const char *choices, const char *word);
+const char *sp_choice_word(const char *choices, int i, char word[SP_CHOICE_ROOM]);
+
+/* All rows into a report, each by its name. */
+void sp_options_report(const sp_option *options, sp_report *r);
 
 SP_END
 #endif

@@ -1,5 +1,6 @@
 #include "zoo/progress.h"
 
+#include <math.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -19,9 +20,9 @@ char *sp_thousands(char text[32], long n)
     return text;
 }
 
-void sp_progress_begin(sp_progress *p, FILE *out)
+void sp_progress_begin(sp_progress *p, FILE *out, const char *unit)
 {
-    *p = (sp_progress){ .out = out, .terminal = out && isatty(fileno(out)), .began = sp_seconds() };
+    *p = (sp_progress){ .out = out, .unit = unit, .terminal = out && isatty(fileno(out)), .began = sp_seconds() };
 }
 
 /* The width of a terminal: a longer line would wrap, and could not be drawn over. */
@@ -34,7 +35,7 @@ static int columns(FILE *out)
 void sp_progress_show(sp_progress *p, const char *title, double part, double loss, long units)
 {
     enum { WIDTH = 20 };
-    char bar[WIDTH + 1], rate[32], line[160];
+    char bar[WIDTH + 1], rate[32], how[32] = "", line[192];
     double now = sp_seconds(), spent = now - p->began;
     if (!p->terminal || (now - p->drawn < 0.1 && part < 1))
         return;
@@ -43,8 +44,10 @@ void sp_progress_show(sp_progress *p, const char *title, double part, double los
         bar[i] = i < (int)(part * WIDTH) ? '=' : i == (int)(part * WIDTH) ? '>' : ' ';
     bar[WIDTH] = '\0';
     long left = part > 0 ? (long)(spent / part - spent + 0.5) : 0;
-    snprintf(line, sizeof line, "%s [%s] %3.0f %%  loss %.3f  %s symbols/s  %ld:%02ld left", title, bar, 100 * part, loss,
-             sp_thousands(rate, spent > 0 ? (long)((double)units / spent) : 0), left / 60, left % 60);
+    if (!isnan(loss))
+        snprintf(how, sizeof how, "  loss %.3f", loss);
+    snprintf(line, sizeof line, "%s [%s] %3.0f %%%s  %s %.32ss/s  %ld:%02ld left", title, bar, 100 * part, how,
+             sp_thousands(rate, spent > 0 ? (long)((double)units / spent) : 0), p->unit, left / 60, left % 60);
     fprintf(p->out, "\r\033[K%.*s", columns(p->out) - 1, line);
     fflush(p->out);
 }

@@ -13,13 +13,15 @@ SP_BEGIN
 
 typedef struct sp_progress {
     FILE *out;                  /* NULL: silent */
+    const char *unit;
     bool terminal;
     double began, drawn;        /* when the work began, and when the bar was last drawn */
 } sp_progress;
 
-void sp_progress_begin(sp_progress *p, FILE *out);
+/* `unit` is what is counted per second: "symbol". */
+void sp_progress_begin(sp_progress *p, FILE *out, const char *unit);
 
-/* Draws the bar for a part (0 to 1) of the work done, at most ten times a second; units is what is counted per second. */
+/* Draws the bar for a part (0 to 1) of the work done, at most ten times a second; units of it done so far; no loss if it is NaN. */
 void sp_progress_show(sp_progress *p, const char *title, double part, double loss, long units);
 
 /* Takes the bar away. */

@@ -122,7 +122,7 @@ static bool train_epoch(struct trainer *r)
     if (r->next > 0)
         sp_trainer_recall(r);
     snprintf(title, sizeof title, "epoch %ld/%ld", r->result->epochs + 1, r->config->epochs);
-    sp_progress_begin(&bar, r->config->progress);
+    sp_progress_begin(&bar, r->config->progress, r->task->unit ? r->task->unit : "symbol");
     while (ok && r->next < n && !stopped(r)) {
         ok = train_step(r, r->next + k < n ? r->next + k : n, &loss, &count);
         if (!ok)

@@ -46,6 +46,7 @@ typedef struct sp_task {
     double (*measure)(void *self, sp_status *status);
     const char *metric;         /* what it is called */
     bool more_is_better;        /* of it */
+    const char *unit;           /* what *count counts, for messages: "word"; NULL: "symbol" */
 
     /* Sets what the model wants of its optimizer: groups, momentum. */
     bool (*tune)(void *self, sp_optimizer *o, sp_status *status);

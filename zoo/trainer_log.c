@@ -54,10 +54,11 @@ void sp_trainer_tell(const struct trainer *r)
 {
     char rate[32], metric[64] = "";
     const sp_training *x = r->result;
+    const char *unit = r->task->unit ? r->task->unit : "symbol";
     if (r->task->measure)
         snprintf(metric, sizeof metric, ", %.32s %.4g", r->task->metric, x->metric);
     if (r->config->progress)
-        fprintf(r->config->progress, "epoch %ld/%ld: train %.3f, valid %.3f nats per symbol%s, %s symbols/s, %.0f s%s\n",
-                x->epochs, r->config->epochs, x->train_loss, x->valid_loss, metric,
-                sp_thousands(rate, (long)x->tokens_per_s), x->seconds, x->best_epoch == x->epochs ? ", saved" : "");
+        fprintf(r->config->progress, "epoch %ld/%ld: train %.3f, valid %.3f nats per %s%s, %s %ss/s, %.0f s%s\n",
+                x->epochs, r->config->epochs, x->train_loss, x->valid_loss, unit, metric,
+                sp_thousands(rate, (long)x->tokens_per_s), unit, x->seconds, x->best_epoch == x->epochs ? ", saved" : "");
 }

@@ -1,0 +1,193 @@
+#include "program.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+extern char **environ;
+
+static const char *program = "spindle";
+
+/* ---- commands -------------------------------------------------------------------------------------------------- */
+
+static int usage(const struct verb *verbs, FILE *out)
+{
+    fprintf(out, "Usage: %s COMMAND ...    (%s COMMAND --help says more)\n\n", program, program);
+    for (const struct verb *v = verbs; v->name; v++)
+        fprintf(out, "  %-8s%s\n", v->name, v->about);
+    return EXIT_SUCCESS;
+}
+
+int program_main(const char *name, const struct verb *verbs, int argc, char **argv)
+{
+    program = name;
+    const char *word = argc > 1 ? argv[1] : "";
+    for (const struct verb *v = verbs; v->name; v++)
+        if (!strcmp(word, v->name) || (!strcmp(word, "--demo") && !strcmp(v->name, "demo")))
+            return v->run(argc - 2, argv + 2);
+    if (!strcmp(word, "--version")) {
+        printf("spindle %s, BLIS kernels: %s\n", sp_version(), sp_blas_kernels());
+        return EXIT_SUCCESS;
+    }
+    if (!strcmp(word, "--help") || !strcmp(word, "-h"))
+        return usage(verbs, stdout);
+    if (argc < 2)
+        fprintf(stderr, "%s: there is no command (see %s --help)\n", program, program);
+    else
+        fprintf(stderr, "%s: '%s' is no command (see %s --help)\n", program, word, program);
+    return 2;
+}
+
+int program_error(const sp_status *status)
+{
+    fprintf(stderr, "%s: %s\n", program, status->message);
+    return EXIT_FAILURE;
+}
+
+bool program_parse(const sp_command *command, int argc, char **argv, const char **argument, int *code)
+{
+    sp_status status = { 0 };
+    sp_parsed parsed = sp_options_parse(command, argc, argv, argument, &status);
+    if (parsed == SP_PARSED_HELP)
+        sp_options_help(command, stdout);
+    if (parsed == SP_PARSED_WRONG)
+        program_error(&status);
+    *code = parsed == SP_PARSED_WRONG ? 2 : EXIT_SUCCESS;
+    return parsed == SP_PARSED;
+}
+
+int program_finish(sp_report *r)
+{
+    bool ok = sp_report_write(r, stdout);
+    sp_report_free(r);
+    if (!ok)
+        fprintf(stderr, "%s: the results could not be written\n", program);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* ---- signals, profiles ----------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+const volatile sig_atomic_t *program_stop(void)
+{
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return &stop;
+}
+
+bool program_profile_begin(sp_profile **p, bool wanted, sp_status *status)
+{
+    if (wanted)
+        *p = sp_profile_new();
+    return !wanted || *p || sp_fail(status, SP_ERR_MEMORY, "out of memory for a profile");
+}
+
+void program_profile_end(sp_profile *p)
+{
+    if (sp_profile_seconds(p) > 0)
+        sp_profile_write(p, sp_peak_rate(), stderr);
+    sp_profile_free(p);
+}
+
+/* ---- files ----------------------------------------------------------------------------------------------------- */
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (!a || !b)
+        return false;
+    return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+bool program_check_files(const struct named_file *files, int n, int reads, sp_status *status)
+{
+    for (int i = reads; i < n; i++)
+        for (int k = 0; k < i; k++)
+            if (same_file(files[i].path, files[k].path))
+                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of --%s", files[i].option, files[i].path, files[k].option);
+    return true;
+}
+
+char *program_path(const char *directory, const char *name)
+{
+    size_t n = strlen(directory) + strlen(name) + 2;
+    char *path = malloc(n);
+    if (path)
+        snprintf(path, n, "%s/%s", directory, name);
+    return path;
+}
+
+bool program_directory(const char *path, sp_status *status)
+{
+    return !mkdir(path, 0777) || errno == EEXIST
+           || sp_fail(status, SP_ERR_FILE, "%s: cannot be made: %s", path, strerror(errno));
+}
+
+/* ---- training -------------------------------------------------------------------------------------------------- */
+
+bool program_train(const sp_task *task, const sp_trainer_config *config, const char *out, sp_training *result, sp_status *status)
+{
+    sp_trainer_config with = *config;
+    if (config->threads > task->shards)
+        fprintf(stderr, "%ld threads, but a batch has work for %d\n", config->threads, task->shards > 0 ? task->shards : 1);
+    with.stop = program_stop();
+    if (!sp_train(task, &with, result, status))
+        return false;
+    if (result->interrupted)
+        fprintf(stderr, "Interrupted in epoch %ld. %s holds the best model so far, valid %.3f nats per %s, %s.%s\n",
+                result->epochs + 1, out, result->best_loss, task->unit ? task->unit : "symbol",
+                result->best_epoch ? "from the end of an earlier epoch" : "as it is now",
+                config->checkpoint ? " --resume goes on." : "");
+    if (result->patience_lost)
+        fprintf(stderr, "No better in %ld epochs, so that was all. %s is the model of epoch %ld.\n", config->patience, out,
+                result->best_epoch);
+    return true;
+}
+
+void program_report_training(sp_report *r, const sp_training *x, const char *metric, const char *out)
+{
+    char best[64];
+    sp_report_text(r, "model", out);
+    sp_report_count(r, "epochs", x->epochs);
+    sp_report_number(r, "train_loss", x->train_loss);
+    sp_report_number(r, "valid_loss", x->valid_loss);
+    sp_report_number(r, "best_valid_loss", x->best_loss);
+    if (metric) {
+        snprintf(best, sizeof best, "best_valid_%.40s", metric);
+        sp_report_number(r, best, x->best_metric);
+    }
+    sp_report_count(r, "best_epoch", x->best_epoch);
+    sp_report_number(r, "tokens_per_s", x->tokens_per_s);
+    sp_report_number(r, "seconds", x->seconds);
+    sp_report_flag(r, "interrupted", x->interrupted);
+}
+
+/* ---- pictures -------------------------------------------------------------------------------------------------- */
+
+bool program_save_graph(sp_tape *t, const char *path, sp_status *status)
+{
+    bool ok = sp_ok(t) ? sp_dot_save(t, path, status) : sp_fail_with(status, sp_tape_status(t));
+    sp_tape_free(t);
+    return ok;
+}
+
+bool program_draw(const char *dot, const char *svg)
+{
+    char *const command[] = { (char *)"dot", (char *)"-Tsvg", (char *)"-o", (char *)svg, (char *)dot, NULL };
+    pid_t child;
+    int outcome;
+    return !posix_spawnp(&child, "dot", NULL, NULL, command, environ) && waitpid(child, &outcome, 0) == child
+           && WIFEXITED(outcome) && WEXITSTATUS(outcome) == 0;
+}

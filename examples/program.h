@@ -1,0 +1,59 @@
+/* What the programs here have in common: commands, messages, Ctrl-C, files, the last line. It is what a program's main would
+   otherwise hold, and so prints and ends where the library never does. */
+#ifndef EXAMPLES_PROGRAM_H
+#define EXAMPLES_PROGRAM_H
+
+#include <spindle/spindle.h>
+
+/* A command of a program: "lm train ...". */
+struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv);      /* what follows the command; the exit status: 0, 1 (failed), 2 (wrong usage) */
+    const char *about;
+};
+
+/* Runs the command that argv names; {0} ends the table. "--demo" is "demo". Answers --help and --version. */
+int program_main(const char *name, const struct verb *verbs, int argc, char **argv);
+
+/* Prints "name: message" on standard error; the exit status of a failure. */
+int program_error(const sp_status *status);
+
+/* Reads the options. False if the program is to end now, with *code: after --help, or a mistake. */
+bool program_parse(const sp_command *command, int argc, char **argv, const char **argument, int *code);
+
+/* The last line on standard output, and the exit status; r is freed. */
+int program_finish(sp_report *r);
+
+/* From now on the first Ctrl-C sets the flag, which a trainer looks at, and the second ends the program. */
+const volatile sig_atomic_t *program_stop(void);
+
+/* A profile, if one is wanted: false without memory. And what was counted, on standard error; frees it. */
+bool program_profile_begin(sp_profile **p, bool wanted, sp_status *status);
+void program_profile_end(sp_profile *p);
+
+/* No file that is written may be one that is read, or another that is written. Files are named by their options; the first
+   `reads` of n are read; a path may be NULL. */
+struct named_file {
+    const char *option, *path;
+};
+bool program_check_files(const struct named_file *files, int n, int reads, sp_status *status);
+
+/* Trains by sp_train; Ctrl-C ends it and saves. On standard error, how it ended. */
+bool program_train(const sp_task *task, const sp_trainer_config *config, const char *out, sp_training *result, sp_status *status);
+
+/* What a training came to; metric is the task's, or NULL. */
+void program_report_training(sp_report *r, const sp_training *x, const char *metric, const char *out);
+
+/* DIR/name, to be freed; NULL without memory. */
+char *program_path(const char *directory, const char *name);
+
+/* Makes a directory, or finds it. */
+bool program_directory(const char *path, sp_status *status);
+
+/* Saves the graph of a tape that has one, and frees the tape. */
+bool program_save_graph(sp_tape *t, const char *path, sp_status *status);
+
+/* Makes FILE.svg of FILE.dot where Graphviz is installed; false, and says nothing, where it is not. */
+bool program_draw(const char *dot, const char *svg);
+
+#endif
