@@ -65,5 +65,7 @@
 #include "zoo/ngram.h"
 #include "zoo/corpus.h"
 #include "zoo/lm.h"
+#include "zoo/lm_data.h"
+#include "zoo/lm_train.h"
 
 #endif
