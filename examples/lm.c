@@ -493,7 +493,7 @@ static bool demo_source(struct run *r, struct settings *s, const char *svg, sp_s
 /* Sentences to learn from, others to validate on, and what those are at best. */
 static bool demo_grammar(struct run *r, struct settings *s, const char *svg, sp_status *status)
 {
-    enum { SENTENCES = 20000, OTHERS = 2000 };
+    enum { SENTENCES = 50000, OTHERS = 5000 };
     sp_hmm_optimum best;
     sp_hmm *h = sp_hmm_english(status);
     sp_sentences *train = h ? sp_hmm_sentences(h, SENTENCES, 1, status) : NULL;
@@ -503,7 +503,7 @@ static bool demo_grammar(struct run *r, struct settings *s, const char *svg, sp_
     s->data.text = text;
     s->data.valid_text = other;
     s->data.level = SP_LEVEL_WORD;
-    s->model = (sp_lm_config){ .cell = "lstm", .embed = 32, .hidden = 64, .layers = 1 };
+    s->model = (sp_lm_config){ .cell = "lstm", .embed = 64, .hidden = 128, .layers = 1 };
     s->trainer.schedule = "cosine";
     s->bptt = 20;
     bool ok = (other || !valid || sp_fail(status, SP_ERR_MEMORY, "out of memory for %d sentences", SENTENCES + OTHERS))

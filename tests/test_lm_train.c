@@ -147,7 +147,8 @@ START_TEST(threads)
 }
 END_TEST
 
-/* Stopped after one epoch of three, then resumed: states, masks and weights are those of a run without a stop. */
+/* Resumed in the middle of the first epoch of three: states, masks and weights are those of a run without a stop. The
+   checkpoint before the last is that one. */
 START_TEST(resume)
 {
     size_t size[2];
@@ -157,6 +158,7 @@ START_TEST(resume)
     how.every = 3;
     how.epochs = 1;
     free(model_bytes(&how, &size[1]));
+    ck_assert(!rename(older, checkpoint));
     how.epochs = 3;
     how.resume = true;
     char *resumed = model_bytes(&how, &size[1]);
