@@ -97,7 +97,9 @@ static bool open_run(struct run *r, sp_status *status)
         return false;
     r->model = sp_lm_new(&s->model, r->data.vocabulary, (uint64_t)s->trainer.seed, status);
     r->data.vocabulary = NULL;
-    r->trainer = r->model ? sp_lm_trainer_new(r->model, &r->data.train, &r->data.valid, s->batch, s->bptt, s->out, status) : NULL;
+    if (!r->model)
+        return false;
+    r->trainer = sp_lm_trainer_new(r->model, &r->data.train, &r->data.valid, s->batch, s->bptt, s->out, status);
     return r->trainer && begin_profile(r->model, s->profile, status) && sp_file_writable(s->out, status);
 }
 
@@ -185,13 +187,15 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "streams read side by side" },
         { "bptt", SP_OPTION_WHOLE, &s->bptt, 1, 65536, .help = "time steps of a window" },
         SP_TRAINER_OPTIONS(&s->trainer),
-        { "memory", SP_OPTION_WHOLE, &s->memory, 0, 1e6, .help = "most MB that layers keep for the way back, where they compute the rest twice; 0: no limit" },
+        { "memory", SP_OPTION_WHOLE, &s->memory, 0, 1e6, 
+          .help = "most MB that layers keep for the way back, where they compute the rest twice; 0: no limit" },
         { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
         SP_OPTION_PROFILE(&s->profile),
         { 0 }
     };
     const sp_command command = { "lm train", "Trains a language model on a text. Ctrl-C ends it and saves.\n"
-                                 "The last line on standard output is a JSON object of the results, here as in all commands.", options, NULL };
+                                 "The last line on standard output is a JSON object of the results, here as in all commands.",
+                                 options, NULL };
     return program_parse(&command, argc, argv, NULL, code);
 }
 
@@ -203,7 +207,8 @@ static int train(int argc, char **argv)
     int code;
     if (!parse_train(&s, argc, argv, &code))
         return code;
-    bool ok = check_files(&s, &status) && sp_trainer_check(&s.trainer, &status) && open_run(&r, &status) && train_run(&r, &status);
+    bool ok = check_files(&s, &status) && sp_trainer_check(&s.trainer, &status) && open_run(&r, &status)
+              && train_run(&r, &status);
     if (ok) {
         sp_report *j = sp_report_new();
         sp_report_text(j, "command", "train");
@@ -317,7 +322,8 @@ static bool parse_eval(struct evaluation *e, int argc, char **argv, int *code)
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &e->data, .argument = "FILE", .required = true, .help = "text to measure" },
         { "batch", SP_OPTION_WHOLE, &e->batch, 1, 65536, .help = "pieces of the text read side by side" },
-        { "dynamic", SP_OPTION_FLAG, &e->dynamic, .help = "the model goes on learning from what it has read; its file stays. Best with --batch 1" },
+        { "dynamic", SP_OPTION_FLAG, &e->dynamic, 
+          .help = "the model goes on learning from what it has read; its file stays. Best with --batch 1" },
         { "rate", SP_OPTION_NUMBER, &e->how.rate, 0, 100, .help = "dynamic: learning rate" },
         { "decay", SP_OPTION_NUMBER, &e->how.decay, 0, 1, .help = "dynamic: how far back to the trained weights, each step" },
         { "window", SP_OPTION_WHOLE, &e->how.window, 1, 65536, .help = "dynamic: symbols between steps" },
@@ -463,7 +469,8 @@ static bool run_demo(struct run *r, const char *about, double best, const char *
     if (!sp_ngram_losses(train->id, train->n, valid->id, valid->n, sp_vocabulary_size(r->model->vocabulary), &unigram, &bigram,
                          status) || !train_run(r, status))
         return false;
-    printf("%s\n  unigram model   %.3f\n  bigram model    %.3f\n  this model      %.3f\n", about, unigram, bigram, r->result.best_loss);
+    printf("%s\n  unigram model   %.3f\n  bigram model    %.3f\n  this model      %.3f\n", about, unigram, bigram,
+           r->result.best_loss);
     if (!isnan(best))
         printf("  best possible   %.3f, so this model is %.1f %% above it\n", best, 100 * (r->result.best_loss / best - 1));
     printf("\n%d symbols it writes:\n\n", isnan(best) ? 400 : 100);
@@ -483,7 +490,6 @@ static bool run_demo(struct run *r, const char *about, double best, const char *
     return program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
 }
 
-/* A text and model for the demonstration. */
 static bool demo_source(struct run *r, struct settings *s, const char *svg, sp_status *status)
 {
     s->data.text = sp_corpus(&s->data.size);
@@ -536,7 +542,8 @@ static int demo(int argc, char **argv)
         SP_OPTION_PROFILE(&s.profile),
         { 0 }
     };
-    const sp_command command = { "lm demo", "Trains without any data for about a minute, and shows what it learned.", options, NULL };
+    const sp_command command = { "lm demo", "Trains without any data for about a minute, and shows what it learned.",
+                                 options, NULL };
     if (!program_parse(&command, argc, argv, NULL, &code))
         return code;
     for (int i = 0; i < FILES; i++)

@@ -111,6 +111,10 @@ run 0 eval "$model" --data "$work/shifted" --batch 1 --dynamic --rate 0 --window
 [ "$(sed -n 's/^\([0-9.]*\) nats.*/\1/p' "$work/out")" = "$still" ] || fail 'a rate of 0 is not static evaluation'
 cmp -s "$model" "$work/kept" || fail 'dynamic evaluation changes the model'
 
+run 0 demo --text grammar --epochs 1 --out "$work/demo"
+json command='"demo"' best_possible_loss bigram_loss best_valid_loss
+grep -q '^  best possible   2\.9[0-9]*, so this model is [0-9.]* % above it$' "$work/out" || fail 'the demo does not tell how good it is'
+
 # ---- the same seed, the same model -------------------------------------------
 
 train 0 --dropout 0.2 --seed 7

@@ -7,7 +7,7 @@
 #include "tests/suite.h"
 #include "zoo/lm_data.h"
 
-static char directory[PATH_ROOM], path[3][PATH_ROOM + 2];
+static char directory[PATH_ROOM], path[3][PATH_ROOM + 16];
 
 static void begin(void)
 {
@@ -183,7 +183,7 @@ START_TEST(wrong_sources)
     put(0, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 42);
     put(1, "", 0);
     put(2, "a", 1);
-    char error[PATH_ROOM + 80];
+    char error[PATH_ROOM + 100];
     ck_refused(&(sp_lm_source){ .most = 3 }, "there is neither file nor text to train on");
     ck_refused(&(sp_lm_source){ .train = path[0], .text = "a" }, "a file and a text to train on");
     ck_refused(&(sp_lm_source){ .train = path[0], .valid = path[0], .valid_text = "a" }, "a file and a text to validate on");

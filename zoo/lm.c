@@ -34,9 +34,11 @@ static void make_output(sp_lm *m, sp_store *s, long symbols)
     const sp_lm_config *c = &m->config;
     const long out = sp_stack_out(&m->stack);
     if (c->tied && c->adaptive)
-        sp_store_fail(s, SP_ERR_VALUE, "tied weights and an adaptive softmax (%ld symbols in its head) exclude each other", c->adaptive);
+        sp_store_fail(s, SP_ERR_VALUE, "tied weights and an adaptive softmax (%ld symbols in its head) exclude each other",
+                      c->adaptive);
     if (c->tied && c->embed != out)
-        sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the cells' output %ld", c->embed, out);
+        sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the cells' output %ld",
+                      c->embed, out);
     if (c->adaptive < 0)
         sp_store_fail(s, SP_ERR_VALUE, "adaptive softmax: %ld symbols in the head", c->adaptive);
     if (!sp_store_ok(s))
@@ -133,7 +135,8 @@ sp_tensor *sp_lm_on(sp_tape *t, const sp_lm *m, const int *x, long steps, long b
     sp_tensor *h = hidden_on(t, m, x, steps, batch, carry);
     sp_scope_push(t, "out");
     sp_tensor *rows = drop(t, m, h, steps, batch);
-    sp_tensor *logits = m->adaptive.clusters ? sp_adaptive_log_softmax(t, &m->adaptive, rows) : sp_linear_on(t, &m->out, rows);
+    sp_tensor *logits = m->adaptive.clusters ? sp_adaptive_log_softmax(t, &m->adaptive, rows)
+                                             : sp_linear_on(t, &m->out, rows);
     sp_scope_pop(t);
     return logits;
 }

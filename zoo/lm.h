@@ -9,7 +9,8 @@
 
    Source: Mikolov et al., "Recurrent neural network based language model", Interspeech 2010; dropout as in Zaremba,
    Sutskever, Vinyals, "Recurrent neural network regularization", 2014, or variational as in Gal, Ghahramani, NeurIPS 2016;
-   weight drop: Merity, Keskar, Socher, ICLR 2018; tied weights: Press, Wolf, EACL 2017; adaptive softmax: Grave et al., ICML 2017. */
+   weight drop: Merity, Keskar, Socher, ICLR 2018; tied weights: Press, Wolf, EACL 2017; adaptive softmax: Grave et al., ICML
+   2017. */
 #ifndef SP_ZOO_LM_H
 #define SP_ZOO_LM_H
 

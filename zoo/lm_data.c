@@ -62,11 +62,13 @@ static bool encode(sp_lm_data *d, const sp_lm_source *from, const struct part pa
 static bool check(const sp_lm_source *from, const char *split, const int percent[PARTS], sp_status *status)
 {
     if (!from->train == !from->text)
-        return sp_fail(status, SP_ERR_VALUE, "%s to train on", from->train ? "a file and a text" : "there is neither file nor text");
+        return sp_fail(status, SP_ERR_VALUE, "%s to train on",
+                       from->train ? "a file and a text" : "there is neither file nor text");
     if (from->valid && from->valid_text)
         return sp_fail(status, SP_ERR_VALUE, "a file and a text to validate on");
     if (from->split && (from->valid || from->valid_text))
-        return sp_fail(status, SP_ERR_VALUE, "split %s: but there is %s to validate on", split, from->valid ? from->valid : "a text");
+        return sp_fail(status, SP_ERR_VALUE, "split %s: but there is %s to validate on", split,
+                       from->valid ? from->valid : "a text");
     if (percent[TEST] && from->test)
         return sp_fail(status, SP_ERR_VALUE, "split %s: but there is %s to test on", split, from->test);
     return true;

@@ -15,8 +15,8 @@ typedef struct sp_lm_source {
     size_t size, valid_size;
     sp_level level;
     long most;                          /* symbols of the vocabulary, <unk> not among them; 0: all */
-    const char *split;                  /* whole percents of the symbols of train, in their order, that are to train, validate and
-                                           (three numbers) test on: "80,10,10"; NULL: "90,10", unless there is a file to validate on */
+    const char *split;                  /* whole percents of the symbols of train, in their order, to train, validate and (three
+                                           numbers) test on: "80,10,10"; NULL: "90,10", or nothing if there is a text to validate on */
 } sp_lm_source;
 
 typedef struct sp_lm_data {
@@ -25,7 +25,7 @@ typedef struct sp_lm_data {
 } sp_lm_data;
 
 /* Reads, splits, counts and numbers. False, and there are no data, if a file cannot be read, a split is none ("split 80,30: ...")
-   or there is a file for what it splits off, a text to validate or test on has fewer than 2 symbols, or without memory. */
+   or there is a text for what it splits off already, a text has fewer than 2 symbols, or without memory. */
 bool sp_lm_data_read(sp_lm_data *d, const sp_lm_source *from, sp_status *status);
 
 /* Frees what there is, the vocabulary too. */

@@ -3,25 +3,26 @@
 
 #include "zoo/lm_inside.h"
 
-/* So many texts at once. A row of a product does not depend on how many rows there are, so neither does a text. */
-enum { SIDE_BY_SIDE = 64 };
+/* So many texts at once, with rows to spare where there are fewer: how a product rounds a row may depend on how many rows there
+   are and on its place among them, and a text must not depend on how many others are written. */
+enum { SIDE_BY_SIDE = 8 };
 
 struct writer {
     const sp_lm *m;
     struct sp_lm_session session;
-    long symbols, batch;
-    sp_real *logits;            /* [batch,symbols] */
+    long symbols;
+    sp_real *logits;            /* [SIDE_BY_SIDE,symbols] */
     struct sp_choice *room;     /* [symbols] */
 };
 
-/* Feeds x [batch]; the logits of what follows. */
+/* Feeds x [SIDE_BY_SIDE]; the logits of what follows. */
 static bool step(struct writer *w, const int *x)
 {
     sp_tape_reset(w->session.tape);
-    return sp_read(sp_lm_on(w->session.tape, w->m, x, 1, w->batch, w->session.state), w->logits);
+    return sp_read(sp_lm_on(w->session.tape, w->m, x, 1, SIDE_BY_SIDE, w->session.state), w->logits);
 }
 
-/* Texts first .. first+n-1 into out [n,length], for n up to the batch: what rows are left over go on with what they read last. */
+/* Texts first .. first+n-1 into out [n,length], for n up to SIDE_BY_SIDE; rows that are left over read what they read last. */
 static bool write_texts(struct writer *w, const int *prime, long primes, const sp_sampling *how, long length, long first, long n,
                         int *out, double *log_p, sp_status *status)
 {
@@ -34,7 +35,7 @@ static bool write_texts(struct writer *w, const int *prime, long primes, const s
     }
     sp_state_zero(w->session.state);
     for (long i = 0; i < primes; i++) {
-        for (long b = 0; b < w->batch; b++)
+        for (long b = 0; b < SIDE_BY_SIDE; b++)
             x[b] = prime[i];
         if (!step(w, x))
             return false;
@@ -42,7 +43,8 @@ static bool write_texts(struct writer *w, const int *prime, long primes, const s
     for (long i = 0; i < length; i++) {
         for (long b = 0; b < n; b++) {
             double one = 0;
-            x[b] = out[b * length + i] = sp_sample(how, w->symbols, w->logits + b * w->symbols, SP_UNKNOWN, &random[b], w->room, &one);
+            const sp_real *logits = w->logits + b * w->symbols;
+            x[b] = out[b * length + i] = sp_sample(how, w->symbols, logits, SP_UNKNOWN, &random[b], w->room, &one);
             if (x[b] < 0)
                 return sp_fail(status, SP_ERR_VALUE, "model: it has no symbols, or its logits are not finite");
             if (log_p)
@@ -57,18 +59,17 @@ static bool write_texts(struct writer *w, const int *prime, long primes, const s
 bool sp_lm_sample_batch(const sp_lm *m, const int *prime, long n, const sp_sampling *how, long length, long count, int *out,
                         double *log_p, sp_status *status)
 {
-    struct writer w = { .m = m, .symbols = sp_vocabulary_size(m->vocabulary),
-                        .batch = count < 1 ? 1 : count < SIDE_BY_SIDE ? count : SIDE_BY_SIDE };
-    w.logits = malloc((size_t)(w.batch * w.symbols) * sizeof *w.logits);
+    struct writer w = { .m = m, .symbols = sp_vocabulary_size(m->vocabulary) };
+    w.logits = malloc((size_t)(SIDE_BY_SIDE * w.symbols) * sizeof *w.logits);
     w.room = malloc((size_t)w.symbols * sizeof *w.room);
-    bool ok = sp_lm_open(&w.session, m, w.batch, 1, false, status)
+    bool ok = sp_lm_open(&w.session, m, SIDE_BY_SIDE, 1, false, status)
               && ((w.logits && w.room) || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for %ld symbols", w.symbols))
               && (n > 0 || sp_fail(status, SP_ERR_VALUE, "sampling needs a prime of one symbol or more"))
               && (w.symbols > 1 || sp_fail(status, SP_ERR_VALUE, "sampling needs a symbol other than <unk>"))
               && ((length > 0 && count > 0) || sp_fail(status, SP_ERR_VALUE, "sampling %ld texts of %ld symbols", count, length));
-    for (long first = 0; ok && first < count; first += w.batch) {
+    for (long first = 0; ok && first < count; first += SIDE_BY_SIDE) {
         const long left = count - first;
-        ok = write_texts(&w, prime, n, how, length, first, left < w.batch ? left : w.batch, out + first * length,
+        ok = write_texts(&w, prime, n, how, length, first, left < SIDE_BY_SIDE ? left : SIDE_BY_SIDE, out + first * length,
                          log_p ? log_p + first : NULL, status);
     }
     free(w.logits);

@@ -68,8 +68,8 @@ static bool check(const sp_ids *train, const sp_ids *valid, long batch, long bpt
     if (batch < 1 || bptt < 1 || batch > MOST || bptt > MOST)
         return sp_fail(status, SP_ERR_VALUE, "training: batch %ld, bptt %ld: expected 1 to %d", batch, bptt, MOST);
     if (train->n <= batch * bptt)
-        return sp_fail(status, SP_ERR_VALUE, "%ld symbols to train on, but one window of a batch of %ld streams over bptt %ld steps "
-                       "needs %ld; lower them", train->n, batch, bptt, batch * bptt + 1);
+        return sp_fail(status, SP_ERR_VALUE, "%ld symbols to train on, but one window of a batch of %ld streams over bptt %ld "
+                       "steps needs %ld; lower them", train->n, batch, bptt, batch * bptt + 1);
     if (valid->n <= batch)
         return sp_fail(status, SP_ERR_VALUE, "%ld symbols to validate on, but a batch of %ld streams needs %ld", valid->n, batch,
                        batch + 1);
