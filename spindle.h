@@ -47,6 +47,7 @@
 
 #include "zoo/text.h"
 #include "zoo/sentences.h"
+#include "zoo/vectors.h"
 #include "zoo/readers.h"
 #include "zoo/bpe.h"
 #include "zoo/metrics.h"

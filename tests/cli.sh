@@ -1,56 +1,8 @@
 #!/bin/sh
-# The programs in examples/ as a person meets them: what they print, where, and the status they end with.
+# lm and the teaching programs as a person meets them: what they print, where, and the status they end with.
 
-cd "${SPINDLE_BUILD:?}" || exit
-lm=$(pwd)/examples/lm
-work=$(mktemp -d) || exit
-child=''
-trap 'test -z "$child" || kill -9 "$child" 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
-failures=0
-fail() { printf 'cli: %s\n' "$*"; failures=$((failures + 1)); }
-
-# run STATUS ARGUMENT...: lm; what it prints is in $work/out and $work/err
-run()
-{
-    expected=$1
-    shift
-    "$lm" "$@" >"$work/out" 2>"$work/err" </dev/null
-    status=$?
-    [ $status = "$expected" ] || { fail "lm $*: ends with $status, not $expected"; cat "$work/err"; }
-}
-
-# wrong STATUS MESSAGE ARGUMENT...: lm says this in one line on standard error, and prints nothing else
-wrong()
-{
-    expected=$1 message=$2
-    shift 2
-    run "$expected" "$@"
-    [ "$(wc -l <"$work/err")" -eq 1 ] || { fail "lm $*: more or less than one line:"; cat "$work/err"; }
-    grep -Fq "lm: $message" "$work/err" || { fail "lm $*: expected 'lm: $message', but:"; cat "$work/err"; }
-    [ ! -s "$work/out" ] || fail "lm $*: prints though it fails"
-}
-
-# json KEY=VALUE...: the last line printed is a JSON object that has these; no value is any value
-json()
-{
-    tail -n 1 "$work/out" >"$work/last"
-    if command -v python3 >/dev/null; then
-        python3 - "$work/last" "$@" <<'END' || fail "not the result expected: $* in $(cat "$work/last")"
-import json, sys
-result = json.load(open(sys.argv[1], encoding='utf-8'))
-for wanted in sys.argv[2:]:
-    key, _, value = wanted.partition('=')
-    if key not in result or (value and result[key] != json.loads(value)):
-        sys.exit(1)
-END
-    else
-        for pair; do
-            grep -q "^{.*\"${pair%%=*}\": ${pair#*=}" "$work/last" || grep -q "^{.*\"$pair\": .*}\$" "$work/last" ||
-                fail "not the result expected: $pair in $(cat "$work/last")"
-        done
-    fi
-}
+# shellcheck source=tests/cli.inc
+. "${SPINDLE_SRC:?}/tests/cli.inc"
 
 # A small text, always the same, with a rare letter, and umlauts.
 text=$work/text
@@ -99,7 +51,7 @@ json symbols=20
 
 run 0 eval "$model" --data "$text"
 json command='"eval"' symbols="$(LC_ALL=C tr -d '\200-\277' <"$text" | wc -c | tr -d ' ')" unknown=0 nats bits perplexity
-printf 'the wheel\n\nwool Ж\n' | "$lm" score "$model" >"$work/out" 2>"$work/err" || fail 'score fails'
+printf 'the wheel\n\nwool Ж\n' | "$path" score "$model" >"$work/out" 2>"$work/err" || fail 'score fails'
 json command='"score"' lines=3 log_probability
 [ "$(grep -c '^-[0-9.]*	' "$work/out")" -eq 3 ] || fail 'score does not print each line'
 [ "$(cat "$work/err")" = 'lm: line 3: 1 symbol(s) that the model has never seen' ] || fail 'score is silent about what it does not know'
@@ -161,7 +113,7 @@ json command='"sample"'
 run 0 eval "$model" --data "$text" --profile
 profiled affine cross_entropy total
 json command='"eval"'
-printf 'the wheel\n' | "$lm" score "$model" --profile >"$work/out" 2>"$work/err" || fail 'score --profile fails'
+printf 'the wheel\n' | "$path" score "$model" --profile >"$work/out" 2>"$work/err" || fail 'score --profile fails'
 profiled affine total
 run 0 eval "$model" --data "$text"
 [ ! -s "$work/err" ] || fail 'a profile that nobody asked for'
@@ -234,7 +186,7 @@ full()
     name=$1
     shift
     cp "$work/first" "$model"
-    status=$(trap '' XFSZ; ulimit -f 4; "$lm" "$@" >/dev/null 2>"$work/err"; echo $?)
+    status=$(trap '' XFSZ; ulimit -f 4; "$path" "$@" >/dev/null 2>"$work/err"; echo $?)
     [ "$status" = 1 ] || fail "$name: ends with $status, not 1"
     [ "$(grep -c '^lm: ' "$work/err")" -eq 1 ] || { fail "$name: not one line of error:"; cat "$work/err"; }
     grep -q "^lm: $model: writing failed: .*what was there before is unchanged" "$work/err" || fail "$name: $(cat "$work/err")"
@@ -243,14 +195,14 @@ full()
 }
 full 'a full disk' train --data "$text" --out "$model" --batch 5 --bptt 20 --epochs 1 --hidden 30 --embed 8 --layers 1
 if [ -c /dev/full ]; then
-    "$lm" eval "$model" --data "$text" >/dev/full 2>"$work/err" && fail 'does not see that its result is lost'
+    "$path" eval "$model" --data "$text" >/dev/full 2>"$work/err" && fail 'does not see that its result is lost'
     grep -q '^lm: the results could not be written' "$work/err" || fail 'silent about a lost result'
 fi
 
 # ---- Ctrl-C ------------------------------------------------------------------
 
 rm -f "$model" "$work/log"
-"$lm" train --data "$text" --out "$model" --hidden 8 --embed 8 --layers 1 --batch 5 --bptt 20 --epochs 1000000 \
+"$path" train --data "$text" --out "$model" --hidden 8 --embed 8 --layers 1 --batch 5 --bptt 20 --epochs 1000000 \
     --log "$work/log" >"$work/out" 2>"$work/err" </dev/null &
 child=$!
 waited=0
@@ -313,7 +265,7 @@ rm -f "$model" "$work/log" "$work/check" "$work/check.old"
 kills=0
 for pause in 0.02 0.05 0.03 0.1 0.06 0.15 0.04 0.08; do
     # shellcheck disable=SC2086
-    "$lm" train --data "$text" --out "$model" $small --epochs 6 --dropout 0.2 --optimizer adamw --schedule cosine --warmup 5 \
+    "$path" train --data "$text" --out "$model" $small --epochs 6 --dropout 0.2 --optimizer adamw --schedule cosine --warmup 5 \
         --average 0.9 --every 20 --clip 1 --log "$work/log" --checkpoint "$work/check" --resume >"$work/out" 2>"$work/err" </dev/null &
     child=$!
     sleep $pause
@@ -331,7 +283,7 @@ cmp -s "$model" "$work/first" || fail 'cut short: another model'
 
 # A full disk: the training ends, and what was saved stays.
 rm -f "$work/check" "$work/check.old"
-status=$(trap '' XFSZ; ulimit -f 8; "$lm" train --data "$text" --out /dev/null --batch 5 --bptt 20 --epochs 3 --hidden 12 --embed 8 \
+status=$(trap '' XFSZ; ulimit -f 8; "$path" train --data "$text" --out /dev/null --batch 5 --bptt 20 --epochs 3 --hidden 12 --embed 8 \
     --layers 1 --checkpoint "$work/check" >/dev/null 2>"$work/err"; echo $?)
 [ "$status" = 1 ] || fail "a checkpoint on a full disk: ends with $status, not 1"
 grep -q "^lm: $work/check.new: writing failed: " "$work/err" || fail "a checkpoint on a full disk: $(cat "$work/err")"
@@ -369,4 +321,4 @@ error=$(sed -n 's/^gradient  largest relative error \([0-9.e-]*\) along 20 rando
 awk -v error="${error:-1}" 'BEGIN { exit !(error > 0 && error < 1e-7) }' || fail "custom_cell: gradient error '$error'"
 tail -n 1 "$work/out" | grep -q '^step *[0-9]*  error 0\.00' || fail 'custom_cell does not learn'
 
-[ $failures = 0 ]
+finish
