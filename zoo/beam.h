@@ -86,8 +86,8 @@ typedef struct sp_beam sp_beam;
 sp_beam *sp_beam_search(const sp_beam_config *config, const sp_beam_model *model, long sentences, sp_status *status);
 void sp_beam_free(sp_beam *b);
 
-/* How many were found for a sentence: fewer than wanted where so many sequences are not possible, or did not end. At least one,
-   unless logits of -INFINITY left none. */
+/* How many were found for a sentence: fewer than wanted where no more are possible. At least one, unless logits of -INFINITY
+   left none. */
 long sp_beam_count(const sp_beam *b, long sentence);
 
 /* The best (rank 0), the second best ... of a sentence, borrowed. NULL for what is not there. */
