@@ -384,6 +384,16 @@ START_TEST(little)
 }
 END_TEST
 
+START_TEST(place)
+{
+    const sp_hypothesis h = { .length = 2, .places = 3, .weights = REALS(0, (sp_real)0.5, (sp_real)0.5, (sp_real)0.2, 0, (sp_real)0.8) };
+    const sp_hypothesis without = { .length = 2 };
+    ck_assert(sp_hypothesis_place(&h, 0) == 1 && sp_hypothesis_place(&h, 1) == 2);
+    ck_assert(sp_hypothesis_place(&h, 2) == -1 && sp_hypothesis_place(&h, -1) == -1 && sp_hypothesis_place(&without, 0) == -1);
+    ck_assert(sp_hypothesis_place(NULL, 0) == -1);
+}
+END_TEST
+
 START_TEST(wrong_steps)
 {
     static const char *const messages[] = {
@@ -463,6 +473,7 @@ Suite *suite(void)
     tcase_add_test(c, banned);
     tcase_add_test(c, blind);
     tcase_add_test(c, little);
+    tcase_add_test(c, place);
     tcase_add_loop_test(c, wrong_steps, 0, 5);
     tcase_add_loop_test(c, wrong_settings, 0, (int)(sizeof wrong / sizeof *wrong));
     tcase_add_test(c, missing);

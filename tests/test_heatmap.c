@@ -154,7 +154,8 @@ START_TEST(sizes)
     int n = 0;
     for (const char *at = text; (at = strstr(at, "set tmargin at screen ")); n++) {
         double top, bottom, of[2];
-        ck_assert_int_eq(sscanf(at, "set tmargin at screen %lf/%lf; set bmargin at screen %lf/%lf", &top, &of[0], &bottom, &of[1]), 4);
+        ck_assert_int_eq(sscanf(at, "set tmargin at screen %lf/%lf; set bmargin at screen %lf/%lf", &top, &of[0], &bottom,
+                                &of[1]), 4);
         ck_assert(top / of[0] < before && bottom < top && bottom > 0 && of[0] == all[1] && of[1] == all[1]);
         before = bottom / of[1];
         at++;

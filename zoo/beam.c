@@ -379,3 +379,12 @@ const sp_hypothesis *sp_beam_best(const sp_beam *b, long sentence, long rank)
 {
     return rank >= 0 && rank < sp_beam_count(b, sentence) ? &b->best[sentence * b->nbest + rank] : NULL;
 }
+
+long sp_hypothesis_place(const sp_hypothesis *h, long i)
+{
+    long best = -1;
+    if (h && h->weights && i >= 0 && i < h->length)
+        for (long k = 0; k < h->places; k++)
+            best = best < 0 || h->weights[i * h->places + k] > h->weights[i * h->places + best] ? k : best;
+    return best;
+}

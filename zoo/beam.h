@@ -93,5 +93,9 @@ long sp_beam_count(const sp_beam *b, long sentence);
 /* The best (rank 0), the second best ... of a sentence, borrowed. NULL for what is not there. */
 const sp_hypothesis *sp_beam_best(const sp_beam *b, long sentence, long rank);
 
+/* The place that symbol i looked at most, the first of equals: whose word may be copied for an unknown one (Jean et al., "On using
+   very large target vocabulary for neural machine translation", ACL 2015). -1 without weights, or without such a symbol. */
+long sp_hypothesis_place(const sp_hypothesis *h, long i);
+
 SP_END
 #endif

@@ -12,7 +12,7 @@ SP_BEGIN
 enum { SP_MOST_HEAT = 256 };
 
 typedef struct sp_heatmap {
-    const sp_real *value;       /* [rows,columns] 0: white, 1 and more: dark blue; NaN is grey */
+    const sp_real *value;       /* [rows,columns] white at 0, dark blue from 1 on; NaN: left empty */
     long rows, columns;         /* 1 to SP_MOST_HEAT */
     const char *const *row;     /* [rows] labels left of the rows, the first on top; NULL: their numbers from 1 */
     const char *const *column;  /* [columns] labels above the columns; NULL: the same */
