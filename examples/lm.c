@@ -5,6 +5,11 @@
        lm eval model.safetensors --data other.txt --dynamic
        echo "the apple and pear salad" | lm score model.safetensors
        lm demo
+
+   Words, in files of the form of the Penn Treebank, a sentence a line:
+
+       lm train --level word --data train.txt --valid valid.txt --test test.txt --hidden 256 --embed 256 --tied --dropout 0.4 \
+           --variational --batch 32 --bptt 35 --optimizer sgd --lr 30 --clip 0.25 --schedule cosine --epochs 25 --threads 2
 */
 #include <errno.h>
 #include <math.h>
@@ -324,11 +329,11 @@ static bool parse_eval(struct evaluation *e, int argc, char **argv, int *code)
         { "batch", SP_OPTION_WHOLE, &e->batch, 1, 65536, .help = "pieces of the text read side by side" },
         { "dynamic", SP_OPTION_FLAG, &e->dynamic, 
           .help = "the model goes on learning from what it has read; its file stays. Best with --batch 1" },
-        { "rate", SP_OPTION_NUMBER, &e->how.rate, 0, 100, .help = "dynamic: learning rate" },
+        { "rate", SP_OPTION_NUMBER, &e->how.rate, 0, 100, .help = "dynamic: learning rate; of words more, 0.3 or so" },
         { "decay", SP_OPTION_NUMBER, &e->how.decay, 0, 1, .help = "dynamic: how far back to the trained weights, each step" },
         { "window", SP_OPTION_WHOLE, &e->how.window, 1, 65536, .help = "dynamic: symbols between steps" },
         { "train", SP_OPTION_TEXT, &e->train, .argument = "FILE",
-          .help = "dynamic: text it was trained on, or some of it, to scale the steps by; then --rate 0.0005 or so" },
+          .help = "dynamic: text it was trained on, or some of it, to scale the steps by; then --rate 0.001 or so" },
         SP_OPTION_PROFILE(&e->profile),
         { 0 }
     };
