@@ -44,7 +44,7 @@ START_TEST(confusion)
         double t = 0, g = 0, r = 0;
         for (int i = 0; i < N; i++) {
             t += truth[i] == k;
-            g += guess[i] == k && truth[i] >= 0;
+            g += guess[i] == k;
             r += truth[i] == k && guess[i] == k;
         }
         const sp_score s = sp_confusion_class(c, k);
@@ -57,6 +57,25 @@ START_TEST(confusion)
     ck_assert_double_eq_tol(sp_confusion_macro_f1(c), sum / 4, 1e-15);          /* ... and does not count */
     ck_assert(sp_confusion_class(c, 5).truth == 0 && sp_confusion_class(c, -1).truth == 0);
     sp_confusion_free(c);
+}
+END_TEST
+
+/* Names are cut between letters, and one of no class is among those guessed. */
+START_TEST(confusion_names)
+{
+    char text[1024];
+    sp_counts *names = sp_counts_new(NULL);
+    sp_confusion *c = sp_confusion_new(1, NULL);
+    ck_assert(sp_counts_add(names, "abcdefg\xC3\xB6hijklm\xE8\xAA\x9E", 18, 1, NULL));
+    sp_vocabulary *v = sp_vocabulary_new(names, &(sp_vocabulary_rule){ .closed = true }, NULL);
+    ck_assert(sp_confusion_add(c, 0, 0, NULL) && sp_confusion_add(c, -1, 0, NULL));
+    WRITTEN(text, sizeof text, sp_confusion_write(c, v, out));
+    ck_assert_str_eq(text, "class               truth  guessed    prec  recall      F1  guesses:  abcdefg\n"
+                           "abcdefg\xC3\xB6hijklm         1        2   50.00  100.00   66.67                  1\n"
+                           "accuracy 50.00 %, macro F1 66.67 %\n");
+    sp_confusion_free(c);
+    sp_vocabulary_free(v);
+    sp_counts_free(names);
 }
 END_TEST
 
@@ -527,6 +546,7 @@ Suite *suite(void)
     TCase *c = tcase_create("classes");
     tcase_add_test(c, confusion);
     tcase_add_test(c, confusion_table);
+    tcase_add_test(c, confusion_names);
     suite_add_tcase(all, c);
     c = tcase_create("spans");
     tcase_add_loop_test(c, span_rules, 0, sizeof sentences / sizeof *sentences);
