@@ -294,6 +294,13 @@ START_TEST(wrong_grammars)
             memmove(minus_nan, minus_nan + 1, strlen(minus_nan));
         ck_assert_str_eq(status.message, cases[i].message);
     }
+    static const char *const twice[] = { "a", "a" }, *const empty[] = { "a", "" };
+    sp_status named = { 0 }, unnamed = { 0 };
+    ck_assert(!sp_hmm_new(2, 2, good, moves, words, names, twice, &named)
+              && !sp_hmm_new(2, 2, good, moves, words, empty, names, &unnamed)
+              && !sp_hmm_new(2, 2, good, moves, words, names, empty, NULL));
+    ck_assert_str_eq(named.message, "grammar: word 1, 'a', is empty or there already");
+    ck_assert_str_eq(unnamed.message, "grammar: state 1 has no name");
     sp_status status = { 0 };
     ck_assert(!sp_hmm_new(65, 2, good, moves, words, names, names, &status)
               && !sp_hmm_new(2, 2, NULL, moves, words, names, names, NULL));
@@ -408,6 +415,10 @@ START_TEST(date_pairs)
         ck_assert(used[f]);
     sp_sentences_free(s);
     check_draws(sp_dates(60, 1, NULL), sp_dates(40, 1, NULL), sp_dates(40, 2, NULL));
+    sp_status status = { 0 };
+    ck_assert(!sp_dates(-1, 1, &status) && (s = sp_dates(0, 1, NULL)) && s->n == 0);
+    ck_assert_str_eq(status.message, "dates: -1 pairs");
+    sp_sentences_free(s);
 }
 END_TEST
 
@@ -469,6 +480,9 @@ START_TEST(valence_sizes)
               && !sp_valence(&(sp_valence_config){ .noise = 0.5 }, 1, 0, NULL)
               && !sp_valence(&(sp_valence_config){ .noise = NAN }, 1, 0, NULL));
     ck_assert_str_eq(status.message, "valence: 3 to 2 words, noise 0, expected 1 to 1000000 and below 0.5");
+    status = (sp_status){ 0 };
+    ck_assert(!sp_valence(NULL, -2, 0, &status));
+    ck_assert_str_eq(status.message, "valence: -2 texts");
     sp_sentences *s = sp_valence(&(sp_valence_config){ 1, 1, 0 }, 30, 0, NULL);
     for (long i = 0; i < 30; i++)
         ck_assert_int_eq(sp_sentence_length(s, 0, i), 1);

@@ -53,6 +53,8 @@ static const struct {
     { "columns", "a\tO\nb O\n", "f:2: 1 column between tabs, expected 2", true },
     { "columns", "a\t\n", "f:1: column 2 is empty", true },
     { "columns", "\tO\n", "f:1: column 1 is empty", true },
+    { "columns", "a\tO\rb\tO\r", "f:1: column 2 has a carriage return, expected lines that end with LF or CR LF", true },
+    { "labelled", "pos\ta\rb\r\r\n", "a b|pos|\n", false },
     { "columns", "\xFF\xFE\tO\xC3\n", "\xFF\xFE|O\xC3|\n", false },
     { "labelled", "pos\tgood  film \n\nneg\tnot good\nnone\t\n", "good film|pos|\nnot good|neg|\n|none|\n", false },
     { "labelled", " a label \tx\ty\n", "x|a label|\n", false },
@@ -257,6 +259,12 @@ START_TEST(building)
     ck_assert(!sp_sentences_put(s, 0, "a\0b", 3, &status) && !sp_sentences_put(s, 0, "", 0, NULL));
     ck_assert_str_eq(status.message, "sentences: a string of 3 bytes with a zero");
     ck_assert(!sp_sentences_put(NULL, 0, "a", 1, NULL) && !sp_sentences_end(NULL, NULL));
+    ck_assert(!sp_sentences_put_text(s, 1, "x y\0z", 5, SP_LEVEL_WORD, NULL));         /* nothing of it */
+    ck_assert(s->field[1].strings == 4 && s->field[1].level == SP_LEVEL_CHAR);
+    status = (sp_status){ 0 };
+    ck_assert(!sp_sentences_put_text(s, 2, "", 0, SP_LEVEL_WORD, &status)
+              && !sp_sentences_put_text(s, 0, NULL, 1, SP_LEVEL_WORD, NULL));
+    ck_assert_str_eq(status.message, "sentences: no field 2 of 2, or no text");
     ck_assert_int_eq(sp_sentence_length(s, 0, -1) + sp_sentence_length(s, -1, 0) + sp_sentence_length(s, 0, 1), 0);
     ck_assert_str_eq(sp_sentence_word(s, 0, 0, 2, &size), "");
     ck_assert_str_eq(sp_sentence_word(s, 0, 0, -1, NULL), "");

@@ -1,4 +1,5 @@
 /* Text as symbols and back: no byte is lost, whatever it is. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,6 +218,10 @@ START_TEST(rules_that_cannot_be)
     ck_assert(!sp_counts_add(c, "", 0, 1, &status) && !sp_counts_add(c, NULL, 3, 1, NULL) && !sp_counts_add(NULL, "a", 1, 1, NULL));
     ck_assert_str_eq(status.message, "counts: a symbol of 0 bytes met 1 times");
     ck_assert(!sp_vocabulary_new(NULL, NULL, NULL) && !sp_counts_add(c, "a", 1, -1, NULL));
+    status = (sp_status){ 0 };
+    ck_assert(sp_counts_add(c, "a", 1, LONG_MAX - 1, NULL) && sp_counts_add(c, "a", 1, 1, NULL)
+              && !sp_counts_add(c, "a", 1, 1, &status));
+    ck_assert_ptr_nonnull(strstr(status.message, "times and 1 times more"));
     sp_counts_free(c);
     sp_counts_free(NULL);
 }

@@ -26,8 +26,9 @@ typedef struct sp_hmm {
     char **state, **word;       /* [S], [W] their names */
 } sp_hmm;
 
-/* A copy of these, to be freed. NULL if probabilities are not from 0 to 1, start or a row of emit do not sum to 1 (within
-   1e-9), a row of move sums to more, a sentence that has begun may never end, or without memory; status says which. */
+/* A copy of these, to be freed. NULL if two words have one name or a name is empty, if probabilities are not from 0 to 1, start or
+   a row of emit do not sum to 1 (within 1e-9), a row of move sums to more, a sentence that has begun may never end, or without
+   memory; status says which. */
 sp_hmm *sp_hmm_new(int states, int words, const double *start, const double *move, const double *emit, const char *const *state,
                    const char *const *word, sp_status *status);
 void sp_hmm_free(sp_hmm *h);
