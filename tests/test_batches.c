@@ -12,7 +12,7 @@ static const struct {
     long n, size, longest;
 } sizes[] = {
     { 1, 1, 5 }, { 1, 64, 5 }, { 7, 3, 1 }, { 64, 64, 20 }, { 65, 64, 20 }, { 1000, 7, 30 }, { 999, 10, 30 }, { 1000, 10, 30 },
-    { 3000, 8, 40 }, { 2999, 1, 100 }, { 300, 1000, 9 },
+    { 1009, 10, 30 },    { 2999, 1, 100 }, { 3000, 8, 40 }, { 300, 1000, 9 },
 };
 
 static sp_batches *drawn(int i, long *length)
@@ -127,7 +127,7 @@ START_TEST(orders)
 {
     enum { N = 3000, SIZE = 8, BATCHES = 375 };
     static long length[MOST], first[MOST], again[MOST], size[MOST];
-    sp_batches *b = drawn(8, length);
+    sp_batches *b = drawn(10, length);
     long spread = 0, rises = 0, last = 0;
     sp_batches_arrange(b, true, 1, 0);
     collect(b, BATCHES, 1, first, size);

@@ -201,8 +201,10 @@ END_TEST
 START_TEST(many_choices)
 {
     static const char words[] = "alpha-alpha|beta-beta|gamma-gamma|delta-delta|epsilon-epsilon|zeta-zeta|eta-eta|theta-theta|last";
-    int at = 8;
+    int at = 8, first = 0;
     const sp_option rows[] = { { "letter", SP_OPTION_INDEX, &at, .argument = words, .help = "of Greek" },
+                               { "cell", SP_OPTION_INDEX, &first, .argument = "abcde|fghij|klmno|pq", .help = "fits" },
+                               { "cell", SP_OPTION_INDEX, &first, .argument = "abcde|fghij|klmno|pqr", .help = "does not" },
                                { "a-name-longer-than-the-column", SP_OPTION_INDEX, &at, .argument = "a|b", .help = "x" }, { 0 } };
     FILE *f = tmpfile();
     sp_options_help(&(sp_command){ "greek", "Writes.", rows, NULL }, f);
@@ -210,6 +212,9 @@ START_TEST(many_choices)
                      "  --letter NAME               of Greek [last]\n"
                      "                              alpha-alpha beta-beta gamma-gamma delta-delta epsilon-epsilon\n"
                      "                              zeta-zeta eta-eta theta-theta last\n"
+                     "  --cell abcde|fghij|klmno|pq fits [abcde]\n"
+                     "  --cell NAME                 does not [abcde]\n"
+                     "                              abcde fghij klmno pqr\n"
                      "  --a-name-longer-than-the-column NAME x []\n"
                      "                              a b\n");
 }

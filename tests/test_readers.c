@@ -66,6 +66,7 @@ static const struct {
     { "cmudict", ";;; comment\nab(2) AE1 B # a comment\n'em  AH0 M\n", "a b|AE1 B|\n' e m|AH0 M|\n", false },
     { "cmudict", "(2) T UW1\nab() X\n(a) Y\na(b2) Z\n#hash HH\n",
       "( 2 )|T UW1|\na b ( )|X|\n( a )|Y|\na ( b 2 )|Z|\n# h a s h|HH|\n", false },
+    { "cmudict", "(23) X\n(2345) Y\n", "( 2 3 )|X|\n( 2 3 4 5 )|Y|\n", false },
     { "cmudict", "a(12) X\n\xC3\xB6(2) OE\n", "a|X|\n\xC3\xB6|OE|\n", false },
     { "cmudict", "word\n", "f:1: 1 column between blanks, expected 2", true },
     { "cmudict", "a B\nword # W\n", "f:2: 1 column between blanks, expected 2", true },

@@ -247,7 +247,7 @@ static bool read_entry(struct reading *r, struct piece line)
     n = at;
     if (n >= 4 && line.text[n - 1] == ')') {
         size_t open = n - 1;
-        while (open > 1 && line.text[open - 1] >= '0' && line.text[open - 1] <= '9')
+        while (open > 2 && line.text[open - 1] >= '0' && line.text[open - 1] <= '9')
             open--;
         if (open < n - 1 && line.text[open - 1] == '(')
             n = open - 1;
