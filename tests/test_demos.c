@@ -1,5 +1,6 @@
 /* Demonstration tasks: what their headers say is the best possible, is. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,41 @@ START_TEST(entropy)
                   sum.nats / sum.symbols, 40 * left);
     ck_assert(_i % 3 ? error < 1e-3 : error == 0);
     sp_hmm_free(h);
+}
+END_TEST
+
+/* A grammar in which every word may be of every state: there are far too many runs of words for all to be followed. The entropy is
+   within its error of what texts say. */
+START_TEST(entropy_of_many)
+{
+    enum { STATES = 4, WORDS = 600 };
+    double first[STATES], next[STATES * STATES], *emit = malloc(STATES * WORDS * sizeof *emit), nats, error;
+    char text[WORDS][8];
+    const char *word[WORDS];
+    sp_random random = { .key = { .seed = 12 } };
+    sp_hmm_optimum best;
+    for (int s = 0; s < STATES; s++) {
+        double sum = 0;
+        first[s] = 1.0 / STATES;
+        for (int t = 0; t < STATES; t++)
+            next[s * STATES + t] = (s == t ? 0.6 : 0.1) * 0.9;
+        for (int w = 0; w < WORDS; w++)
+            sum += emit[s * WORDS + w] = sp_random_next(&random);
+        for (int w = 0; w < WORDS; w++)
+            emit[s * WORDS + w] /= sum;
+    }
+    for (int w = 0; w < WORDS; w++) {
+        snprintf(text[w], sizeof text[w], "%d", w);
+        word[w] = text[w];
+    }
+    sp_hmm *h = sp_hmm_new(STATES, WORDS, first, next, emit, word, word, NULL);
+    ck_assert(h && sp_hmm_entropy(h, &nats, &error, NULL));
+    sp_sentences *s = sp_hmm_sentences(h, 2000, 1, NULL);
+    ck_assert(sp_hmm_best(h, s, &best, NULL));
+    ck_assert_msg(error > 0 && error < 1 && fabs(best.nats - nats) < error, "%g nats, +- %g, of texts %g", nats, error, best.nats);
+    sp_sentences_free(s);
+    sp_hmm_free(h);
+    free(emit);
 }
 END_TEST
 
@@ -497,6 +533,7 @@ Suite *suite(void)
     TCase *c = tcase_create("hmm");
     tcase_add_loop_test(c, forward_backward, 0, 9);
     tcase_add_loop_test(c, entropy, 0, 6);
+    tcase_add_test(c, entropy_of_many);
     tcase_add_test(c, entropy_by_hand);
     tcase_add_loop_test(c, drawing, 0, 3);
     tcase_add_test(c, english);
