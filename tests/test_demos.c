@@ -185,7 +185,7 @@ START_TEST(entropy_of_many)
 {
     enum { STATES = 4, WORDS = 600 };
     double first[STATES], next[STATES * STATES], *emit = malloc(STATES * WORDS * sizeof *emit), nats, error;
-    char text[WORDS][8];
+    char text[WORDS][16];
     const char *word[WORDS];
     sp_random random = { .key = { .seed = 12 } };
     sp_hmm_optimum best;
