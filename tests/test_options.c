@@ -179,7 +179,7 @@ START_TEST(long_choice)
 END_TEST
 
 /* An enum by its word, as value, default and in a report; its neighbours in memory stay. */
-START_TEST(index)
+START_TEST(by_word)
 {
     struct { colour before, of, behind; } c = { B, DEEP_BLUE, B };
     const sp_option rows[] = { { "colour", SP_OPTION_INDEX, &c.of, .argument = COLOURS, .help = "of it" }, { 0 } };
@@ -421,7 +421,7 @@ Suite *suite(void)
     tcase_add_test(c, help);
     tcase_add_loop_test(c, choice, 0, sizeof choices / sizeof *choices);
     tcase_add_test(c, long_choice);
-    tcase_add_test(c, index);
+    tcase_add_test(c, by_word);
     tcase_add_test(c, many_choices);
     tcase_add_test(c, checking);
     tcase_add_test(c, reporting);
