@@ -66,5 +66,6 @@
 #include "zoo/ngram.h"
 #include "zoo/corpus.h"
 #include "zoo/lm.h"
+#include "zoo/tagger.h"
 
 #endif
