@@ -105,6 +105,23 @@ static sp_tagger *make(sp_tagger *m, sp_store *s, sp_status *status)
     return NULL;
 }
 
+static long at_least_1(long x)
+{
+    return x > 1 ? x : 1;
+}
+
+/* What says nothing becomes what an option may be, for a file. */
+static sp_tagger_config settled(sp_tagger_config c)
+{
+    c.least = at_least_1(c.least);
+    c.vectors = c.vectors > 0 ? c.vectors : 0;
+    if (c.letters == SP_TAGGER_LETTERS_NONE) {
+        c.letter_embed = at_least_1(c.letter_embed);
+        c.letter_hidden = at_least_1(c.letter_hidden);
+    }
+    return c;
+}
+
 /* The words of the sentences that are frequent enough, and the first ones of a file of vectors. */
 static sp_vocabulary *words_of(const sp_tagger_config *config, const sp_sentences *train, const char *vectors, sp_status *status)
 {
@@ -112,7 +129,7 @@ static sp_vocabulary *words_of(const sp_tagger_config *config, const sp_sentence
     sp_counts *c = sp_counts_new(status);
     bool ok = c && sp_counts_add_field(c, train, 0, status);
     if (ok && vectors)
-        ok = sp_vectors_count(c, vectors, config->vectors, config->least > 1 ? config->least : 1, status);
+        ok = sp_vectors_count(c, vectors, config->vectors, at_least_1(config->least), status);
     sp_vocabulary *v = ok ? sp_vocabulary_new(c, &rule, status) : NULL;
     sp_counts_free(c);
     return v;
@@ -131,7 +148,7 @@ sp_tagger *sp_tagger_new(const sp_tagger_config *config, const sp_sentences *tra
     sp_tagger *m = calloc(1, sizeof *m);
     bool ok = m || sp_fail(status, SP_ERR_MEMORY, "tagger: out of memory");
     if (ok) {
-        *m = (sp_tagger){ .config = *config, .scheme = sp_tags_scheme(train) };
+        *m = (sp_tagger){ .config = settled(*config), .scheme = sp_tags_scheme(train) };
         ok = (m->words = words_of(config, train, vectors, status)) && (m->tags = sp_vocabulary_of_field(train, 1, &tags, status))
              && (!config->letters || (m->letters = sp_vocabulary_of_letters(train, 0, &letters, status)));
     }
