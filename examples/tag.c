@@ -72,6 +72,8 @@ static struct settings defaults(void)
 {
     struct settings s = { .out = "tagger.safetensors", .format = { .name = "conllu" }, .batch = 32,
                           .model = sp_tagger_defaults(), .trainer = sp_trainer_defaults() };
+    s.trainer.lr = 3e-3;
+    s.trainer.schedule = "cosine";
     return s;
 }
 
@@ -401,13 +403,13 @@ static void show(const sp_sentences *truth, const sp_sentences *guess, long i)
     }
 }
 
-static bool run_demo(struct run *r, const struct settings *s, const char *svg, sp_status *status)
+static bool run_demo(struct run *r, const struct settings *s, long sentences, const char *svg, sp_status *status)
 {
     sp_hmm *grammar = sp_hmm_english(status);
     sp_sentences *test = grammar ? sp_hmm_sentences(grammar, 5000, 3, status) : NULL, *ours = NULL, *plain = NULL;
     sp_hmm_optimum best;
     sp_training x;
-    bool ok = test && (r->train = sp_hmm_sentences(grammar, 10000, 1, status)) && (r->valid = sp_hmm_sentences(grammar, 1000, 2, status))
+    bool ok = test && (r->train = sp_hmm_sentences(grammar, sentences, 1, status)) && (r->valid = sp_hmm_sentences(grammar, 1000, 2, status))
               && sp_file_writable(s->out, status) && sp_hmm_best(grammar, test, &best, status) && train_run(r, s, &x, status);
     sp_tagger *m = ok ? sp_tagger_load(s->out, status) : NULL;          /* the best one, which need not be the last */
     ok = m && (ours = sp_tagger_tag(m, test, status)) && (plain = sp_tags_most_frequent(r->train, test, status));
@@ -443,12 +445,14 @@ static int demo(int argc, char **argv)
     const char *directory = "demo";
     struct settings s = defaults();
     struct run r = { 0 };
+    long sentences = 15000;
     int code;
     sp_status status = { 0 };
     s.trainer.epochs = 4;
     const sp_option options[] = {
         { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and graph go" },
         { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the sentences" },
+        { "sentences", SP_OPTION_WHOLE, &sentences, 1, 1e6, .help = "to train on" },
         { "threads", SP_OPTION_WHOLE, &s.trainer.threads, 1, 64, .help = "that share the work" },
         SP_OPTION_PROFILE(&s.profile),
         { 0 }
@@ -464,7 +468,7 @@ static int demo(int argc, char **argv)
     s.trainer.log = log;
     s.trainer.plot = curve;
     s.graph = graph;
-    ok = ok && run_demo(&r, &s, svg, &status);
+    ok = ok && run_demo(&r, &s, sentences, svg, &status);
     close_run(&r);
     free(model);
     free(log);

@@ -40,6 +40,7 @@
 #include "zoo/ngram.h"
 #include "zoo/readers.h"
 #include "zoo/report.h"
+#include "zoo/tagger.h"
 #include "zoo/trainer.h"
 #include "zoo/valence.h"
 
@@ -1072,6 +1073,67 @@ START_TEST(every_failure_of_data)
 }
 END_TEST
 
+/* ---- the life of a tagger -------------------------------------------------------------------------------------- */
+
+/* Its loss on the sentences it was made for, before and after it was a file, and training that saves it in place. */
+static bool tagged(const char *path, const char *vectors, const sp_sentences *s, double *loss, sp_status *status)
+{
+    const sp_tagger_config config = { .cell = "gru", .embed = 2, .hidden = 2, .layers = 1, .letters = SP_TAGGER_LETTERS_RECURRENT,
+                                      .letter_embed = 2, .letter_hidden = 1, .dropout = 0.1, .word_dropout = 0.1, .crf = true };
+    const sp_trainer_config how = { .optimizer = "sgd", .lr = 0.1, .epochs = 1, .metric = "f1" };
+    sp_training x;
+    sp_tagger *m = sp_tagger_new(&config, s, vectors, 1, status), *back = NULL;
+    sp_tagger_trainer *r = m ? sp_tagger_trainer_new(m, s, s, 2, 1, path, status) : NULL;
+    sp_task task = r ? sp_tagger_trainer_task(r) : (sp_task){ 0 };
+    bool ok = r && sp_train(&task, &how, &x, status) && (back = sp_tagger_load(path, status));
+    sp_sentences *y = ok ? sp_tagger_tag(back, s, status) : NULL, *plain = y ? sp_tags_most_frequent(s, s, status) : NULL;
+    sp_spans *spans = plain ? sp_tags_spans(y, plain, status) : NULL;
+    ok = spans;
+    *loss = ok ? x.valid_loss : NAN;
+    sp_spans_free(spans);
+    sp_sentences_free(plain);
+    sp_sentences_free(y);
+    sp_tagger_free(back);
+    sp_tagger_trainer_free(r);
+    sp_tagger_free(m);
+    return ok;
+}
+
+START_TEST(tagger_failures)
+{
+    static const char lines[] = "The\tB-D\ndog\tI-D\n\nthe\tO\nsea\tB-W\n";
+    char path[PATH_ROOM], vectors[PATH_ROOM];
+    double right, loss;
+    sp_status status = { 0 };
+    ck_new_file(path);
+    ck_new_file(vectors);
+    put_file(vectors, "dog 1 2\ncat 3 4\n");
+    sp_sentences *s = sp_sentences_parse("f", lines, sizeof lines - 1, sp_format_named("columns"), NULL);
+    ck_assert_msg(tagged(path, vectors, s, &right, &status), "%s", status.message);
+    long n = 0, errors = 0, calls = 1;
+    for (bool ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.for_good = _i;
+        memory.refuse = ++n;
+        ok = tagged(path, vectors, s, &loss, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live - before;
+        errors += !ok;
+        ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed", status.message);
+        ck_assert_msg(ok || status.code == SP_ERR_MEMORY || status.code == SP_ERR_FORMAT, "allocation %ld: %s", n, status.message);
+        ck_assert_msg(!ok || fabs(loss - right) < 1e-6, "allocation %ld: went on with a wrong result", n);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+    }
+    ck_assert_int_ge(errors, 200);
+    sp_sentences_free(s);
+    remove(path);
+    remove(vectors);
+}
+END_TEST
+
 /* ---- layers of other libraries --------------------------------------------------------------------------------- */
 
 /* All or nothing: an import that fails has changed no number. */
@@ -1135,6 +1197,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
     tcase_add_loop_test(c, every_failure_of_data, 0, 4);
+    tcase_add_loop_test(c, tagger_failures, 0, 2);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);
     return all;
