@@ -136,7 +136,8 @@ static void describe_run(const struct run *r, const char *vectors)
 {
     char a[32], b[32], c[32], word[SP_CHOICE_ROOM];
     const sp_tagger *m = r->model;
-    fprintf(stderr, "%s words in %s sentences to train on, ", sp_thousands(a, r->train->field[0].strings), sp_thousands(b, r->train->n));
+    fprintf(stderr, "%s words in %s sentences to train on, ", sp_thousands(a, r->train->field[0].strings),
+            sp_thousands(b, r->train->n));
     fprintf(stderr, "%s in %s to validate on\n", sp_thousands(a, r->valid->field[0].strings), sp_thousands(b, r->valid->n));
     fprintf(stderr, "%d tags (scheme: %s), %s known words, %s parameters, %s kernels\n", sp_vocabulary_size(m->tags),
             sp_choice_word(SP_TAG_SCHEMES, (int)m->scheme, word), sp_thousands(a, sp_vocabulary_size(m->words)),
@@ -180,7 +181,8 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         OPTION_FORMAT(&s->format),
         OPTION_COLUMN(&s->format),
         { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
-        { "vectors", SP_OPTION_TEXT, &s->vectors, .argument = "FILE", .help = "word vectors, as text, to begin with: --embed numbers each" },
+        { "vectors", SP_OPTION_TEXT, &s->vectors, .argument = "FILE", 
+          .help = "word vectors, as text, to begin with: --embed numbers each" },
         SP_TAGGER_OPTIONS(&s->model),
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "sentences of a step" },
         SP_TRAINER_OPTIONS(&s->trainer),
@@ -189,7 +191,8 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { 0 }
     };
     const sp_command command = { "tag train", "Trains a tagger on sentences whose words have tags. Ctrl-C ends it and saves.\n"
-                                 "The last line on standard output is a JSON object of the results, here as in all commands.", options, NULL };
+                                 "The last line on standard output is a JSON object of the results, here as in all commands.",
+                                 options, NULL };
     return program_parse(&command, argc, argv, NULL, code);
 }
 
@@ -203,7 +206,8 @@ static int train(int argc, char **argv)
     if (!parse_train(&s, argc, argv, &code))
         return code;
     bool ok = check_files(&s, &status) && (r.train = read_sentences(s.data, &s.format, false, true, &status))
-              && (s.valid ? (r.valid = read_sentences(s.valid, &s.format, false, true, &status)) != NULL : split(&r, s.data, &status))
+              && (s.valid ? (r.valid = read_sentences(s.valid, &s.format, false, true, &status)) != NULL
+                          : split(&r, s.data, &status))
               && sp_file_writable(s.out, &status) && sp_trainer_check(&s.trainer, &status) && train_run(&r, &s, &result, &status);
     if (ok) {
         sp_report *j = sp_report_new();
@@ -257,8 +261,8 @@ static int predict(int argc, char **argv)
         SP_OPTION_PROFILE(&profile),
         { 0 }
     };
-    const sp_command command = { "tag predict", "Writes the words of sentences with the tags that a model gives them, a tab between,\n"
-                                 "a blank line behind each sentence.", options, "MODEL" };
+    const sp_command command = { "tag predict", "Writes the words of sentences with the tags that a model gives them, a tab\n"
+                                 "between, a blank line behind each sentence.", options, "MODEL" };
     if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     const struct named_file files[] = { { "data", data }, { "out", out } };
@@ -295,7 +299,8 @@ static bool tell_unseen(const sp_tagger *m, const sp_sentences *s, long *unseen,
         const char *tag = sp_counts_symbol(c, i, &length, &times);
         if (sp_vocabulary_id(m->tags, tag, length) >= 0)
             continue;
-        fprintf(stderr, "tag: the tag '%s' of %ld word%s was never seen in training, and counts as wrong\n", tag, times, times == 1 ? "" : "s");
+        fprintf(stderr, "tag: the tag '%s' of %ld word%s was never seen in training, and counts as wrong\n", tag, times,
+                times == 1 ? "" : "s");
         *unseen += times;
     }
     sp_counts_free(c);
@@ -364,8 +369,8 @@ static int eval(int argc, char **argv)
         SP_OPTION_PROFILE(&profile),
         { 0 }
     };
-    const sp_command command = { "tag eval", "Measures how many tags a model gives right; where tags are of spans (B-LOC), also the\n"
-                                 "spans, as conlleval does.", options, "MODEL" };
+    const sp_command command = { "tag eval", "Measures how many tags a model gives right; where tags are of spans (B-LOC),\n"
+                                 "also the spans, as conlleval does.", options, "MODEL" };
     if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     sp_sentences *s = NULL, *tagged = NULL;
@@ -409,8 +414,8 @@ static bool run_demo(struct run *r, const struct settings *s, long sentences, co
     sp_sentences *test = grammar ? sp_hmm_sentences(grammar, 5000, 3, status) : NULL, *ours = NULL, *plain = NULL;
     sp_hmm_optimum best;
     sp_training x;
-    bool ok = test && (r->train = sp_hmm_sentences(grammar, sentences, 1, status)) && (r->valid = sp_hmm_sentences(grammar, 1000, 2, status))
-              && sp_file_writable(s->out, status) && sp_hmm_best(grammar, test, &best, status) && train_run(r, s, &x, status);
+    bool ok = test && (r->train = sp_hmm_sentences(grammar, sentences, 1, status))
+              && (r->valid = sp_hmm_sentences(grammar, 1000, 2, status)) && sp_file_writable(s->out, status) && sp_hmm_best(grammar, test, &best, status) && train_run(r, s, &x, status);
     sp_tagger *m = ok ? sp_tagger_load(s->out, status) : NULL;          /* the best one, which need not be the last */
     ok = m && (ours = sp_tagger_tag(m, test, status)) && (plain = sp_tags_most_frequent(r->train, test, status));
     if (ok) {
@@ -457,13 +462,15 @@ static int demo(int argc, char **argv)
         SP_OPTION_PROFILE(&s.profile),
         { 0 }
     };
-    const sp_command command = { "tag demo", "Trains on sentences of a little grammar for about a minute, and compares what it learned with\n"
-                                 "the best that can be.", options, NULL };
+    const sp_command command = { "tag demo", "Trains on sentences of a little grammar for about a minute, and compares what\n"
+                                 "it learned with the best that can be.", options, NULL };
     if (!program_parse(&command, argc, argv, NULL, &code))
         return code;
     char *model = program_path(directory, "tagger.safetensors"), *log = program_path(directory, "log.jsonl");
-    char *graph = program_path(directory, "graph.dot"), *svg = program_path(directory, "graph.svg"), *curve = program_path(directory, "curve.svg");
-    bool ok = model && log && graph && svg && curve ? program_directory(directory, &status) : sp_fail(&status, SP_ERR_MEMORY, "out of memory");
+    char *graph = program_path(directory, "graph.dot"), *svg = program_path(directory, "graph.svg");
+    char *curve = program_path(directory, "curve.svg");
+    bool ok = model && log && graph && svg && curve ? program_directory(directory, &status)
+                                                    : sp_fail(&status, SP_ERR_MEMORY, "out of memory");
     s.out = model;
     s.trainer.log = log;
     s.trainer.plot = curve;

@@ -16,9 +16,9 @@ static const char kind[] = "spindle.tagger 1";  /* the version of the file; a ch
 
 sp_tagger_config sp_tagger_defaults(void)
 {
-    return (sp_tagger_config){ .embed = 100, .least = 2, .vectors = 100000, .letters = SP_TAGGER_LETTERS_RECURRENT, .letter_embed = 25,
-                               .letter_hidden = 50, .cell = "lstm", .hidden = 200, .layers = 1, .dropout = 0.4,
-                               .word_dropout = 0.05 };
+    return (sp_tagger_config){ .embed = 100, .least = 2, .vectors = 100000, .letters = SP_TAGGER_LETTERS_RECURRENT,
+                               .letter_embed = 25, .letter_hidden = 50, .cell = "lstm", .hidden = 200, .layers = 1,
+                               .dropout = 0.4, .word_dropout = 0.05 };
 }
 
 /* ---- the model ------------------------------------------------------------------------------------------------- */
@@ -29,11 +29,13 @@ static bool check(const sp_tagger *m, sp_store *s)
     if (c->letters < SP_TAGGER_LETTERS_NONE || c->letters > SP_TAGGER_LETTERS_CONV)
         return sp_store_fail(s, SP_ERR_VALUE, "tagger: letters %d, which is no sp_tagger_letters", (int)c->letters);
     if (c->letters && (c->letter_embed < 1 || c->letter_hidden < 1))
-        return sp_store_fail(s, SP_ERR_VALUE, "tagger: letter_embed %ld, letter_hidden %ld, not 1 or more", c->letter_embed, c->letter_hidden);
+        return sp_store_fail(s, SP_ERR_VALUE, "tagger: letter_embed %ld, letter_hidden %ld, not 1 or more", c->letter_embed,
+                             c->letter_hidden);
     if (!(c->word_dropout >= 0 && c->word_dropout < 1))
         return sp_store_fail(s, SP_ERR_VALUE, "tagger: word dropout %g, not in 0 <= p < 1", c->word_dropout);
     if (sp_vocabulary_size(m->tags) < 1 || sp_vocabulary_id(m->tags, "", 0) >= 0)
-        return sp_store_fail(s, SP_ERR_VALUE, "tagger: %d tags, not 1 or more, or <unk> among them", sp_vocabulary_size(m->tags));
+        return sp_store_fail(s, SP_ERR_VALUE, "tagger: %d tags, not 1 or more, or <unk> among them",
+                             sp_vocabulary_size(m->tags));
     if (m->letters && sp_vocabulary_id(m->letters, SP_TAGGER_EDGE, strlen(SP_TAGGER_EDGE)) <= SP_UNKNOWN)
         return sp_store_fail(s, SP_ERR_VALUE, "tagger: the letters have no %s", SP_TAGGER_EDGE);
     return true;

@@ -26,7 +26,8 @@ static sp_tensor *recurrent_letters(sp_tape *t, const sp_tagger *m, const int *l
 static sp_tensor *convolved_letters(sp_tape *t, const sp_tagger *m, const int *letter, const long *length, long count, long words)
 {
     const int edge = sp_vocabulary_id(m->letters, SP_TAGGER_EDGE, strlen(SP_TAGGER_EDGE));
-    int *three = sp_tape_take(t, (size_t)(3 * count + 1) * sizeof *three), *of = sp_tape_take(t, (size_t)(count + 1) * sizeof *of);
+    int *three = sp_tape_take(t, (size_t)(3 * count + 1) * sizeof *three);
+    int *of = sp_tape_take(t, (size_t)(count + 1) * sizeof *of);
     if (!three || !of)
         return sp_tape_fail(t, SP_ERR_STATE, "tagger: failed");
     for (long k = 0, at = 0; k < words; k++)
@@ -84,7 +85,8 @@ sp_seq sp_tagger_on(sp_tape *t, const sp_tagger *m, const sp_tagger_data *d, con
     if (m->letters)
         x = sp_concat(t, 2, (sp_tensor *const[]){ x, letters_on(t, m, d, &b) }, 1);
     sp_scope_push(t, "rnn");
-    sp_seq h = sp_stack_on_seq(t, &m->stack, sp_locked_dropout_seq(t, sp_seq_pack(t, x, b.length, b.n), m->config.dropout), NULL);
+    sp_seq h = sp_locked_dropout_seq(t, sp_seq_pack(t, x, b.length, b.n), m->config.dropout);
+    h = sp_stack_on_seq(t, &m->stack, h, NULL);
     sp_scope_pop(t);
     sp_scope_push(t, "out");
     h = sp_locked_dropout_seq(t, h, m->config.dropout);
@@ -155,7 +157,8 @@ sp_tensor *sp_tagger_loss(sp_tape *t, const sp_tagger *m, sp_seq scores, const s
     return sp_crf_loss_mean(t, &m->crf, scores, y.tag);
 }
 
-bool sp_tagger_decode(sp_tape *t, const sp_tagger *m, sp_seq scores, const sp_tagger_data *d, const long *index, long n, int *tag)
+bool sp_tagger_decode(sp_tape *t, const sp_tagger *m, sp_seq scores, const sp_tagger_data *d, const long *index, long n,
+                      int *tag)
 {
     const long rows = sp_tagger_words(d, index, n), tags = sp_vocabulary_size(m->tags);
     int *best = sp_tape_take(t, (size_t)(rows + 1) * sizeof *best);

@@ -119,7 +119,8 @@ sp_spans *sp_tags_spans(const sp_sentences *truth, const sp_sentences *guess, sp
 /* ---- the baseline ---------------------------------------------------------------------------------------------- */
 
 /* The tag of each word of a vocabulary that it has most often, of equal ones that with the lower number; [words] */
-static bool most_frequent(const sp_vocabulary *words, const sp_vocabulary *tags, const sp_sentences *s, int *tag, sp_status *status)
+static bool most_frequent(const sp_vocabulary *words, const sp_vocabulary *tags, const sp_sentences *s, int *tag,
+                          sp_status *status)
 {
     const size_t k = (size_t)sp_vocabulary_size(tags), n = (size_t)sp_vocabulary_size(words);
     int *times = k && n <= SIZE_MAX / sizeof *times / k ? calloc(n * k + 1, sizeof *times) : NULL;

@@ -55,8 +55,8 @@ static long count_columns(const char *s)
 static bool is_header(const char *s, long *vectors, long *width)
 {
     int used = 0;
-    return s[strspn(s, "0123456789 \t")] == '\0' && count_columns(s) == 2 && sscanf(s, "%18ld %18ld%n", vectors, width, &used) == 2
-           && !s[(size_t)used + strspn(s + used, " \t")];
+    return s[strspn(s, "0123456789 \t")] == '\0' && count_columns(s) == 2
+           && sscanf(s, "%18ld %18ld%n", vectors, width, &used) == 2 && !s[(size_t)used + strspn(s + used, " \t")];
 }
 
 /* The last `width` columns of a line, cut off from the word before them. NULL if there are not so many and a word. */
@@ -146,7 +146,8 @@ static int next_vector(struct reading *r, char **word, const char **numbers)
         more = next_line(r, &length);
     }
     if (!more && r->promised > r->vectors) {
-        sp_fail(r->status, SP_ERR_FORMAT, "%s: %ld vectors, but line 1 says %ld: is it cut short?", r->path, r->vectors, r->promised);
+        sp_fail(r->status, SP_ERR_FORMAT, "%s: %ld vectors, but line 1 says %ld: is it cut short?", r->path, r->vectors,
+                r->promised);
         return -1;
     }
     if (more <= 0)
