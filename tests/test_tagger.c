@@ -416,6 +416,21 @@ START_TEST(what_counts)
 }
 END_TEST
 
+/* Where a scheme closes its spans, an end within one cannot be. */
+START_TEST(open_end)
+{
+    long count;
+    const long index[] = { 0, 1 };
+    sp_sentences *s = tagged("O B-x E-x|S-x"), *open = tagged("O B-x|S-x");
+    sp_tagger *m = new_model(&configs[3], s, 1);
+    ck_assert(isnan(loss_on(m, open, index, 1, &count)) && count == 0);
+    ck_assert(isfinite(loss_on(m, open, index, 2, &count)) && count == 1);
+    sp_tagger_free(m);
+    sp_sentences_free(s);
+    sp_sentences_free(open);
+}
+END_TEST
+
 /* The tags are those of the highest scores; a batch of any sentences has those that each has alone. */
 START_TEST(tags_of_scores)
 {
@@ -788,6 +803,7 @@ Suite *suite(void)
     tcase_add_test(c, iobes_transitions);
     tcase_add_test(c, baseline_and_scores);
     tcase_add_loop_test(c, what_counts, 0, 2);
+    tcase_add_test(c, open_end);
     tcase_add_loop_test(c, tags_of_scores, 0, CONFIGS);
     tcase_add_loop_test(c, learns, 0, sizeof learners / sizeof *learners);
     tcase_add_loop_test(c, learns_spans, 0, 2);
