@@ -66,5 +66,7 @@
 #include "zoo/ngram.h"
 #include "zoo/corpus.h"
 #include "zoo/lm.h"
+#include "zoo/classifier.h"
+#include "zoo/attention_html.h"
 
 #endif

@@ -35,6 +35,8 @@ typedef double sp_real;
 #define sp_random_normal       sp_random_normal_float64
 #define sp_safetensors_open    sp_safetensors_open_float64
 #define sp_lm_load             sp_lm_load_float64
+#define sp_classifier_load     sp_classifier_load_float64
+#define sp_classifier_predict  sp_classifier_predict_float64
 #define sp_sample              sp_sample_float64
 #else
 typedef float sp_real;
