@@ -119,13 +119,43 @@ static sp_confusion *measure(const sp_classifier *m, const sp_sentences *s, doub
 
 /* ---- train ----------------------------------------------------------------------------------------------------- */
 
+/* The files that --data or --valid names, `text` cut into pieces: all of its name, or each behind a label. So many. */
+static int add_files(struct named_file *files, int room, const char *option, char *text)
+{
+    int n = 0;
+    if (!text || !strchr(text, '=') || !access(text, F_OK)) {
+        files[n++] = (struct named_file){ option, text };
+        return n;
+    }
+    for (char *part = text; part && n < room; ) {
+        char *comma = strchr(part, ','), *equals = strchr(part, '=');
+        if (comma)
+            *comma++ = '\0';
+        files[n++] = (struct named_file){ option, equals && (!comma || equals < comma) ? equals + 1 : NULL };
+        part = comma;
+    }
+    return n;
+}
+
 static bool check_files(const struct settings *s, sp_status *status)
 {
-    const struct named_file files[] = {
-        { "data", s->data }, { "valid", s->valid }, { "vectors", s->vectors }, { "out", s->out }, { "log", s->trainer.log },
-        { "graph", s->graph }, { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
-    };
-    return program_check_files(files, sizeof files / sizeof *files, 3, status);
+    enum { MOST = 256 };
+    const struct named_file written[] = { { "out", s->out }, { "log", s->trainer.log }, { "graph", s->graph },
+                                          { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot } };
+    struct named_file files[2 * MOST + 6] = { { "vectors", s->vectors } };
+    char *data = strdup(s->data), *valid = s->valid ? strdup(s->valid) : NULL;
+    bool ok = data && (valid || !s->valid);
+    if (ok) {
+        int n = 1 + add_files(files + 1, MOST, "data", data);
+        n += add_files(files + n, MOST, "valid", valid);
+        memcpy(files + n, written, sizeof written);
+        ok = program_check_files(files, n + (int)(sizeof written / sizeof *written), n, status);
+    } else {
+        sp_fail(status, SP_ERR_MEMORY, "out of memory");
+    }
+    free(data);
+    free(valid);
+    return ok;
 }
 
 /* The graph for two sentences of three words and one: enough to see everything, small enough to look at. */
@@ -225,7 +255,7 @@ struct lines {
 };
 
 /* The next lines, as many as there is room for; one where a person types. */
-static bool read_lines(struct lines *l, FILE *in, sp_sentences *s, sp_status *status)
+static bool read_lines(struct lines *l, FILE *in, const char *name, sp_sentences *s, sp_status *status)
 {
     const int most = isatty(fileno(in)) ? 1 : LINES;
     for (l->n = 0; l->n < most && !l->ended; ) {
@@ -239,13 +269,13 @@ static bool read_lines(struct lines *l, FILE *in, sp_sentences *s, sp_status *st
         char *line = l->line[l->n++];
         const char *text = strncmp(line, "\xEF\xBB\xBF", 3) ? line : line + 3;
         if (memchr(line, 0, (size_t)n))
-            return sp_fail(status, SP_ERR_FORMAT, "line %ld: is not text: a byte is zero", l->read + l->n);
+            return sp_fail(status, SP_ERR_FORMAT, "%s:%ld: is not text: a byte is zero", name, l->read + l->n);
         while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
             line[--n] = '\0';
         if (!sp_sentences_put_text(s, 0, text, strlen(text), SP_LEVEL_WORD, status) || !sp_sentences_end(s, status))
             return false;
     }
-    return !ferror(in) || sp_fail(status, SP_ERR_FILE, "the lines cannot be read: %s", strerror(errno));
+    return !ferror(in) || sp_fail(status, SP_ERR_FILE, "%s: cannot be read: %s", name, strerror(errno));
 }
 
 static bool answer_lines(struct lines *l, const sp_sentences *s, sp_status *status)
@@ -271,12 +301,12 @@ static bool answer_lines(struct lines *l, const sp_sentences *s, sp_status *stat
     return ok;
 }
 
-static bool answer(struct lines *l, FILE *in, sp_status *status)
+static bool answer(struct lines *l, FILE *in, const char *name, sp_status *status)
 {
     bool ok = true;
     while (ok && !l->ended) {
         sp_sentences *s = sp_sentences_new(1, status);
-        ok = s && read_lines(l, in, s, status) && answer_lines(l, s, status);
+        ok = s && read_lines(l, in, name, s, status) && answer_lines(l, s, status);
         sp_sentences_free(s);
         for (long i = 0; i < l->n; i++) {
             free(l->line[i]);
@@ -306,6 +336,7 @@ static int predict(int argc, char **argv)
     if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     const struct named_file files[] = { { "data", data }, { "model", model }, { "html", html } };
+    const char *name = data ? data : "standard input";
     FILE *in = stdin;
     sp_classifier *m = program_check_files(files, 3, 2, &status) ? sp_classifier_load(model, &status) : NULL;
     bool ok = m && program_profile_begin(&m->profile, profile, &status)
@@ -314,8 +345,8 @@ static int predict(int argc, char **argv)
     if (ok) {
         l.m = m;
         if (html)
-            sp_attention_html_begin(l.page.out, data ? data : "standard input");
-        ok = answer(&l, in, &status);
+            sp_attention_html_begin(l.page.out, name);
+        ok = answer(&l, in, name, &status);
         if (html)
             sp_attention_html_end(l.page.out);
         ok = (!html || sp_file_end(&l.page, ok, &status)) && ok;
@@ -471,6 +502,8 @@ static bool run_folds(const struct settings *s, const sp_sentences *all, const i
                result.best_epoch, result.epochs, result.seconds);
         fflush(stdout);
     }
+    if (!n)
+        return true;
     const double mean = sum / n, deviation = n > 1 ? sqrt(fmax(0, squares - n * mean * mean) / (n - 1)) : NAN;
     printf("%-9s  mean of %d fold%s: accuracy %.2f %%", name, n, n == 1 ? "" : "s", 100 * mean);
     if (n > 1)
@@ -513,7 +546,7 @@ static int cv(int argc, char **argv)
 {
     struct settings s;
     sp_status status = { 0 };
-    int kind[SP_CLASSIFIER_CONV + 1], n = 0, code;
+    int kind[SP_CLASSIFIER_CONV + 2], n = 0, code;
     if (!parse_cv(&s, kind_named(argc, argv), argc, argv, &code))
         return code;
     if (!kinds_of(&s, kind, &n, &status)) {

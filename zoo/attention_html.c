@@ -17,10 +17,11 @@ static size_t character(const unsigned char *s, size_t size)
     return wrong ? 0 : n;
 }
 
-/* C0 and C1 controls, which HTML has no way to show. */
-static bool is_control(const unsigned char *s, size_t n)
+/* Controls, U+FFFE and U+FFFF, which HTML has no way to show. */
+static bool is_hidden(const unsigned char *s, size_t n)
 {
-    return (n == 1 && (s[0] < 0x20 || s[0] == 0x7F)) || (n == 2 && s[0] == 0xC2 && s[1] < 0xA0);
+    return (n == 1 && (s[0] < 0x20 || s[0] == 0x7F)) || (n == 2 && s[0] == 0xC2 && s[1] < 0xA0)
+           || (n == 3 && s[0] == 0xEF && s[1] == 0xBF && s[2] >= 0xBE);
 }
 
 void sp_html_write(FILE *out, const char *text, size_t size)
@@ -38,7 +39,7 @@ void sp_html_write(FILE *out, const char *text, size_t size)
                 name = escapes[i].name;
         if (name)
             fputs(name, out);
-        else if (!n || is_control(s, n))
+        else if (!n || is_hidden(s, n))
             fputs("\xEF\xBF\xBD", out);
         else
             fwrite(s, 1, n, out);
@@ -52,7 +53,7 @@ static void write_text(FILE *out, const char *text)
 
 void sp_attention_html_begin(FILE *out, const char *title)
 {
-    fputs("<!DOCTYPE html>\n<html lang=\"und\">\n<head>\n<meta charset=\"utf-8\">\n<title>", out);
+    fputs("<!DOCTYPE html>\n<html lang=\"und\">\n<head>\n<meta charset=\"utf-8\"/>\n<title>", out);
     write_text(out, title);
     fputs("</title>\n<style>\n"
           "body { font-family: sans-serif; color: #000; background: #fff; margin: 2em auto; max-width: 60em; line-height: 1.7 }\n"

@@ -1,5 +1,5 @@
 /* What a model attends to, as a page of HTML: a line for each sentence, its label and probability beside, its words shaded by
-   their weights. One file without scripts or anything from elsewhere.
+   their weights. One file without scripts or anything from elsewhere; it is well-formed XML, too.
 
        sp_attention_html_begin(out, "reviews.txt");
        sp_attention_html_add(out, &(sp_attention_line){ .label = "pos", .probability = 0.93, .sentences = s, .i = i, .weight = w });
