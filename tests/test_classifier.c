@@ -252,6 +252,32 @@ START_TEST(by_loops)
 }
 END_TEST
 
+/* Of two directions the last outputs are the final states of the top layer: each has seen the whole sentence. */
+START_TEST(last_of_both)
+{
+    enum { FORWARD = 4, REVERSE = 6, STATES = 8 };      /* h of two layers of (h, c), (h, c) */
+    sp_classifier *m = new_model(&configs[1], texts, 7);
+    sp_tape *t = sp_tape_new(m->store);
+    sp_tensor *state[STATES] = { NULL };
+    sp_real logits[SENTENCES * 3], h[2][SENTENCES * 3];
+    sp_tape_set_training(t, false);
+    ck_assert_int_eq(sp_stack_states(&m->stack), STATES);
+    ck_assert(sp_read(sp_classifier_on(t, m, word, length, SENTENCES, NULL), logits));
+    sp_stack_on_seq(t, &m->stack, sp_seq_pack(t, sp_embed_on(t, &m->embed, word, 12), length, SENTENCES), state);
+    ck_assert(sp_read(state[FORWARD], h[0]) && sp_read(state[REVERSE], h[1]));
+    for (long i = 0; i < SENTENCES; i++) {
+        double v[6], slow[3];
+        for (int j = 0; j < 6; j++)
+            v[j] = (double)h[j / 3][i * 3 + j % 3];
+        logits_of(m, v, 6, slow);
+        for (int k = 0; k < 3; k++)
+            ck_assert_double_eq_tol((double)logits[i * 3 + k], slow[k], WIDE(1e-13, 1e-5));
+    }
+    sp_tape_free(t);
+    sp_classifier_free(m);
+}
+END_TEST
+
 /* Without words there is the share of each label in training, here 4, 4 and 2 of 10. */
 START_TEST(empty_sentences)
 {
@@ -666,6 +692,7 @@ Suite *suite(void)
     tcase_add_test(c, smoothing_is_for_training);
     tcase_add_loop_test(c, alone_as_in_a_batch, 0, CONFIGS);
     tcase_add_loop_test(c, by_loops, 0, 2);
+    tcase_add_test(c, last_of_both);
     tcase_add_loop_test(c, empty_sentences, 0, CONFIGS);
     tcase_add_loop_test(c, long_sentences, 0, CONFIGS);
     tcase_add_loop_test(c, learns_what_it_can, 0, 2);
