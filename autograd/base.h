@@ -38,6 +38,8 @@ typedef double sp_real;
 #define sp_classifier_load     sp_classifier_load_float64
 #define sp_classifier_predict  sp_classifier_predict_float64
 #define sp_sample              sp_sample_float64
+#define sp_beam_search         sp_beam_search_float64
+#define sp_heatmap_draw        sp_heatmap_draw_float64
 #else
 typedef float sp_real;
 #endif
