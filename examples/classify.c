@@ -181,6 +181,9 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
     return program_train(&task, &config, s->out, result, status);
 }
 
+#define DATA_OPTION(data) \
+    { "data", SP_OPTION_TEXT, data, .argument = "FILE", .required = true, .help = "label<TAB>text lines, or label=FILE,label=FILE" }
+
 #define MODEL_OPTIONS(s) \
     SP_CLASSIFIER_OPTIONS(&(s)->model), \
     { "vectors", SP_OPTION_TEXT, &(s)->vectors, .argument = "FILE", .help = "word vectors to begin with, as text: word2vec, GloVe" }, \
@@ -190,8 +193,9 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
 {
     *s = defaults(kind_named(argc, argv));
     const sp_option options[] = {
-        { "data", SP_OPTION_TEXT, &s->data, .argument = "FILE", .required = true, .help = "label<TAB>text lines, or label=FILE,label=FILE" },
-        { "valid", SP_OPTION_TEXT, &s->valid, .argument = "FILE", .help = "the same to validate on; else a tenth of --data, by --seed" },
+        DATA_OPTION(&s->data),
+        { "valid", SP_OPTION_TEXT, &s->valid, .argument = "FILE",
+          .help = "the same to validate on; else a tenth of --data, by --seed" },
         { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
         MODEL_OPTIONS(s),
         SP_TRAINER_OPTIONS(&s->trainer),
@@ -213,7 +217,8 @@ static bool open_data(struct run *r, sp_status *status)
     if (s->valid)
         return (r->valid = sp_classifier_read(s->valid, status));
     if (r->train->n < 10)
-        return sp_fail(status, SP_ERR_VALUE, "%s: %ld sentences, too few to validate on a tenth: give --valid", s->data, r->train->n);
+        return sp_fail(status, SP_ERR_VALUE, "%s: %ld sentences, too few to validate on a tenth: give --valid", s->data,
+                       r->train->n);
     if (!keep_tenth(r, status))
         return false;
     fprintf(stderr, "A tenth of the sentences of each label, drawn by --seed %ld, is kept to validate on.\n", s->trainer.seed);
@@ -229,8 +234,8 @@ static int train(int argc, char **argv)
     int code;
     if (!parse_train(&s, argc, argv, &code))
         return code;
-    const bool ok = check_files(&s, &status) && open_data(&r, &status) && make_model(&r, s.out, &status) && sp_file_writable(s.out, &status)
-                    && (!s.graph || sp_file_writable(s.graph, &status)) && sp_trainer_check(&s.trainer, &status)
+    const bool ok = check_files(&s, &status) && open_data(&r, &status) && make_model(&r, s.out, &status)
+                    && sp_file_writable(s.out, &status) && (!s.graph || sp_file_writable(s.graph, &status)) && sp_trainer_check(&s.trainer, &status)
                     && train_run(&r, &result, &status);
     close_run(&r);
     if (!ok)
@@ -331,8 +336,8 @@ static int predict(int argc, char **argv)
         SP_OPTION_PROFILE(&profile),
         { 0 }
     };
-    const sp_command command = { "classify predict", "Prints label<TAB>probability<TAB>text for each line. For a blank line that is the "
-                                 "most frequent\nlabel of the training data.", options, "MODEL" };
+    const sp_command command = { "classify predict", "Prints label<TAB>probability<TAB>text for each line. For a blank line\n"
+                                 "that is the most frequent label of the training data.", options, "MODEL" };
     if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     const struct named_file files[] = { { "data", data }, { "model", model }, { "html", html } };
@@ -340,7 +345,8 @@ static int predict(int argc, char **argv)
     FILE *in = stdin;
     sp_classifier *m = program_check_files(files, 3, 2, &status) ? sp_classifier_load(model, &status) : NULL;
     bool ok = m && program_profile_begin(&m->profile, profile, &status)
-              && (!data || (in = fopen(data, "rb")) || sp_fail(&status, SP_ERR_FILE, "%s: cannot be read: %s", data, strerror(errno)))
+              && (!data || (in = fopen(data, "rb"))
+                  || sp_fail(&status, SP_ERR_FILE, "%s: cannot be read: %s", data, strerror(errno)))
               && (!html || sp_file_begin(&l.page, html, &status));
     if (ok) {
         l.m = m;
@@ -396,7 +402,7 @@ static int eval(int argc, char **argv)
     int code;
     sp_status status = { 0 };
     const sp_option options[] = {
-        { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .required = true, .help = "label<TAB>text lines, or label=FILE,label=FILE" },
+        DATA_OPTION(&data),
         SP_OPTION_PROFILE(&profile),
         { 0 }
     };
@@ -434,7 +440,7 @@ static bool parse_cv(struct settings *s, sp_classifier_kind kind, int argc, char
 {
     *s = defaults(kind);
     const sp_option options[] = {
-        { "data", SP_OPTION_TEXT, &s->data, .argument = "FILE", .required = true, .help = "label<TAB>text lines, or label=FILE,label=FILE" },
+        DATA_OPTION(&s->data),
         { "folds", SP_OPTION_WHOLE, &s->folds, 2, 1000, .help = "parts, each of which is tested on once" },
         { "only", SP_OPTION_WHOLE, &s->only, 0, 1000, .help = "so many of the folds; 0: all" },
         { "models", SP_OPTION_TEXT, &s->models, .argument = "LIST", .help = "several, in place of --model: recurrent,bag,conv" },
@@ -443,8 +449,8 @@ static bool parse_cv(struct settings *s, sp_classifier_kind kind, int argc, char
         SP_OPTION_PROFILE(&s->profile),
         { 0 }
     };
-    const sp_command command = { "classify cv", "Cross-validation, stratified: a model for each fold learns from the others, of which a tenth\n"
-                                 "chooses the best epoch. Folds and tenths depend on --seed alone.", options, NULL };
+    const sp_command command = { "classify cv", "Cross-validation, stratified: a model for each fold learns from the others,\n"
+                                 "of which a tenth chooses the best epoch. Folds and tenths depend on --seed alone.", options, NULL };
     if (!program_parse(&command, argc, argv, NULL, code))
         return false;
     s->model.model = kind;
@@ -583,7 +589,8 @@ enum { DEMO_TRAIN = 20000, DEMO_VALID = 1000, DEMO_TEST = 4000 };
 static const sp_valence_config demo_task = { .noise = 0.05 };
 
 /* Trains a kind of model on the task, and measures it on the test sentences. */
-static bool demo_model(struct run *r, struct settings *s, const sp_sentences *test, sp_training *x, double *accuracy, sp_status *status)
+static bool demo_model(struct run *r, struct settings *s, const sp_sentences *test, sp_training *x, double *accuracy,
+                       sp_status *status)
 {
     *r = (struct run){ .settings = s, .train = sp_valence(&demo_task, DEMO_TRAIN, 1, status) };
     r->valid = r->train ? sp_valence(&demo_task, DEMO_VALID, 2, status) : NULL;
@@ -644,8 +651,8 @@ static bool run_demo(struct settings *s, const char *bag_out, const char *html, 
         printf("Is a text more often good or bad? Negators turn words round, and a twentieth of the labels is wrong.\n"
                "Right on %d texts unseen in training:\n"
                "  bag of words       %5.1f %%\n  recurrent          %5.1f %%\n  the best possible  %5.1f %%\n\n"
-               "Models %s and %s, log %s, curve %s, attention %s.\n", DEMO_TEST, 100 * baseline, 100 * recurrent, 100 * by_rule(test),
-               s->out, bag_out, s->trainer.log, s->trainer.plot, html);
+               "Models %s and %s, log %s, curve %s, attention %s.\n", DEMO_TEST, 100 * baseline, 100 * recurrent,
+               100 * by_rule(test), s->out, bag_out, s->trainer.log, s->trainer.plot, html);
         sp_report *j = sp_report_new();
         sp_report_text(j, "command", "demo");
         program_report_training(j, &x, "accuracy", s->out);
@@ -677,10 +684,12 @@ static int demo(int argc, char **argv)
         SP_OPTION_PROFILE(&s.profile),
         { 0 }
     };
-    const sp_command command = { "classify demo", "Learns to count with negation in about a minute, beside a bag of words.", options, NULL };
+    const sp_command command = { "classify demo", "Learns to count with negation in a minute, beside a bag of words.",
+                                 options, NULL };
     if (!program_parse(&command, argc, argv, NULL, &code))
         return code;
-    char *model = program_path(directory, "recurrent.safetensors"), *bag = program_path(directory, "bag.safetensors"), *log = program_path(directory, "log.jsonl");
+    char *model = program_path(directory, "recurrent.safetensors"), *bag = program_path(directory, "bag.safetensors");
+    char *log = program_path(directory, "log.jsonl");
     char *curve = program_path(directory, "curve.svg"), *html = program_path(directory, "attention.html");
     bool ok = (model && bag && log && curve && html) || sp_fail(&status, SP_ERR_MEMORY, "out of memory");
     s.out = model;

@@ -57,8 +57,8 @@ START_TEST(page)
     fclose(out);
     static const char *const parts[] = {
         "<!DOCTYPE html>", "<title>R&amp;D</title>", "<td>&lt;neg&gt;</td><td class=\"p\">0.750</td>",
-        "<span class=\"w\" title=\"0.2500\" style=\"background:rgba(255,140,0,0.500)\">a</span> "
-        "<span class=\"w\" title=\"0.5000\" style=\"background:rgba(255,140,0,1.000)\">&lt;dull&gt;</span> ",
+        ("<span class=\"w\" title=\"0.2500\" style=\"background:rgba(255,140,0,0.500)\">a</span> "
+        "<span class=\"w\" title=\"0.5000\" style=\"background:rgba(255,140,0,1.000)\">&lt;dull&gt;</span> "),
         "<td class=\"wrong\">pos (is a&amp;b)</td>", "<tr><td>pos</td>", "</html>\n",
     };
     const char *at = written;

@@ -100,7 +100,8 @@ static sp_classifier *make(const sp_classifier_config *config, sp_vocabulary *wo
     *m = (sp_classifier){ .config = *config, .words = words, .labels = labels, .store = s };
     const int classes = sp_vocabulary_size(labels);
     if (classes < 2 || classes > SP_MOST_CLASSES) {
-        sp_fail(status, SP_ERR_VALUE, "classifier: %d label%s, expected 2 to %d", classes, classes == 1 ? "" : "s", SP_MOST_CLASSES);
+        sp_fail(status, SP_ERR_VALUE, "classifier: %d label%s, expected 2 to %d", classes, classes == 1 ? "" : "s",
+                SP_MOST_CLASSES);
         sp_classifier_free(m);
         return NULL;
     }
@@ -141,7 +142,8 @@ sp_classifier *sp_classifier_new(const sp_classifier_config *config, const sp_se
         return NULL;
     for (long i = 0; i < train->n; i++)
         if (sp_sentence_length(train, 1, i) != 1) {
-            sp_fail(status, SP_ERR_VALUE, "classifier: sentence %ld has %ld labels, expected 1", i, sp_sentence_length(train, 1, i));
+            sp_fail(status, SP_ERR_VALUE, "classifier: sentence %ld has %ld labels, expected 1", i,
+                    sp_sentence_length(train, 1, i));
             return NULL;
         }
     const sp_vocabulary_rule of_words = { .level = SP_LEVEL_WORD, .least = c.least, .most = c.vocabulary, .lower = c.lower };

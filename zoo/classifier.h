@@ -63,12 +63,14 @@ sp_classifier_config sp_classifier_defaults(sp_classifier_kind model);
 
 /* Rows for a program's options, for a model's file, for a log; c is the address of a configuration. */
 #define SP_CLASSIFIER_OPTIONS(c) \
-    { "model", SP_OPTION_INDEX, &(c)->model, .argument = SP_CLASSIFIER_KINDS, .help = "what reads the words; defaults below are its own" }, \
+    { "model", SP_OPTION_INDEX, &(c)->model, .argument = SP_CLASSIFIER_KINDS, \
+      .help = "what reads the words; defaults below are its own" }, \
     { "embed", SP_OPTION_WHOLE, &(c)->embed, 1, 65536, .help = "size of a word's vector" }, \
     { "hidden", SP_OPTION_WHOLE, &(c)->hidden, 1, 65536, .help = "size of each layer; conv: filters of each width" }, \
     { "layers", SP_OPTION_WHOLE, &(c)->layers, 1, 1000, .help = "recurrent: cells on top of each other; bag: hidden layers" }, \
     { "cell", SP_OPTION_CHOICE, &(c)->cell, .argument = SP_CELL_KINDS, .help = "recurrent: kind of cell" }, \
-    { "directions", SP_OPTION_WHOLE, &(c)->directions, 1, 2, .help = "recurrent: 1, from the first word on; 2, also from the last" }, \
+    { "directions", SP_OPTION_WHOLE, &(c)->directions, 1, 2, \
+      .help = "recurrent: 1, from the first word on; 2, also from the last" }, \
     { "pool", SP_OPTION_INDEX, &(c)->pool, .argument = SP_CLASSIFIER_POOLS, .help = "recurrent: one vector of all words'" }, \
     { "bag", SP_OPTION_INDEX, &(c)->bag, .argument = SP_CLASSIFIER_BAGS, .help = "bag: one vector of all words'" }, \
     { "dropout-embed", SP_OPTION_NUMBER, &(c)->dropout_embed, 0, 0.99, .help = "of embeddings, one mask for a whole sentence" }, \

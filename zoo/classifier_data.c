@@ -79,7 +79,8 @@ static int by_label(const void *a, const void *b)
 bool sp_classifier_deal(const sp_sentences *s, int parts, uint64_t seed, int *part, sp_status *status)
 {
     if (!s || !part || s->fields < 2 || parts < 1 || s->n < parts)
-        return sp_fail(status, SP_ERR_VALUE, "classifier: %ld labelled sentences for %d parts", s && s->fields > 1 ? s->n : 0, parts);
+        return sp_fail(status, SP_ERR_VALUE, "classifier: %ld labelled sentences for %d parts",
+                       s && s->fields > 1 ? s->n : 0, parts);
     const sp_vocabulary_rule rule = { .level = SP_LEVEL_WORD, .closed = true };
     sp_vocabulary *labels = sp_vocabulary_of_field(s, 1, &rule, status);
     long *order = malloc((size_t)s->n * sizeof *order);

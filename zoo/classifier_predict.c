@@ -88,7 +88,8 @@ bool sp_classifier_predict(const sp_classifier *m, const sp_sentences *s, sp_rea
     if (!m || !s || !p)
         return sp_fail(status, SP_ERR_VALUE, "classifier: no %s", !m ? "model" : !s ? "sentences" : "room for the result");
     if (weights && (m->config.model != SP_CLASSIFIER_RECURRENT || m->config.pool != SP_POOL_ATTENTION))
-        return sp_fail(status, SP_ERR_VALUE, "classifier: the model has no attention: only a recurrent one pooled by attention has");
+        return sp_fail(status, SP_ERR_VALUE,
+                       "classifier: the model has no attention: only a recurrent one pooled by attention has");
     if (!s->n)
         return true;
     long longest = WORDS;
@@ -104,8 +105,10 @@ bool sp_classifier_predict(const sp_classifier *m, const sp_sentences *s, sp_rea
     sp_tape_set_recording(t, false);
     sp_tape_set_training(t, false);
     sp_tape_set_profile(t, m->profile);
-    bool ok = (by_length && t && r.word && r.row) || sp_fail(status, SP_ERR_MEMORY, "classifier: out of memory for %ld sentences", s->n);
-    ok = ok && sp_encode_field(m->words, s, 0, &r.ids, status) && (predict_all(t, &r, by_length) || sp_fail_with(status, sp_tape_status(t)));
+    bool ok = (by_length && t && r.word && r.row)
+              || sp_fail(status, SP_ERR_MEMORY, "classifier: out of memory for %ld sentences", s->n);
+    ok = ok && sp_encode_field(m->words, s, 0, &r.ids, status)
+         && (predict_all(t, &r, by_length) || sp_fail_with(status, sp_tape_status(t)));
     sp_tape_free(t);
     sp_batches_free(by_length);
     free(length);

@@ -47,7 +47,8 @@ static bool open_side(struct side *d, const sp_classifier *m, const sp_sentences
     d->label = malloc(n * sizeof *d->label);
     d->full = malloc(n * sizeof *d->full);
     long *length = malloc(n * sizeof *length);
-    bool ok = (d->label && d->full && length) || sp_fail(status, SP_ERR_MEMORY, "classifier: out of memory for %ld sentences", s->n);
+    bool ok = (d->label && d->full && length)
+              || sp_fail(status, SP_ERR_MEMORY, "classifier: out of memory for %ld sentences", s->n);
     for (long i = 0; ok && i < s->n; i++) {
         d->label[i] = sp_classifier_truth(m, s, i);
         if (!(length[k] = sp_sentence_length(s, 0, i)))
@@ -217,8 +218,8 @@ static void describe(void *self, sp_report *report)
 
 sp_task sp_classifier_trainer_task(sp_classifier_trainer *r)
 {
-    return (sp_task){ .self = r, .store = r->m->store, .shards = sp_trainer_shards(r->batch), .begin = begin, .loss = loss, .save = save,
-                      .measure = measure, .metric = "accuracy", .more_is_better = true, .unit = "sentence", .describe = describe };
+    return (sp_task){ .self = r, .store = r->m->store, .shards = sp_trainer_shards(r->batch), .begin = begin, .loss = loss,
+                      .save = save, .measure = measure, .metric = "accuracy", .more_is_better = true, .unit = "sentence", .describe = describe };
 }
 
 bool sp_classifier_trainer_restore(sp_classifier_trainer *r)
