@@ -332,7 +332,7 @@ static int predict(int argc, char **argv)
     sp_status status = { 0 };
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .help = "lines to label; else standard input" },
-        { "html", SP_OPTION_TEXT, &html, .argument = "FILE.html", .help = "a page of what it attends to; needs --pool attention" },
+        { "html", SP_OPTION_TEXT, &html, .argument = "FILE.html", .help = "a page of what a model with attention attends to" },
         SP_OPTION_PROFILE(&profile),
         { 0 }
     };
@@ -675,7 +675,6 @@ static int demo(int argc, char **argv)
     int code;
     sp_status status = { 0 };
     s.model.embed = s.model.hidden = 32;
-    s.model.pool = SP_POOL_ATTENTION;
     s.model.dropout = s.model.dropout_embed = s.model.word_dropout = 0;
     s.trainer.lr = 5e-3;
     const sp_option options[] = {

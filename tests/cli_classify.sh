@@ -37,7 +37,7 @@ grep -q -e '--hidden .*100' "$work/out" || fail 'the defaults of a conv are not 
 
 # ---- what it is for ----------------------------------------------------------
 
-train 0 --pool attention --log "$work/log" --graph "$work/graph.dot" --profile
+train 0 --log "$work/log" --graph "$work/graph.dot" --profile
 json command='"train"' epochs=3 interrupted=false train_loss valid_loss best_valid_loss best_valid_accuracy best_epoch seconds
 [ "$(wc -l <"$work/log")" -eq 3 ] || fail 'the log has not one line an epoch'
 grep -q '"accuracy": ' "$work/log" || fail 'the log has no accuracy'
@@ -47,11 +47,11 @@ grep -q '^181 sentences to train on, 20 to validate on, ' "$work/err" || grep -q
 grep -q '^A tenth of the sentences of each label, drawn by --seed 1, is kept to validate on\.$' "$work/err" || fail 'silent about the tenth'
 grep -q '^operation  *calls' "$work/err" || fail 'no profile'
 cp "$model" "$work/first"
-train 0 --pool attention
+train 0
 cmp -s "$model" "$work/first" || fail 'the same seed makes another model'
-train 0 --pool attention --batch 32 --threads 1
+train 0 --batch 32 --threads 1
 mv "$model" "$work/one"
-train 0 --pool attention --batch 32 --threads 2
+train 0 --batch 32 --threads 2
 cmp -s "$model" "$work/one" || fail 'two threads make another model'
 cp "$work/first" "$model"
 
@@ -130,7 +130,7 @@ train 0 --epochs 4 --checkpoint "$work/check" --log "$work/log" --resume
 cmp -s "$model" "$work/whole" || fail 'a resumed training makes another model'
 untimed "$work/log" | cmp -s - "$work/whole.log" || fail 'a resumed training has another log'
 train 1 --epochs 4 --checkpoint "$work/check" --resume --pool mean
-grep -Fq "classify: $work/check: is of another training: pool is \"max\", not \"mean\"" "$work/err" || { fail 'another model goes on'; cat "$work/err"; }
+grep -Fq "classify: $work/check: is of another training: pool is \"attention\", not \"mean\"" "$work/err" || { fail 'another model goes on'; cat "$work/err"; }
 
 # ---- a mistake in the command ------------------------------------------------
 
