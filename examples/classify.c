@@ -117,6 +117,34 @@ static sp_confusion *measure(const sp_classifier *m, const sp_sentences *s, doub
     return c;
 }
 
+/* Names the labels that training had not, the first few of them. */
+static void tell_unseen(const sp_classifier *m, const sp_sentences *s)
+{
+    enum { FEW = 5 };
+    long count = 0;
+    sp_counts *c = sp_counts_new(NULL);
+    for (long i = 0; c && i < s->n; i++) {
+        size_t length;
+        const char *label = sp_sentence_word(s, 1, i, 0, &length);
+        if (sp_classifier_truth(m, s, i) < 0) {
+            sp_counts_add(c, label, length, 1, NULL);
+            count++;
+        }
+    }
+    if (count) {
+        fprintf(stderr, "classify: %ld of %ld sentences have a label that training had not, and count as wrong:", count,
+                s->n);
+        for (long i = 0; i < sp_counts_size(c) && i < FEW; i++) {
+            size_t length;
+            long times;
+            const char *label = sp_counts_symbol(c, i, &length, &times);
+            fprintf(stderr, "%s '%s' %ld", i ? "," : "", label, times);
+        }
+        fprintf(stderr, "%s\n", sp_counts_size(c) > FEW ? ", ..." : "");
+    }
+    sp_counts_free(c);
+}
+
 /* ---- train ----------------------------------------------------------------------------------------------------- */
 
 /* The files that --data or --valid names, `text` cut into pieces: all of its name, or each behind a label. So many. */
@@ -176,6 +204,7 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
     fprintf(stderr, "%s sentences to train on, %s to validate on, %d words, %d labels, %s parameters, %s kernels\n",
             sp_thousands(n, r->train->n), sp_thousands(m, r->valid->n), sp_vocabulary_size(r->model->words),
             sp_classifier_classes(r->model), sp_thousands(params, sp_model_parameters(r->model->store)), sp_blas_kernels());
+    tell_unseen(r->model, r->valid);
     sp_trainer_config config = s->trainer;
     config.profile = r->model->profile;
     return program_train(&task, &config, s->out, result, status);
@@ -269,6 +298,7 @@ static bool read_lines(struct lines *l, FILE *in, const char *name, sp_sentences
         if (n < 0) {
             l->ended = true;
             free(l->line[l->n]);
+            l->line[l->n] = NULL;
             break;
         }
         char *line = l->line[l->n++];
@@ -280,7 +310,7 @@ static bool read_lines(struct lines *l, FILE *in, const char *name, sp_sentences
         if (!sp_sentences_put_text(s, 0, text, strlen(text), SP_LEVEL_WORD, status) || !sp_sentences_end(s, status))
             return false;
     }
-    return !ferror(in) || sp_fail(status, SP_ERR_FILE, "%s: cannot be read: %s", name, strerror(errno));
+    return !l->ended || feof(in) || sp_fail(status, SP_ERR_FILE, "%s: cannot be read: %s", name, strerror(errno));
 }
 
 static bool answer_lines(struct lines *l, const sp_sentences *s, sp_status *status)
@@ -372,28 +402,6 @@ static int predict(int argc, char **argv)
 
 /* ---- eval ------------------------------------------------------------------------------------------------------ */
 
-/* Names the labels that training had not, the first few of them. */
-static void tell_unseen(const sp_classifier *m, const sp_sentences *s, long count)
-{
-    enum { FEW = 5 };
-    sp_counts *c = sp_counts_new(NULL);
-    for (long i = 0; c && i < s->n; i++) {
-        size_t length;
-        const char *label = sp_sentence_word(s, 1, i, 0, &length);
-        if (sp_classifier_truth(m, s, i) < 0)
-            sp_counts_add(c, label, length, 1, NULL);
-    }
-    fprintf(stderr, "classify: %ld of %ld sentences have a label that training had not, and count as wrong:", count, s->n);
-    for (long i = 0; i < sp_counts_size(c) && i < FEW; i++) {
-        size_t length;
-        long times;
-        const char *label = sp_counts_symbol(c, i, &length, &times);
-        fprintf(stderr, "%s '%s' %ld", i ? "," : "", label, times);
-    }
-    fprintf(stderr, "%s\n", sp_counts_size(c) > FEW ? ", ..." : "");
-    sp_counts_free(c);
-}
-
 static int eval(int argc, char **argv)
 {
     const char *model, *data = NULL;
@@ -416,8 +424,7 @@ static int eval(int argc, char **argv)
     sp_confusion *c = s && s->n ? measure(m, s, &nats, &status) : NULL;
     sp_report *j = c ? sp_report_new() : NULL;
     if (c) {
-        if (c->outside)
-            tell_unseen(m, s, c->outside);
+        tell_unseen(m, s);
         sp_confusion_write(c, m->labels, stdout);
         sp_report_text(j, "command", "eval");
         sp_report_count(j, "sentences", s->n);

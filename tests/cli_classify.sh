@@ -164,6 +164,9 @@ run 0 eval "$model" --data "$work/unseen"
 json unseen_labels=3 sentences=204
 grep -Fxq "classify: 3 of 204 sentences have a label that training had not, and count as wrong: 'odd' 2, 'new' 1" "$work/err" ||
     { fail 'silent about unseen labels'; cat "$work/err"; }
+train 0 --valid "$work/unseen"
+grep -Fq "classify: 3 of 204 sentences have a label that training had not, and count as wrong: 'odd' 2, 'new' 1" "$work/err" ||
+    { fail 'training is silent about unseen labels'; cat "$work/err"; }
 wrong 1 "$work/binary:1: is not text" predict "$model" --data "$work/binary"
 wrong 1 "$work/none: cannot be read: No such file" predict "$model" --data "$work/none"
 wrong 1 "$work: cannot be read: Is a directory" predict "$model" --data "$work"
