@@ -32,6 +32,7 @@
 #include "nn/stack.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
+#include "zoo/batches.h"
 #include "zoo/beam.h"
 #include "zoo/bpe.h"
 #include "zoo/classifier.h"
@@ -39,6 +40,7 @@
 #include "zoo/hmm.h"
 #include "zoo/lm.h"
 #include "zoo/metrics.h"
+#include "zoo/model_file.h"
 #include "zoo/ngram.h"
 #include "zoo/readers.h"
 #include "zoo/report.h"
@@ -1060,6 +1062,39 @@ static bool searched(sp_status *status)
     return ok;
 }
 
+/* A configuration, batches and a vocabulary, to a file and back: what fails leaves the configuration as it was. */
+static char filed_at[PATH_ROOM];
+
+static bool filed(const sp_sentences *s, sp_status *status)
+{
+    static const long lengths[] = { 3, 1, 2 };
+    const char *name = "n";
+    long size = 3;
+    double rate = 0.1;
+    const sp_option rows[] = { { "name", SP_OPTION_TEXT, &name, .argument = "TEXT", .help = "" },
+                               { "size", SP_OPTION_WHOLE, &size, 1, 9, .help = "" },
+                               { "rate", SP_OPTION_NUMBER, &rate, 0, 1, .help = "" }, { 0 } };
+    sp_safetensors *f = NULL;
+    sp_vocabulary *v = sp_vocabulary_of_field(s, 0, NULL, status), *again = NULL;
+    char *words = v ? sp_vocabulary_write(v) : NULL;
+    sp_store *store = sp_store_new(1), *back = NULL;
+    sp_batches *b = sp_batches_new(lengths, 3, 2, status);
+    bool ok = words && store && b && sp_model_save(store, "kind", rows, 1, &(sp_metadata){ "words", words }, filed_at, status);
+    size = 4;
+    f = ok ? sp_model_open(filed_at, "kind", rows, status) : NULL;
+    if (ok && !f && (size != 4 || rate != 0.1 || strcmp(name, "n")))
+        *status = (sp_status){ .code = SP_ERR_VALUE, .message = "the rows are not as they were" };
+    ok = f && size == 3 && (again = sp_model_vocabulary(f, "words", status)) && (back = sp_model_store(f, status));
+    sp_store_free(store);
+    sp_store_free(back);
+    sp_vocabulary_free(v);
+    sp_vocabulary_free(again);
+    sp_batches_free(b);
+    sp_safetensors_free(f);
+    free(words);
+    return ok || sp_fail(status, SP_ERR_MEMORY, "files: out of memory");
+}
+
 static bool live_data(int part, sp_status *status)
 {
     static const char lines[] = "The\tB-D\ndog\tI-D\n\nthe\tO\nsea\tB-W\n";
@@ -1067,7 +1102,8 @@ static bool live_data(int part, sp_status *status)
         return part ? searched(status) : drawn(status);
     sp_sentences *s = sp_sentences_parse("f", lines, sizeof lines - 1, sp_format_named("columns"), status);
     sp_sentences *t = s ? sp_sentences_within(s, 1, 2, status) : NULL;
-    const bool ok = t && (part == 1 ? numbered(t, status) : part == 2 ? paired(t, status) : measured(t, status));
+    const bool ok = t && (part == 1 ? numbered(t, status) : part == 2 ? paired(t, status)
+                          : part == 3 ? measured(t, status) : filed(t, status));
     sp_sentences_free(s);
     sp_sentences_free(t);
     return ok;
@@ -1076,9 +1112,10 @@ static bool live_data(int part, sp_status *status)
 START_TEST(every_failure_of_data)
 {
     sp_status status = { 0 };
+    ck_new_file(filed_at);
     ck_assert_msg(live_data(_i, &status), "%s", status.message);        /* whoever takes memory once takes it now */
     begin();
-    long n = 0, calls = 1;
+    long n = 0, calls = 1, overlooked = 0;
     for (bool ok = false; !ok || calls >= n; ) {
         memset(&status, 0, sizeof status);
         const long before = memory.live;
@@ -1091,10 +1128,12 @@ START_TEST(every_failure_of_data)
         ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed",
                       status.message);
         ck_assert_msg(ok || status.code == SP_ERR_MEMORY || status.code == SP_ERR_FORMAT, "allocation %ld: %s", n, status.message);
-        ck_assert_msg(!ok || calls < n, "allocation %ld: no error though it failed", n);
+        overlooked += ok && calls >= n;
+        ck_assert_msg(overlooked <= (_i == 5), "allocation %ld: no error though it failed", n);     /* leftovers are looked for */
         ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
     }
     ck_assert_int_gt(n, 20);
+    remove(filed_at);
 }
 END_TEST
 
@@ -1226,7 +1265,7 @@ Suite *suite(void)
     tcase_add_test(c, attending);
     tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
-    tcase_add_loop_test(c, every_failure_of_data, 0, 5);
+    tcase_add_loop_test(c, every_failure_of_data, 0, 6);
     tcase_add_loop_test(c, classifying, 0, 3);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);
