@@ -69,5 +69,7 @@
 #include "zoo/corpus.h"
 #include "zoo/lm.h"
 #include "zoo/tagger.h"
+#include "zoo/classifier.h"
+#include "zoo/attention_html.h"
 
 #endif
