@@ -71,5 +71,7 @@
 #include "zoo/tagger.h"
 #include "zoo/classifier.h"
 #include "zoo/attention_html.h"
+#include "zoo/lm_data.h"
+#include "zoo/lm_train.h"
 
 #endif

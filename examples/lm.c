@@ -2,9 +2,14 @@
 
        lm train --data shakespeare.txt --out model.safetensors
        lm sample model.safetensors --prime "To be" --length 200
-       lm eval model.safetensors --data other.txt
+       lm eval model.safetensors --data other.txt --dynamic
        echo "the apple and pear salad" | lm score model.safetensors
        lm demo
+
+   Words, in files of the form of the Penn Treebank, a sentence a line:
+
+       lm train --level word --data train.txt --valid valid.txt --test test.txt --hidden 256 --embed 256 --tied --dropout 0.4 \
+           --variational --batch 32 --bptt 35 --optimizer sgd --lr 30 --clip 0.25 --schedule cosine --epochs 25 --threads 2
 */
 #include <errno.h>
 #include <math.h>
@@ -46,9 +51,10 @@ static void print_symbols(const sp_vocabulary *v, const int *id, long n, FILE *o
 /* ---- train ----------------------------------------------------------------------------------------------------- */
 
 struct settings {
-    const char *data, *valid, *out, *level, *graph;
+    sp_lm_source data;
     sp_lm_config model;
-    long batch, bptt, vocabulary, memory;
+    const char *out, *graph;
+    long batch, bptt, memory;
     bool profile;
     sp_trainer_config trainer;
 };
@@ -56,7 +62,7 @@ struct settings {
 static struct settings defaults(void)
 {
     struct settings s = {
-        .out = "lm.safetensors", .level = "char", .batch = 50, .bptt = 50, .vocabulary = 10000,
+        .data = { .most = 10000 }, .out = "lm.safetensors", .batch = 50, .bptt = 50,
         .model = { .cell = "lstm", .embed = 128, .hidden = 128, .layers = 2 }, .trainer = sp_trainer_defaults(),
     };
     return s;
@@ -65,130 +71,41 @@ static struct settings defaults(void)
 /* The texts as numbers, and the model that learns from them. */
 struct run {
     const struct settings *settings;
-    sp_ids train, valid;
+    sp_lm_data data;
     sp_lm *model;
-    struct part {               /* some of the streams being read: a shard of the batch */
-        sp_stream stream;
-        sp_state *state;
-        int *x, *y;             /* [bptt,batch] */
-    } part[SP_MOST_SHARDS];
+    sp_lm_trainer *trainer;
+    sp_training result;
+    double test;                /* nats per symbol; NaN without a text to test on */
 };
 
 static void close_run(struct run *r)
 {
-    free(r->train.id);
-    free(r->valid.id);
-    for (int i = 0; i < SP_MOST_SHARDS; i++) {
-        free(r->part[i].x);
-        free(r->part[i].y);
-        sp_state_free(r->part[i].state);
-    }
+    sp_lm_trainer_free(r->trainer);
+    sp_lm_data_free(&r->data);
     close_model(r->model);
-}
-
-static long begin(void *self, bool training, long epoch)
-{
-    struct run *r = self;
-    (void)epoch;
-    const sp_ids *ids = training ? &r->train : &r->valid;
-    const sp_stream all = sp_stream_of(ids->id, ids->n, r->settings->batch, r->settings->bptt);
-    for (int i = 0; i < sp_trainer_shards(r->settings->batch); i++) {
-        r->part[i].stream = sp_stream_part(&all, i, sp_trainer_shards(r->settings->batch));
-        sp_state_zero(r->part[i].state);
-    }
-    return all.windows;
-}
-
-static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, int shard, long *count)
-{
-    const struct run *r = self;
-    const struct part *p = &r->part[shard];
-    (void)training;
-    *count = sp_stream_read(&p->stream, batch, p->x, p->y);
-    return sp_lm_loss(t, r->model, p->x, p->y, sp_stream_length(&p->stream, batch), p->stream.batch, p->state);
-}
-
-static bool save(void *self, sp_status *status)
-{
-    const struct run *r = self;
-    return sp_lm_save(r->model, r->settings->out, status);
-}
-
-static sp_real *carried(void *self, int i, long *size)
-{
-    const struct run *r = self;
-    return i < sp_trainer_shards(r->settings->batch) ? sp_state_values(r->part[i].state, size) : NULL;
-}
-
-static void describe(void *self, sp_report *r)
-{
-    const struct run *run = self;
-    const struct settings *s = run->settings;
-    const sp_option rows[] = { SP_LM_OPTIONS(&run->model->config), { 0 } };
-    sp_report_text(r, "level", s->level);
-    sp_options_report(rows, r);
-    sp_report_count(r, "batch", s->batch);
-    sp_report_count(r, "bptt", s->bptt);
-    sp_report_count(r, "vocabulary", sp_vocabulary_size(run->model->vocabulary));
-    sp_report_bytes(r, "training text", run->train.id, (size_t)run->train.n * sizeof *run->train.id);
-    sp_report_bytes(r, "validation text", run->valid.id, (size_t)run->valid.n * sizeof *run->valid.id);
 }
 
 static bool check_files(const struct settings *s, sp_status *status)
 {
     const struct named_file files[] = {
-        { "data", s->data }, { "valid", s->valid }, { "out", s->out }, { "log", s->trainer.log }, { "graph", s->graph },
-        { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
+        { "data", s->data.train }, { "valid", s->data.valid }, { "test", s->data.test }, { "out", s->out },
+        { "log", s->trainer.log }, { "graph", s->graph }, { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
     };
-    return program_check_files(files, sizeof files / sizeof *files, 2, status);
+    return program_check_files(files, sizeof files / sizeof *files, 3, status);
 }
 
-/* Cuts the last tenth of a text's symbols off. */
-static size_t first_part(const char *text, size_t size, sp_level level)
-{
-    size_t at = 0, length;
-    long n = 0, keep;
-    while (sp_text_next(text, size, level, &at, &length))
-        n++;
-    keep = n - n / 10;
-    for (at = 0; keep-- > 0; )
-        sp_text_next(text, size, level, &at, &length);
-    return at;
-}
-
-/* Encodes both texts and makes the model. */
-static bool open_run(struct run *r, const char *text, size_t size, const char *valid, size_t valid_size, sp_status *status)
+/* Reads the texts, makes the model, and looks whether its file can be written. */
+static bool open_run(struct run *r, sp_status *status)
 {
     const struct settings *s = r->settings;
-    sp_level level = strcmp(s->level, "word") ? SP_LEVEL_CHAR : SP_LEVEL_WORD;
-    if (!valid) {
-        size_t part = first_part(text, size, level);
-        valid = text + part;
-        valid_size = size - part;
-        size = part;
-    }
-    sp_vocabulary *v = sp_vocabulary_of(text, size, level, s->vocabulary, status);
-    if (!v || !(r->model = sp_lm_new(&s->model, v, (uint64_t)s->trainer.seed, status)))
+    if (!sp_lm_data_read(&r->data, &s->data, status))
         return false;
-    if (!sp_encode(v, text, size, &r->train, status) || !sp_encode(v, valid, valid_size, &r->valid, status))
+    r->model = sp_lm_new(&s->model, r->data.vocabulary, (uint64_t)s->trainer.seed, status);
+    r->data.vocabulary = NULL;
+    if (!r->model)
         return false;
-    if (r->train.n <= s->batch * s->bptt)
-        return sp_fail(status, SP_ERR_VALUE, "%s: %ld symbols to train on, but one window of --batch %ld streams of --bptt "
-                       "%ld steps needs %ld; lower them", s->data, r->train.n, s->batch, s->bptt, s->batch * s->bptt + 1);
-    if (r->valid.n <= s->batch)
-        return sp_fail(status, SP_ERR_VALUE, "%s: %ld symbols to validate on, but --batch %ld streams need %ld",
-                       s->valid ? s->valid : s->data, r->valid.n, s->batch, s->batch + 1);
-    const sp_stream all = sp_stream_of(r->train.id, r->train.n, s->batch, s->bptt);
-    for (int i = 0; i < sp_trainer_shards(s->batch); i++) {
-        struct part *p = &r->part[i];
-        const long batch = sp_stream_part(&all, i, sp_trainer_shards(s->batch)).batch;
-        p->x = malloc((size_t)(batch * s->bptt) * sizeof *p->x);
-        p->y = malloc((size_t)(batch * s->bptt) * sizeof *p->y);
-        p->state = sp_state_new(&r->model->stack, batch);
-        if (!p->x || !p->y || !p->state)
-            return sp_fail(status, SP_ERR_MEMORY, "out of memory for a window");
-    }
-    return begin_profile(r->model, s->profile, status);
+    r->trainer = sp_lm_trainer_new(r->model, &r->data.train, &r->data.valid, s->batch, s->bptt, s->out, status);
+    return r->trainer && begin_profile(r->model, s->profile, status) && sp_file_writable(s->out, status);
 }
 
 /* The graph of two streams over three time steps: enough to see everything, small enough to look at. */
@@ -200,53 +117,91 @@ static bool draw_graph(const sp_lm *m, const char *path, sp_status *status)
     return program_save_graph(t, path, status);
 }
 
-static bool train_run(struct run *r, sp_training *result, sp_status *status)
+static void tell_sizes(const struct run *r)
+{
+    char params[32], n[32], m[32];
+    fprintf(stderr, "%s to train on, %s to validate on, %d symbols, %s parameters, %s kernels\n",
+            sp_thousands(n, r->data.train.n), sp_thousands(m, r->data.valid.n), sp_vocabulary_size(r->model->vocabulary),
+            sp_thousands(params, sp_model_parameters(r->model->store)), sp_blas_kernels());
+    if (r->data.valid.unknown)
+        fprintf(stderr, "%ld of the symbols to validate on are unknown\n", r->data.valid.unknown);
+    if (r->data.test.unknown)
+        fprintf(stderr, "%ld of the symbols to test on are unknown\n", r->data.test.unknown);
+}
+
+/* Of the best model, which is the one in the file. */
+static bool measure_test(struct run *r, sp_status *status)
+{
+    enum { STREAMS = 10 };
+    sp_lm *best = r->data.test.n ? sp_lm_load(r->settings->out, status) : NULL;
+    r->test = best ? sp_lm_evaluate(best, r->data.test.id, r->data.test.n, STREAMS, status) : NAN;
+    sp_lm_free(best);
+    return !r->data.test.n || !isnan(r->test);
+}
+
+static bool train_run(struct run *r, sp_status *status)
 {
     const struct settings *s = r->settings;
-    const sp_task task = { .self = r, .store = r->model->store, .shards = sp_trainer_shards(s->batch), .begin = begin, .loss = loss,
-                           .save = save, .carried = carried, .describe = describe };
-    char params[32], n[32], m[32];
-    if (s->graph && !draw_graph(r->model, s->graph, status))
-        return false;
-    fprintf(stderr, "%s to train on, %s to validate on, %d symbols, %s parameters, %s kernels\n",
-            sp_thousands(n, r->train.n), sp_thousands(m, r->valid.n), sp_vocabulary_size(r->model->vocabulary),
-            sp_thousands(params, sp_model_parameters(r->model->store)), sp_blas_kernels());
-    if (r->valid.unknown)
-        fprintf(stderr, "%ld of the symbols to validate on are unknown\n", r->valid.unknown);
+    const sp_task task = sp_lm_trainer_task(r->trainer);
     sp_trainer_config config = s->trainer;
     config.profile = r->model->profile;
-    const bool ok = program_train(&task, &config, s->out, result, status);
-    if (!ok) {
-        char *end = status->message + strlen(status->message);
-        if (strstr(status->message, "a budget of"))
-            snprintf(end, sizeof status->message - (size_t)(end - status->message),
-                     " (--memory %ld is shared by layers x shards, %ld x %d)", s->memory, s->model.layers, task.shards);
+    config.budget = ((size_t)s->memory << 20) / (size_t)(s->model.layers * task.shards);
+    if (s->graph && !draw_graph(r->model, s->graph, status))
+        return false;
+    tell_sizes(r);
+    if (program_train(&task, &config, s->out, &r->result, status))
+        return measure_test(r, status);
+    char *end = status->message + strlen(status->message);
+    if (strstr(status->message, "a budget of"))
+        snprintf(end, sizeof status->message - (size_t)(end - status->message),
+                 " (--memory %ld is shared by layers x shards, %ld x %d)", s->memory, s->model.layers, task.shards);
+    return false;
+}
+
+/* Words have a perplexity, characters have bits. */
+static void report_loss(sp_report *j, const sp_lm *m, const char *text, double nats)
+{
+    char key[64];
+    const bool word = sp_vocabulary_level(m->vocabulary) == SP_LEVEL_WORD;
+    snprintf(key, sizeof key, "%s_%s", text, word ? "perplexity" : "bits");
+    sp_report_number(j, key, word ? exp(nats) : nats / log(2));
+}
+
+static void report_run(sp_report *j, const struct run *r)
+{
+    program_report_training(j, &r->result, NULL, r->settings->out);
+    report_loss(j, r->model, "valid", r->result.best_loss);
+    if (r->data.test.n) {
+        sp_report_number(j, "test_loss", r->test);
+        report_loss(j, r->model, "test", r->test);
     }
-    return ok;
 }
 
 static bool parse_train(struct settings *s, int argc, char **argv, int *code)
 {
     const sp_option options[] = {
-        { "data", SP_OPTION_TEXT, &s->data, .argument = "FILE", .required = true, .help = "text to train on" },
-        { "valid", SP_OPTION_TEXT, &s->valid, .argument = "FILE", .help = "text to validate on; else the last tenth of --data" },
+        { "data", SP_OPTION_TEXT, &s->data.train, .argument = "FILE", .required = true, .help = "text to train on" },
+        { "valid", SP_OPTION_TEXT, &s->data.valid, .argument = "FILE", .help = "text to validate on; else --split" },
+        { "test", SP_OPTION_TEXT, &s->data.test, .argument = "FILE", .help = "text to measure the best model on in the end" },
+        { "split", SP_OPTION_TEXT, &s->data.split, .argument = "80,10,10",
+          .help = "percents of --data to train, validate, test on; else 90,10" },
         { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
-        { "level", SP_OPTION_CHOICE, &s->level, .argument = "char|word", .help = "what a symbol is" },
-        { "vocab", SP_OPTION_WHOLE, &s->vocabulary, 1, 1e6, .help = "most symbols; rarer ones are <unk>" },
+        { "level", SP_OPTION_INDEX, &s->data.level, .argument = SP_LEVEL_KINDS, .help = "what a symbol is; each line end is one" },
+        { "vocab", SP_OPTION_WHOLE, &s->data.most, 1, 1e6, .help = "most symbols; rarer ones are <unk>" },
         SP_LM_OPTIONS(&s->model),
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "streams read side by side" },
         { "bptt", SP_OPTION_WHOLE, &s->bptt, 1, 65536, .help = "time steps of a window" },
         SP_TRAINER_OPTIONS(&s->trainer),
-        { "memory", SP_OPTION_WHOLE, &s->memory, 0, 1e6, .help = "most MB that layers keep for the way back, where they compute the rest twice; 0: no limit" },
+        { "memory", SP_OPTION_WHOLE, &s->memory, 0, 1e6, 
+          .help = "most MB that layers keep for the way back, where they compute the rest twice; 0: no limit" },
         { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
         SP_OPTION_PROFILE(&s->profile),
         { 0 }
     };
     const sp_command command = { "lm train", "Trains a language model on a text. Ctrl-C ends it and saves.\n"
-                                 "The last line on standard output is a JSON object of the results, here as in all commands.", options, NULL };
-    const bool ok = program_parse(&command, argc, argv, NULL, code);
-    s->trainer.budget = ((size_t)s->memory << 20) / (size_t)(s->model.layers * sp_trainer_shards(s->batch));
-    return ok;
+                                 "The last line on standard output is a JSON object of the results, here as in all commands.",
+                                 options, NULL };
+    return program_parse(&command, argc, argv, NULL, code);
 }
 
 static int train(int argc, char **argv)
@@ -254,21 +209,15 @@ static int train(int argc, char **argv)
     struct settings s = defaults();
     struct run r = { .settings = &s };
     sp_status status = { 0 };
-    sp_training result;
-    size_t size, valid_size = 0;
     int code;
     if (!parse_train(&s, argc, argv, &code))
         return code;
-    char *text = check_files(&s, &status) ? sp_text_read(s.data, &size, &status) : NULL;
-    char *valid = s.valid && text ? sp_text_read(s.valid, &valid_size, &status) : NULL;
-    bool ok = text && (valid || !s.valid) && open_run(&r, text, size, valid, valid_size, &status)
-              && sp_file_writable(s.out, &status) && sp_trainer_check(&s.trainer, &status) && train_run(&r, &result, &status);
-    free(text);
-    free(valid);
+    bool ok = check_files(&s, &status) && sp_trainer_check(&s.trainer, &status) && open_run(&r, &status)
+              && train_run(&r, &status);
     if (ok) {
         sp_report *j = sp_report_new();
         sp_report_text(j, "command", "train");
-        program_report_training(j, &result, NULL, s.out);
+        report_run(j, &r);
         ok = program_finish(j) == EXIT_SUCCESS;
     } else {
         program_error(&status);
@@ -297,33 +246,39 @@ static bool encode_prime(const sp_lm *m, const char *prime, sp_ids *ids, sp_stat
     return true;
 }
 
-/* Writes the prime and what the model goes on with. */
-static bool write_sample(const sp_lm *m, const char *prime, const sp_sampling *how, long length, double *log_p,
-                         sp_status *status)
+/* Writes `count` texts, each the prime and what the model goes on with. */
+static bool write_samples(const sp_lm *m, const char *prime, const sp_sampling *how, long length, long count, double *log_p,
+                          sp_status *status)
 {
     sp_ids ids = { 0 };
-    int *out = malloc((size_t)(length + 1) * sizeof *out);
-    bool ok = (out || sp_fail(status, SP_ERR_MEMORY, "out of memory for %ld symbols", length))
+    int *out = malloc((size_t)(length * count) * sizeof *out);
+    double *each = malloc((size_t)count * sizeof *each);
+    bool ok = ((out && each) || sp_fail(status, SP_ERR_MEMORY, "out of memory for %ld x %ld symbols", count, length))
               && encode_prime(m, prime, &ids, status)
-              && sp_lm_sample(m, ids.id, ids.n, how, length, out, log_p, status);
-    if (ok) {
+              && sp_lm_sample_batch(m, ids.id, ids.n, how, length, count, out, each, status);
+    *log_p = 0;
+    for (long i = 0; ok && i < count; i++) {
+        if (count > 1)
+            printf("---- %ld, ln p %.2f ----\n", i + 1, each[i]);
         if (prime) {
             print_symbols(m->vocabulary, ids.id, ids.n, stdout);
             if (sp_vocabulary_level(m->vocabulary) == SP_LEVEL_WORD)
                 fputc(' ', stdout);
         }
-        print_symbols(m->vocabulary, out, length, stdout);
+        print_symbols(m->vocabulary, out + i * length, length, stdout);
         fputc('\n', stdout);
+        *log_p += each[i];
     }
     free(ids.id);
     free(out);
+    free(each);
     return ok;
 }
 
 static int sample(int argc, char **argv)
 {
     const char *model, *prime = NULL;
-    long length = 400, seed = 1;
+    long length = 400, seed = 1, count = 1;
     bool profile = false;
     double log_p;
     sp_sampling how = { .temperature = 0.8, .top_p = 1 };
@@ -332,10 +287,11 @@ static int sample(int argc, char **argv)
     const sp_option options[] = {
         { "prime", SP_OPTION_TEXT, &prime, .argument = "TEXT", .help = "what to go on from; else a new line" },
         { "length", SP_OPTION_WHOLE, &length, 1, 1e8, .help = "symbols to write" },
+        { "count", SP_OPTION_WHOLE, &count, 1, 1e5, .help = "texts to write, side by side; more change none of them" },
         { "temperature", SP_OPTION_NUMBER, &how.temperature, 0, 100, .help = "below 1: safer; above: wilder; 0: the likeliest" },
         { "top-k", SP_OPTION_WHOLE, &how.top_k, 0, 1e6, .help = "only among the k likeliest; 0: all" },
         { "top-p", SP_OPTION_NUMBER, &how.top_p, 1e-6, 1, .help = "only among the likeliest of this much probability" },
-        { "seed", SP_OPTION_WHOLE, &seed, 0, 2147483647, .help = "another seed, another text" },
+        { "seed", SP_OPTION_WHOLE, &seed, 0, 2147483647, .help = "another seed, other texts" },
         SP_OPTION_PROFILE(&profile),
         { 0 }
     };
@@ -344,13 +300,14 @@ static int sample(int argc, char **argv)
         return code;
     how.seed = (uint64_t)seed;
     sp_lm *m = sp_lm_load(model, &status);
-    bool ok = m && begin_profile(m, profile, &status) && write_sample(m, prime, &how, length, &log_p, &status);
+    bool ok = m && begin_profile(m, profile, &status) && write_samples(m, prime, &how, length, count, &log_p, &status);
     close_model(m);
     if (!ok)
         return program_error(&status);
     sp_report *j = sp_report_new();
     sp_report_text(j, "command", "sample");
-    sp_report_count(j, "symbols", length);
+    sp_report_count(j, "texts", count);
+    sp_report_count(j, "symbols", count * length);
     sp_report_number(j, "log_probability", log_p);
     sp_report_count(j, "seed", seed);
     return program_finish(j);
@@ -358,37 +315,79 @@ static int sample(int argc, char **argv)
 
 /* ---- eval ------------------------------------------------------------------------------------------------------ */
 
-static int eval(int argc, char **argv)
+struct evaluation {
+    const char *model, *data, *train;
+    long batch;
+    bool dynamic, profile;
+    sp_lm_dynamic how;
+};
+
+static bool parse_eval(struct evaluation *e, int argc, char **argv, int *code)
 {
-    const char *model, *data = NULL;
-    long batch = 20;
-    bool profile = false;
-    int code;
-    sp_status status = { 0 };
     const sp_option options[] = {
-        { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .required = true, .help = "text to measure" },
-        { "batch", SP_OPTION_WHOLE, &batch, 1, 65536, .help = "pieces of the text read side by side" },
-        SP_OPTION_PROFILE(&profile),
+        { "data", SP_OPTION_TEXT, &e->data, .argument = "FILE", .required = true, .help = "text to measure" },
+        { "batch", SP_OPTION_WHOLE, &e->batch, 1, 65536, .help = "pieces of the text read side by side" },
+        { "dynamic", SP_OPTION_FLAG, &e->dynamic, 
+          .help = "the model goes on learning from what it has read; its file stays. Best with --batch 1" },
+        { "rate", SP_OPTION_NUMBER, &e->how.rate, 0, 100, .help = "dynamic: learning rate; of words more, 0.3 or so" },
+        { "decay", SP_OPTION_NUMBER, &e->how.decay, 0, 1, .help = "dynamic: how far back to the trained weights, each step" },
+        { "window", SP_OPTION_WHOLE, &e->how.window, 1, 65536, .help = "dynamic: symbols between steps" },
+        { "train", SP_OPTION_TEXT, &e->train, .argument = "FILE",
+          .help = "dynamic: text it was trained on, or some of it, to scale the steps by; then --rate 0.001 or so" },
+        SP_OPTION_PROFILE(&e->profile),
         { 0 }
     };
     const sp_command command = { "lm eval", "Measures how well a model predicts a text.", options, "MODEL" };
-    if (!program_parse(&command, argc, argv, &model, &code))
-        return code;
+    return program_parse(&command, argc, argv, &e->model, code);
+}
+
+/* A text in the model's numbers. */
+static bool encode_file(const sp_lm *m, const char *path, sp_ids *ids, sp_status *status)
+{
     size_t size;
-    sp_ids ids = { 0 };
-    double nats = NAN;
-    sp_lm *m = sp_lm_load(model, &status);
-    char *text = m && begin_profile(m, profile, &status) ? sp_text_read(data, &size, &status) : NULL;
-    if (text && sp_encode(m->vocabulary, text, size, &ids, &status))
-        nats = sp_lm_evaluate(m, ids.id, ids.n, batch, &status);
+    char *text = sp_text_read(path, &size, status);
+    bool ok = text && sp_encode(m->vocabulary, text, size, ids, status);
     free(text);
+    return ok;
+}
+
+static double measure(sp_lm *m, struct evaluation *e, const sp_ids *ids, sp_status *status)
+{
+    sp_ids train = { 0 };
+    double nats = NAN;
+    if (!e->dynamic)
+        return sp_lm_evaluate(m, ids->id, ids->n, e->batch, status);
+    if (!e->train || encode_file(m, e->train, &train, status)) {
+        e->how.train = train.id;
+        e->how.n = train.n;
+        nats = sp_lm_evaluate_dynamic(m, ids->id, ids->n, e->batch, &e->how, status);
+    }
+    free(train.id);
+    return nats;
+}
+
+static int eval(int argc, char **argv)
+{
+    struct evaluation e = { .batch = 20, .how = { .rate = 0.1, .decay = 0.001, .window = 20 } };
+    sp_ids ids = { 0 };
+    sp_status status = { 0 };
+    double nats = NAN;
+    int code;
+    if (!parse_eval(&e, argc, argv, &code))
+        return code;
+    sp_lm *m = sp_lm_load(e.model, &status);
+    if (m && begin_profile(m, e.profile, &status) && encode_file(m, e.data, &ids, &status))
+        nats = measure(m, &e, &ids, &status);
     free(ids.id);
     close_model(m);
     if (status.code != SP_OK)
         return program_error(&status);
+    if (ids.unknown)
+        fprintf(stderr, "%ld of %ld symbols are unknown\n", ids.unknown, ids.n);
     printf("%.4f nats, %.4f bits per symbol, perplexity %.3f\n", nats, nats / log(2), exp(nats));
     sp_report *j = sp_report_new();
     sp_report_text(j, "command", "eval");
+    sp_report_flag(j, "dynamic", e.dynamic);
     sp_report_count(j, "symbols", ids.n);
     sp_report_count(j, "unknown", ids.unknown);
     sp_report_number(j, "nats", nats);
@@ -459,72 +458,110 @@ static int score(int argc, char **argv)
 
 /* ---- demo ------------------------------------------------------------------------------------------------------ */
 
-static bool run_demo(struct run *r, struct settings *s, const char *svg, sp_status *status)
+static const char *const demo_about[] = {
+    "Validation loss in nats per character, the last tenth of Spindle's own source, unseen in training:",
+    "Validation loss in nats per symbol (words and line ends), sentences of a grammar, unseen in training:",
+};
+
+static bool run_demo(struct run *r, const char *about, double best, const char *svg, sp_status *status)
 {
-    size_t size;
-    sp_training x;
+    const struct settings *s = r->settings;
     double unigram, bigram, log_p;
     const sp_sampling how = { .temperature = 0.7, .top_p = 1, .seed = 1 };
-    const char *text = sp_corpus(&size);
-    if (!open_run(r, text, size, NULL, 0, status) || !sp_file_writable(s->out, status))
+    if (!open_run(r, status))
         return false;
-    if (!sp_ngram_losses(r->train.id, r->train.n, r->valid.id, r->valid.n, sp_vocabulary_size(r->model->vocabulary), &unigram,
-                         &bigram, status) || !train_run(r, &x, status))
+    const sp_ids *train = &r->data.train, *valid = &r->data.valid;
+    if (!sp_ngram_losses(train->id, train->n, valid->id, valid->n, sp_vocabulary_size(r->model->vocabulary), &unigram, &bigram,
+                         status) || !train_run(r, status))
         return false;
-    printf("Validation loss in nats per character, the last tenth of Spindle's own source, unseen in training:\n"
-           "  unigram model   %.3f\n  bigram model    %.3f\n  this model      %.3f\n\n400 characters it writes:\n\n",
-           unigram, bigram, x.best_loss);
-    if (!write_sample(r->model, NULL, &how, 400, &log_p, status))
+    printf("%s\n  unigram model   %.3f\n  bigram model    %.3f\n  this model      %.3f\n", about, unigram, bigram,
+           r->result.best_loss);
+    if (!isnan(best))
+        printf("  best possible   %.3f, so this model is %.1f %% above it\n", best, 100 * (r->result.best_loss / best - 1));
+    printf("\n%d symbols it writes:\n\n", isnan(best) ? 400 : 100);
+    if (!write_samples(r->model, NULL, &how, isnan(best) ? 400 : 100, 1, &log_p, status))
         return false;
     bool drawn = program_draw(s->graph, svg);
     printf("\nModel %s, log %s, graph %s%s%s.\n", s->out, s->trainer.log, s->graph, drawn ? " and " : "", drawn ? svg : "");
     sp_report *j = sp_report_new();
     sp_report_text(j, "command", "demo");
-    program_report_training(j, &x, NULL, s->out);
+    report_run(j, r);
     sp_report_number(j, "unigram_loss", unigram);
     sp_report_number(j, "bigram_loss", bigram);
+    if (!isnan(best))
+        sp_report_number(j, "best_possible_loss", best);
     sp_report_text(j, "graph", s->graph);
     sp_report_text(j, "picture", drawn ? svg : NULL);
     return program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
 }
 
+static bool demo_source(struct run *r, struct settings *s, const char *svg, sp_status *status)
+{
+    s->data.text = sp_corpus(&s->data.size);
+    return run_demo(r, demo_about[0], NAN, svg, status);
+}
+
+/* Sentences to learn from, others to validate on, and what those are at best. */
+static bool demo_grammar(struct run *r, struct settings *s, const char *svg, sp_status *status)
+{
+    enum { SENTENCES = 50000, OTHERS = 5000 };
+    sp_hmm_optimum best;
+    sp_hmm *h = sp_hmm_english(status);
+    sp_sentences *train = h ? sp_hmm_sentences(h, SENTENCES, 1, status) : NULL;
+    sp_sentences *valid = train ? sp_hmm_sentences(h, OTHERS, 2, status) : NULL;
+    char *text = valid ? sp_sentences_lines(train, 0, &s->data.size) : NULL;
+    char *other = text ? sp_sentences_lines(valid, 0, &s->data.valid_size) : NULL;
+    s->data.text = text;
+    s->data.valid_text = other;
+    s->data.level = SP_LEVEL_WORD;
+    s->model = (sp_lm_config){ .cell = "lstm", .embed = 64, .hidden = 128, .layers = 1 };
+    s->trainer.schedule = "cosine";
+    s->bptt = 20;
+    bool ok = (other || !valid || sp_fail(status, SP_ERR_MEMORY, "out of memory for %d sentences", SENTENCES + OTHERS))
+              && other && sp_hmm_best(h, valid, &best, status) && run_demo(r, demo_about[1], best.nats, svg, status);
+    free(text);
+    free(other);
+    sp_sentences_free(train);
+    sp_sentences_free(valid);
+    sp_hmm_free(h);
+    return ok;
+}
+
 static int demo(int argc, char **argv)
 {
+    enum { MODEL, LOG, GRAPH, SVG, CURVE, FILES };
+    static const char *const names[FILES] = { "lm.safetensors", "log.jsonl", "graph.dot", "graph.svg", "curve.svg" };
     const char *directory = "demo";
+    int text = 0, code;
     struct settings s = defaults();
     struct run r = { .settings = &s };
-    int code;
     sp_status status = { 0 };
+    char *path[FILES];
+    bool ok = true;
     s.trainer.epochs = 6;
     const sp_option options[] = {
+        { "text", SP_OPTION_INDEX, &text, .argument = "source|grammar",
+          .help = "Spindle's own source, by characters, or sentences of a grammar whose best possible loss is known" },
         { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and graph go" },
         { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the text" },
         SP_OPTION_PROFILE(&s.profile),
         { 0 }
     };
-    const sp_command command = { "lm demo", "Trains on Spindle's own source for about a minute, and shows what it learned.",
+    const sp_command command = { "lm demo", "Trains without any data for about a minute, and shows what it learned.",
                                  options, NULL };
     if (!program_parse(&command, argc, argv, NULL, &code))
         return code;
-    char *model = program_path(directory, "lm.safetensors"), *log = program_path(directory, "log.jsonl");
-    char *graph = program_path(directory, "graph.dot"), *svg = program_path(directory, "graph.svg"), *curve = program_path(directory, "curve.svg");
-    bool ok = model && log && graph && svg && curve;
-    if (!ok)
-        sp_fail(&status, SP_ERR_MEMORY, "out of memory");
-    else
-        ok = program_directory(directory, &status);
-    s.data = "Spindle's source";
-    s.out = model;
-    s.trainer.log = log;
-    s.trainer.plot = curve;
-    s.graph = graph;
-    ok = ok && run_demo(&r, &s, svg, &status);
+    for (int i = 0; i < FILES; i++)
+        ok = (path[i] = program_path(directory, names[i])) && ok;
+    s.out = path[MODEL];
+    s.trainer.log = path[LOG];
+    s.trainer.plot = path[CURVE];
+    s.graph = path[GRAPH];
+    ok = (ok || sp_fail(&status, SP_ERR_MEMORY, "out of memory")) && program_directory(directory, &status)
+         && (text ? demo_grammar : demo_source)(&r, &s, path[SVG], &status);
     close_run(&r);
-    free(model);
-    free(log);
-    free(graph);
-    free(svg);
-    free(curve);
+    for (int i = 0; i < FILES; i++)
+        free(path[i]);
     return ok ? EXIT_SUCCESS : program_error(&status);
 }
 

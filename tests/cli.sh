@@ -48,6 +48,14 @@ run 0 sample "$model" --prime='the grün' --length=50 --seed=3
 cmp -s "$work/first" "$work/out" || fail 'the same seed writes another sample'
 run 0 sample "$model" --length 20 --temperature 0 --top-k 3 --top-p 0.5
 json symbols=20
+# Text i is the same however many there are.
+run 0 sample "$model" --length 30 --count 3 --seed 9
+json texts=3 symbols=90
+grep -v '^{' "$work/out" >"$work/three"
+run 0 sample "$model" --length 30 --count 2 --seed 9
+grep -v '^{' "$work/out" >"$work/two"
+head -n "$(wc -l <"$work/two")" "$work/three" | cmp -s - "$work/two" || fail 'a text depends on how many there are'
+[ "$(grep -c '^---- [123], ln p -[0-9.]* ----$' "$work/three")" -eq 3 ] || fail 'not three texts'
 
 run 0 eval "$model" --data "$text"
 json command='"eval"' symbols="$(LC_ALL=C tr -d '\200-\277' <"$text" | wc -c | tr -d ' ')" unknown=0 nats bits perplexity
@@ -66,6 +74,46 @@ run 0 sample "$work/words" --prime 'the wheel' --length 5
 grep -q '^the wheel ' "$work/out" || fail 'words are not apart'
 run 0 eval "$work/words" --data "$work/latin"
 json unknown=0
+printf 'nothing known here\n' >"$work/strange"
+run 0 eval "$work/words" --data "$work/strange"
+json symbols=4 unknown=3
+[ "$(cat "$work/err")" = '3 of 4 symbols are unknown' ] || fail 'silent about unknown words'
+awk 'BEGIN { for (i = 0; i < 10000; i++) printf "wheel "; print "" }' >"$work/long"
+"$path" score "$work/words" <"$work/long" >"$work/out" 2>"$work/err" || fail 'score fails on a sentence of 10,000 words'
+json lines=1
+
+# As with the Penn Treebank: three files, an end in each line, perplexity, the best model on the test file; DOS lines are the same.
+sed 's/$/\r/' "$text" >"$work/dos"
+for lines in text dos; do
+    run 0 train --data "$work/$lines" --valid "$text" --test "$work/strange" --out "$work/three" --level word --tied --hidden 8 --embed 8 \
+        --batch 4 --bptt 10 --epochs 1 --dropout 0.1 --variational --embed-dropout 0.1 --weight-drop 0.1 --log "$work/$lines.log"
+    json valid_perplexity test_loss test_perplexity
+    mv "$work/three" "$work/$lines.model"
+done
+cmp -s "$work/text.model" "$work/dos.model" || fail 'a carriage return is part of a word'
+run 0 train --data "$text" --split 70,20,10 --out "$work/three" --hidden 8 --embed 8 --batch 4 --bptt 10 --epochs 1 --adaptive 5
+json valid_bits test_bits test_loss
+run 0 sample "$work/three" --length 20 --count 2
+printf 'the wheel\n' | "$path" score "$work/three" >"$work/out" || fail 'score fails with an adaptive softmax'
+
+# Dynamic evaluation: the file stays, and a text of another kind is predicted better.
+tr 'a-y' 'b-z' <"$text" >"$work/shifted"
+cp "$model" "$work/kept"
+run 0 eval "$model" --data "$work/shifted" --batch 1
+json dynamic=false
+still=$(sed -n 's/^\([0-9.]*\) nats.*/\1/p' "$work/out")
+run 0 eval "$model" --data "$work/shifted" --batch 1 --dynamic
+json dynamic=true
+moved=$(sed -n 's/^\([0-9.]*\) nats.*/\1/p' "$work/out")
+awk -v a="$moved" -v b="$still" 'BEGIN { exit !(a < b - 0.2) }' || fail "dynamic evaluation: $moved, static $still"
+run 0 eval "$model" --data "$work/shifted" --dynamic --rate 0.002 --train "$text"
+run 0 eval "$model" --data "$work/shifted" --batch 1 --dynamic --rate 0 --window 64
+[ "$(sed -n 's/^\([0-9.]*\) nats.*/\1/p' "$work/out")" = "$still" ] || fail 'a rate of 0 is not static evaluation'
+cmp -s "$model" "$work/kept" || fail 'dynamic evaluation changes the model'
+
+run 0 demo --text grammar --epochs 1 --out "$work/demo"
+json command='"demo"' best_possible_loss bigram_loss best_valid_loss
+grep -q '^  best possible   2\.9[0-9]*, so this model is [0-9.]* % above it$' "$work/out" || fail 'the demo does not tell how good it is'
 
 # ---- the same seed, the same model -------------------------------------------
 
@@ -141,20 +189,27 @@ wrong 2 "'more': unexpected" score "$model" more
 
 : >"$work/empty"
 printf 'x' >"$work/one"
+printf 'abcde' >"$work/five"
 printf 'ab\0cd' >"$work/binary"
 head -c 90 "$text" >"$work/short"
 printf ' \n' >"$work/blank"
 wrong 1 "$work/none: cannot be read: No such file or directory" train --data "$work/none"
 wrong 1 "$work: cannot be read: Is a directory" train --data "$work"
 wrong 1 "$work/empty: is empty" train --data "$work/empty"
-wrong 1 "$work/one: 1 symbols to train on, but one window" train --data "$work/one"
+wrong 1 '1 symbols to train on, expected 2 or more' train --data "$work/one"
 wrong 1 "$work/binary: is not text: byte 2 is zero" train --data "$work/binary"
-wrong 1 "$work/short: 81 symbols to train on, but one window of --batch 5 streams of --bptt 20 steps needs 101" \
+wrong 1 '81 symbols to train on, but one window of a batch of 5 streams over bptt 20 steps needs 101' \
     train --data "$work/short" --batch 5 --bptt 20
-wrong 1 "$work/one: 1 symbols to validate on, but --batch 5 streams need 6" \
-    train --data "$text" --valid "$work/one" --batch 5 --bptt 20
-wrong 1 "$work/blank: 1 symbols to train on" train --data "$work/blank" --level word
+wrong 1 '5 symbols to validate on, but a batch of 5 streams needs 6' \
+    train --data "$text" --valid "$work/five" --batch 5 --bptt 20
+wrong 1 '1 symbols to train on, expected 2 or more' train --data "$work/blank" --level word
 wrong 1 "tied weights need equal sizes, but embed is 4 and the cells' output 5" train --data "$text" --tied --embed 4 --hidden 5
+wrong 1 '1 symbols to test on, expected 2 or more' train --data "$text" --test "$work/one"
+wrong 1 'split 80,30: expected two or three whole percents' train --data "$text" --split 80,30
+wrong 1 "split 90,10: but there is $text to validate on" train --data "$text" --valid "$text" --split 90,10
+wrong 1 "$work/empty: is empty" train --data "$text" --test "$work/empty"
+wrong 1 'adaptive softmax: 500 symbols in the head, but there are ' train --data "$text" --adaptive 500
+wrong 1 'tied weights and an adaptive softmax (5 symbols in its head) exclude each other' train --data "$text" --tied --adaptive 5
 wrong 1 "$work/one: 1 bytes are no safetensors file" sample "$work/one"
 wrong 1 "$text: is no safetensors file" sample "$text"
 wrong 1 "$text: is no safetensors file" eval "$text" --data "$text"
@@ -162,7 +217,7 @@ wrong 1 "$text: is no safetensors file" score "$text"
 wrong 1 "$work/none: cannot be read: No such file or directory" sample "$work/none"
 # shellcheck disable=SC1003 # a backslash
 printf '\002\0\0\0\0\0\0\0{}' >"$work/other"
-wrong 1 "$work/other: is a model of the kind 'unknown', not 'spindle.lm 1'" sample "$work/other"
+wrong 1 "$work/other: is a model of the kind 'unknown', not 'spindle.lm 2'" sample "$work/other"
 wrong 1 "--prime: the model has never seen 'Ж'" sample "$model" --prime 'the Ж'
 wrong 1 "$work/one/below: cannot be read: Not a directory" eval "$model" --data "$work/one/below"
 cp "$text" "$work/copy"

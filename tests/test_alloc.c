@@ -39,6 +39,8 @@
 #include "zoo/dates.h"
 #include "zoo/hmm.h"
 #include "zoo/lm.h"
+#include "zoo/lm_data.h"
+#include "zoo/lm_train.h"
 #include "zoo/metrics.h"
 #include "zoo/model_file.h"
 #include "zoo/ngram.h"
@@ -177,7 +179,8 @@ static const char text[] = "she sells sea shells\nby the sea shore\n";
 
 static sp_lm *new_model(sp_ids *ids, sp_status *status)
 {
-    const sp_lm_config config = { .cell = "lstm", .embed = 3, .hidden = 4, .layers = 2, .dropout = 0.25 };
+    const sp_lm_config config = { .cell = "lstm", .embed = 3, .hidden = 4, .layers = 2, .dropout = 0.25, .variational = true,
+                                  .embed_dropout = 0.1, .weight_drop = 0.1, .adaptive = 4 };
     sp_vocabulary *v = sp_vocabulary_of(text, sizeof text - 1, SP_LEVEL_CHAR, 0, status);
     sp_lm *m = v ? sp_lm_new(&config, v, 1, status) : NULL;
     if (!m || sp_encode(v, text, sizeof text - 1, ids, status))
@@ -246,15 +249,37 @@ static bool learn(const sp_lm *m, const sp_ids *ids, sp_status *status)
 static bool use(const char *path, const sp_ids *ids, double *log_p, sp_status *status)
 {
     const sp_sampling how = { .temperature = 1, .top_p = 1, .seed = 1 };
-    double unigram, bigram, sampled;
-    int out[5];
+    const sp_lm_dynamic dynamic = { .rate = 0.1, .window = 20, .train = ids->id, .n = ids->n };
+    double unigram, bigram, sampled[2];
+    int out[2 * 5];
     sp_lm *m = sp_lm_load(path, status);
-    bool ok = m && sp_lm_sample(m, ids->id, 3, &how, 5, out, &sampled, status)
+    bool ok = m && sp_lm_sample_batch(m, ids->id, 3, &how, 5, 2, out, sampled, status)
+              && !isnan(sp_lm_evaluate_dynamic(m, ids->id, ids->n, 1, &dynamic, status))
               && !isnan(sp_lm_evaluate(m, ids->id, ids->n, BATCH, status))
               && !isnan(*log_p = sp_lm_score(m, ids->id, ids->n, status))
               && sp_ngram_losses(ids->id, ids->n, ids->id, ids->n, sp_vocabulary_size(m->vocabulary), &unigram, &bigram,
                                  status);
     sp_lm_free(m);
+    return ok;
+}
+
+/* From a text to a trained model, as a program does it. */
+static bool train(sp_status *status)
+{
+    const sp_lm_config config = { .cell = "gru", .embed = 2, .hidden = 2, .layers = 1 };
+    const sp_trainer_config how = { .optimizer = "sgd", .lr = 0.1, .epochs = 1 };
+    sp_lm_data d;
+    sp_training x;
+    if (!sp_lm_data_read(&d, &(sp_lm_source){ .text = text, .size = sizeof text - 1, .split = "80,10,10" }, status))
+        return false;
+    sp_lm *m = sp_lm_new(&config, d.vocabulary, 1, status);
+    d.vocabulary = NULL;
+    sp_lm_trainer *r = m ? sp_lm_trainer_new(m, &d.train, &d.valid, BATCH, STEPS, NULL, status) : NULL;
+    const sp_task task = sp_lm_trainer_task(r);
+    const bool ok = r && sp_train(&task, &how, &x, status);
+    sp_lm_trainer_free(r);
+    sp_lm_free(m);
+    sp_lm_data_free(&d);
     return ok;
 }
 
@@ -299,7 +324,7 @@ static bool live(const char *path, FILE *out, double *log_p, sp_status *status)
     sp_ids ids = { 0 };
     long taken;
     sp_lm *m = new_model(&ids, status);
-    bool ok = m && stack_up(1, &taken, status) && learn(m, &ids, status) && sp_lm_save(m, path, status) && use(path, &ids, log_p, status)
+    bool ok = m && stack_up(1, &taken, status) && learn(m, &ids, status) && train(status) && sp_lm_save(m, path, status) && use(path, &ids, log_p, status)
               && tell(*log_p, out, status);
     sp_lm_free(m);
     free(ids.id);
@@ -332,6 +357,7 @@ START_TEST(steady_state)
     taken[0] = memory.calls + memory.frees;
     sp_tape_set_recording(t, false);
     sp_tape_set_training(t, false);
+    one_window(t, m, NULL, &s, 0, state);       /* packs the weights that training has only seen dropped */
     memory.calls = memory.frees = 0;
     for (int i = 0; i < 20; i++)
         one_window(t, m, NULL, &s, i % s.windows, state);

@@ -1,18 +1,57 @@
 #include "zoo/lm.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "nn/init.h"
+#include "nn/locked_dropout.h"
 #include "nn/loss.h"
 #include "ops/ops.h"
-#include "zoo/sampling.h"
 
-static const char kind[] = "spindle.lm 1";      /* the version of the file; a change that old models do not survive raises it */
+static const char kind[] = "spindle.lm 2";      /* the version of the file; a change that old models do not survive raises it */
 
 /* ---- the model ------------------------------------------------------------------------------------------------- */
+
+/* Cutoffs N, 5 N, 21 N, ...: each cluster has four times the symbols of what is before it, and vectors a quarter as wide. */
+static sp_adaptive_softmax make_adaptive(sp_store *s, long in, long symbols, long head)
+{
+    enum { GROWTH = 4 };
+    long cutoff[SP_MAX_CLUSTERS], size = head, end = head, width = in / GROWTH;
+    int n = 0;
+    if (head >= symbols) {
+        sp_store_fail(s, SP_ERR_VALUE, "adaptive softmax: %ld symbols in the head, but there are %ld in all", head, symbols);
+        return (sp_adaptive_softmax){ 0 };
+    }
+    for (; n < SP_MAX_CLUSTERS && end < symbols && (n == 0 || width > 0); width /= GROWTH) {
+        cutoff[n++] = end;
+        size *= GROWTH;
+        end += size;
+    }
+    return sp_adaptive_softmax_make(s, "out", in, symbols, n, cutoff, GROWTH, true);
+}
+
+static void make_output(sp_lm *m, sp_store *s, long symbols)
+{
+    const sp_lm_config *c = &m->config;
+    const long out = sp_stack_out(&m->stack);
+    if (c->tied && c->adaptive)
+        sp_store_fail(s, SP_ERR_VALUE, "tied weights and an adaptive softmax (%ld symbols in its head) exclude each other",
+                      c->adaptive);
+    if (c->tied && c->embed != out)
+        sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the cells' output %ld",
+                      c->embed, out);
+    if (c->adaptive < 0)
+        sp_store_fail(s, SP_ERR_VALUE, "adaptive softmax: %ld symbols in the head", c->adaptive);
+    if (!sp_store_ok(s))
+        return;
+    if (c->tied) {
+        sp_init_uniform(sp_store_find(s, "embed.weight"), -0.1, 0.1);
+        m->out = sp_linear_tied_make(s, "out", m->embed.weight);
+    } else if (c->adaptive) {
+        m->adaptive = make_adaptive(s, out, symbols, c->adaptive);
+    } else {
+        m->out = sp_linear_make(s, "out", out, symbols);
+    }
+}
 
 /* Takes vocabulary and store over, even if it fails. */
 static sp_lm *make(const sp_lm_config *config, sp_vocabulary *vocabulary, sp_store *s, sp_status *status)
@@ -24,21 +63,16 @@ static sp_lm *make(const sp_lm_config *config, sp_vocabulary *vocabulary, sp_sto
         sp_store_free(s);
         return NULL;
     }
+    const sp_lm_config *c = &m->config;
     long symbols = sp_vocabulary_size(vocabulary);
     *m = (sp_lm){ .config = *config, .vocabulary = vocabulary, .store = s };
-    m->embed = sp_embed_make(s, "embed", symbols, config->embed);
-    m->stack = sp_stack_make(s, "rnn", &(sp_stack_config){ .cell = config->cell, .in = config->embed, .hidden = config->hidden,
-                                                           .layers = (int)config->layers, .dropout = config->dropout });
-    const long out = sp_stack_out(&m->stack);
-    if (config->tied) {
-        if (config->embed != out)
-            sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the cells' output %ld",
-                          config->embed, out);
-        sp_init_uniform(sp_store_find(s, "embed.weight"), -0.1, 0.1);
-        m->out = sp_linear_tied_make(s, "out", m->embed.weight);
-    } else {
-        m->out = sp_linear_make(s, "out", out, symbols);
-    }
+    if (!(c->embed_dropout >= 0 && c->embed_dropout < 1))
+        sp_store_fail(s, SP_ERR_VALUE, "embed dropout %g, not in 0 <= p < 1", c->embed_dropout);
+    m->embed = sp_embed_make(s, "embed", symbols, c->embed);
+    m->stack = sp_stack_make(s, "rnn", &(sp_stack_config){ .cell = c->cell, .in = c->embed, .hidden = c->hidden,
+                                                           .layers = (int)c->layers, .dropout = c->dropout,
+                                                           .variational = c->variational, .weight_drop = c->weight_drop });
+    make_output(m, s, symbols);
     if (sp_store_ok(s)) {
         m->config.cell = sp_cell_kind_named(config->cell);      /* the caller's text may be gone later */
         return m;
@@ -62,24 +96,60 @@ void sp_lm_free(sp_lm *m)
     }
 }
 
-sp_tensor *sp_lm_on(sp_tape *t, const sp_lm *m, const int *x, long steps, long batch, sp_state *carry)
+/* ---- running it ------------------------------------------------------------------------------------------------ */
+
+/* rows [steps*batch,n] */
+static sp_tensor *drop(sp_tape *t, const sp_lm *m, sp_tensor *rows, long steps, long batch)
+{
+    if (!m->config.variational)
+        return sp_dropout(t, rows, m->config.dropout);
+    const long width = sp_dim(rows, 1);
+    sp_tensor *x = sp_locked_dropout(t, sp_reshape(t, rows, SP_SHAPE(steps, batch, width)), m->config.dropout);
+    return sp_reshape(t, x, SP_SHAPE(steps * batch, width));
+}
+
+/* The vectors of n symbols, while training some symbols without: what is drawn is drawn for a symbol, not for a place. */
+static sp_tensor *embed(sp_tape *t, const sp_lm *m, const int *x, long n)
+{
+    sp_tensor *e = sp_embed_on(t, &m->embed, x, n);
+    if (m->config.embed_dropout == 0 || !sp_tape_training(t))
+        return e;
+    sp_tensor *kept = sp_dropout(t, sp_full(t, 1, SP_SHAPE(sp_vocabulary_size(m->vocabulary), 1)), m->config.embed_dropout);
+    return sp_mul(t, e, sp_embedding(t, kept, x, n));
+}
+
+/* What the output layer reads, [steps*batch,width]. */
+static sp_tensor *hidden_on(sp_tape *t, const sp_lm *m, const int *x, long steps, long batch, sp_state *carry)
 {
     sp_scope_push(t, "embed");
-    sp_tensor *e = sp_dropout(t, sp_embed_on(t, &m->embed, x, steps * batch), m->config.dropout);
+    sp_tensor *e = drop(t, m, embed(t, m, x, steps * batch), steps, batch);
     sp_scope_pop(t);
     sp_scope_push(t, "rnn");
     sp_tensor *h = sp_stack_on(t, &m->stack, sp_reshape(t, e, SP_SHAPE(steps, batch, m->config.embed)), carry);
     sp_scope_pop(t);
+    return sp_reshape(t, h, SP_SHAPE(steps * batch, sp_stack_out(&m->stack)));
+}
+
+sp_tensor *sp_lm_on(sp_tape *t, const sp_lm *m, const int *x, long steps, long batch, sp_state *carry)
+{
+    sp_tensor *h = hidden_on(t, m, x, steps, batch, carry);
     sp_scope_push(t, "out");
-    sp_tensor *rows = sp_dropout(t, sp_reshape(t, h, SP_SHAPE(steps * batch, sp_stack_out(&m->stack))), m->config.dropout);
-    sp_tensor *logits = sp_linear_on(t, &m->out, rows);
+    sp_tensor *rows = drop(t, m, h, steps, batch);
+    sp_tensor *logits = m->adaptive.clusters ? sp_adaptive_log_softmax(t, &m->adaptive, rows)
+                                             : sp_linear_on(t, &m->out, rows);
     sp_scope_pop(t);
     return logits;
 }
 
 sp_tensor *sp_lm_loss(sp_tape *t, const sp_lm *m, const int *x, const int *y, long steps, long batch, sp_state *carry)
 {
-    return sp_cross_entropy_mean(t, sp_lm_on(t, m, x, steps, batch, carry), y, SP_IGNORE);
+    if (!m->adaptive.clusters)
+        return sp_cross_entropy_mean(t, sp_lm_on(t, m, x, steps, batch, carry), y, SP_IGNORE);
+    sp_tensor *h = hidden_on(t, m, x, steps, batch, carry);
+    sp_scope_push(t, "out");
+    sp_tensor *loss = sp_adaptive_cross_entropy_mean(t, &m->adaptive, drop(t, m, h, steps, batch), y, SP_IGNORE);
+    sp_scope_pop(t);
+    return loss;
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------------- */
@@ -111,101 +181,4 @@ sp_lm *sp_lm_load(const char *path, sp_status *status)
     }
     sp_safetensors_free(f);
     return m;
-}
-
-/* ---- using it -------------------------------------------------------------------------------------------------- */
-
-/* A tape that only computes, and a state of zeros. */
-static bool open_session(const sp_lm *m, long batch, sp_tape **t, sp_state **state, sp_status *status)
-{
-    *t = sp_tape_new(m->store);
-    *state = sp_state_new(&m->stack, batch);
-    sp_tape_set_recording(*t, false);
-    sp_tape_set_training(*t, false);
-    sp_tape_set_profile(*t, m->profile);
-    return (*t && *state) || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for a batch of %ld", batch);
-}
-
-/* Hands the tape's error on. */
-static bool close_session(sp_tape *t, sp_state *state, sp_status *status)
-{
-    bool ok = sp_ok(t);
-    if (!ok)
-        sp_fail_with(status, sp_tape_status(t));
-    sp_tape_free(t);
-    sp_state_free(state);
-    return ok;
-}
-
-double sp_lm_evaluate(const sp_lm *m, const int *id, long n, long batch, sp_status *status)
-{
-    enum { WINDOW = 64 };
-    sp_tape *t;
-    sp_state *state;
-    double sum = 0, count = 0;
-    if (batch > n - 1)
-        batch = n - 1;
-    if (n < 2) {
-        sp_fail(status, SP_ERR_VALUE, "evaluation needs 2 symbols or more, there are %ld", n);
-        return NAN;
-    }
-    sp_stream s = sp_stream_of(id, n, batch, WINDOW);
-    int *x = malloc((size_t)(2 * WINDOW * batch) * sizeof *x);
-    bool ok = open_session(m, batch, &t, &state, status)
-              && (x || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for a batch of %ld", batch));
-    for (long w = 0; ok && w < s.windows && sp_ok(t); w++) {
-        long counted = sp_stream_read(&s, w, x, x + WINDOW * batch);
-        sp_tape_reset(t);
-        sp_tensor *loss = sp_lm_loss(t, m, x, x + WINDOW * batch, sp_stream_length(&s, w), batch, state);
-        sum += (double)sp_item(loss) * (double)counted;
-        count += (double)counted;
-    }
-    ok = close_session(t, state, status) && ok
-         && (isfinite(sum) || sp_fail(status, SP_ERR_VALUE, "model: its loss is not finite"));
-    free(x);
-    return ok ? sum / count : NAN;
-}
-
-double sp_lm_score(const sp_lm *m, const int *id, long n, sp_status *status)
-{
-    if (n < 2)
-        return 0;
-    return -sp_lm_evaluate(m, id, n, 1, status) * (double)(n - 1);
-}
-
-/* Feeds one symbol; its logits into p. */
-static bool step(sp_tape *t, const sp_lm *m, int id, sp_state *state, sp_real *p)
-{
-    sp_tape_reset(t);
-    return sp_read(sp_lm_on(t, m, &id, 1, 1, state), p);
-}
-
-bool sp_lm_sample(const sp_lm *m, const int *prime, long n, const sp_sampling *how, long length, int *out, double *log_p,
-                  sp_status *status)
-{
-    sp_tape *t;
-    sp_state *state;
-    long symbols = sp_vocabulary_size(m->vocabulary);
-    sp_random random = { .key = { .seed = how->seed, .place = sp_hash_text(0, "sample") } };
-    sp_real *logits = malloc((size_t)symbols * sizeof *logits);
-    struct sp_choice *room = malloc((size_t)symbols * sizeof *room);
-    double sum = 0;
-    bool ok = open_session(m, 1, &t, &state, status)
-              && ((logits && room) || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for %ld symbols", symbols))
-              && (n > 0 || sp_fail(status, SP_ERR_VALUE, "sampling needs a prime of one symbol or more"))
-              && (symbols > 1 || sp_fail(status, SP_ERR_VALUE, "sampling needs a symbol other than <unk>"));
-    for (long i = 0; ok && i < n; i++)
-        ok = step(t, m, prime[i], state, logits);
-    for (long i = 0; ok && i < length; i++) {
-        double one = 0;
-        out[i] = sp_sample(how, symbols, logits, SP_UNKNOWN, &random, room, &one);
-        sum += one;
-        ok = (out[i] >= 0 || sp_fail(status, SP_ERR_VALUE, "model: it has no symbols, or its logits are not finite"))
-             && (i + 1 == length || step(t, m, out[i], state, logits));
-    }
-    if (log_p)
-        *log_p = sum;
-    free(logits);
-    free(room);
-    return close_session(t, state, status) && ok;
 }

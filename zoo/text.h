@@ -1,5 +1,6 @@
 /* Text as symbols. At character level a symbol is a UTF-8 code point, and a byte that is not valid UTF-8 is a symbol of
-   its own, so no text is lost. At word level it is what stands between white space, and each line end is the symbol "\n". */
+   its own, so no text is lost. At word level it is what stands between white space, and each line end is the symbol "\n";
+   a carriage return is white space there, so lines may end in either way. */
 #ifndef SP_ZOO_TEXT_H
 #define SP_ZOO_TEXT_H
 
@@ -8,6 +9,7 @@
 SP_BEGIN
 
 typedef enum sp_level { SP_LEVEL_CHAR, SP_LEVEL_WORD } sp_level;
+#define SP_LEVEL_KINDS "char|word"      /* as choices of zoo/options.h */
 
 /* The next symbol at or after *at: returns its first byte and sets *length, and moves *at behind it. NULL at the end. */
 const char *sp_text_next(const char *text, size_t size, sp_level level, size_t *at, size_t *length);
