@@ -66,5 +66,9 @@
 #include "zoo/ngram.h"
 #include "zoo/corpus.h"
 #include "zoo/lm.h"
+#include "zoo/split.h"
+#include "zoo/references.h"
+#include "zoo/coder.h"
+#include "zoo/seq2seq.h"
 
 #endif
