@@ -28,6 +28,11 @@ sp_tensor *sp_pool_last(sp_tape *t, sp_seq xs)
     return begin(t, xs) ? sp_state_of_rows(t, xs.layout, xs.rows, false) : failed(t);
 }
 
+sp_tensor *sp_pool_first(sp_tape *t, sp_seq xs)
+{
+    return begin(t, xs) ? sp_state_of_rows(t, xs.layout, xs.rows, true) : failed(t);
+}
+
 sp_tensor *sp_pool_max(sp_tape *t, sp_seq xs)
 {
     const int *number = begin(t, xs);

@@ -8,6 +8,7 @@
 SP_BEGIN
 
 sp_tensor *sp_pool_last(sp_tape *t, sp_seq xs);         /* the vector of its last step */
+sp_tensor *sp_pool_first(sp_tape *t, sp_seq xs);        /* and of its first: where a reverse cell has read all of it */
 sp_tensor *sp_pool_mean(sp_tape *t, sp_seq xs);         /* the mean over its steps */
 sp_tensor *sp_pool_max(sp_tape *t, sp_seq xs);          /* the largest of each feature; the first of equals has its gradient */
 

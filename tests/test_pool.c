@@ -123,8 +123,8 @@ END_TEST
 
 START_TEST(last_mean_max)
 {
-    sp_real last[B][W], mean[B][W], max[B][W];
-    ck_assert(sp_read(sp_pool_last(t, ragged()), last[0]) && sp_read(sp_pool_mean(t, ragged()), mean[0])
+    sp_real first[B][W], last[B][W], mean[B][W], max[B][W];
+    ck_assert(sp_read(sp_pool_first(t, ragged()), first[0]) && sp_read(sp_pool_last(t, ragged()), last[0]) && sp_read(sp_pool_mean(t, ragged()), mean[0])
               && sp_read(sp_pool_max(t, ragged()), max[0]));
     for (int i = 0; i < B; i++)
         for (int j = 0; j < W; j++) {
@@ -133,7 +133,8 @@ START_TEST(last_mean_max)
                 sum += (double)x[k][j];
                 most = fmax(most, (double)x[k][j]);
             }
-            ck_assert(last[i][j] == x[begins[i] + lengths[i] - 1][j] && (double)max[i][j] == most);
+            ck_assert(last[i][j] == x[begins[i] + lengths[i] - 1][j] && first[i][j] == x[begins[i]][j]);
+            ck_assert((double)max[i][j] == most);
             near(mean[i][j], sum / (double)lengths[i]);
         }
 }
@@ -199,6 +200,7 @@ static sp_tensor *everything(sp_tape *tape, void *context)
     sp_tensor *loss = weighed(tape, sp_pool_attention_on(tape, &attention, ragged(), &weights), 1);
     loss = sp_add(tape, loss, weighed(tape, weights.rows, 2));
     loss = sp_add(tape, loss, weighed(tape, sp_pool_last(tape, seq), 3));
+    loss = sp_add(tape, loss, weighed(tape, sp_pool_first(tape, seq), 6));
     loss = sp_add(tape, loss, weighed(tape, sp_pool_mean(tape, seq), 4));
     loss = sp_add(tape, loss, weighed(tape, sp_pool_max(tape, ragged()), 5));
     t = before;
@@ -220,9 +222,9 @@ START_TEST(no_batch)
     sp_seq none = _i ? sp_seq_pack(t, sp_full(t, 1, SP_SHAPE(0, W)), NULL, 0) : sp_seq_of(t, sp_full(t, 1, SP_SHAPE(3, 0, W)));
     sp_tensor *y[] = { sp_pool_last(t, none), sp_pool_mean(t, none), sp_pool_max(t, none),
                        sp_pool_attention_on(t, &attention, none, NULL), sp_locked_dropout_seq(t, none, 0.5).rows,
-                       sp_seq_reverse(t, none).rows };
+                       sp_seq_reverse(t, none).rows, sp_pool_first(t, none) };
     ck_tape_ok(t);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         ck_assert(sp_shape_equal(sp_shape_get(y[i]), SP_SHAPE(0, W)));
     ck_assert(sp_shape_equal(sp_shape_get(sp_seq_unpack(t, none)), SP_SHAPE(0, W)));
 }

@@ -1,19 +1,10 @@
 #include "zoo/plot.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <math.h>
-#include <spawn.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
-#include "autograd/file.h"
-
-extern char **environ;
+#include "zoo/gnuplot_inside.h"
 
 /* A number as gnuplot reads it, with a point in every locale: jansson's; NaN where there is none. */
 static void write_number(FILE *out, const json_t *value)
@@ -80,49 +71,16 @@ static void write_script(FILE *out, const char *lines, const char *metric)
           "unset multiplot\n", out);
 }
 
-/* Runs gnuplot from one file to another. */
-static bool run_gnuplot(FILE *script, FILE *out, char note[SP_PLOT_NOTE])
-{
-    char *const command[] = { (char *)"gnuplot", NULL };
-    posix_spawn_file_actions_t actions;
-    pid_t child;
-    int outcome = 0, error = posix_spawn_file_actions_init(&actions);
-    if (!error) {
-        posix_spawn_file_actions_adddup2(&actions, fileno(script), STDIN_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, fileno(out), STDOUT_FILENO);
-        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-        error = posix_spawnp(&child, command[0], &actions, NULL, command, environ);
-        posix_spawn_file_actions_destroy(&actions);
-    }
-    while (!error && waitpid(child, &outcome, 0) < 0)
-        if (errno != EINTR)
-            error = errno;
-    const int code = !error && WIFEXITED(outcome) ? WEXITSTATUS(outcome) : -1;
-    if (error == ENOENT || code == 127)
-        snprintf(note, SP_PLOT_NOTE, "no picture: gnuplot is not installed");
-    else if (error || code)
-        snprintf(note, SP_PLOT_NOTE, "no picture: gnuplot failed%s%s", error ? ": " : "", error ? strerror(error) : "");
-    return !error && !code;
-}
-
 bool sp_plot_log(const char *lines, const char *metric, const char *path, bool *drawn, char note[SP_PLOT_NOTE],
                  sp_status *status)
 {
-    sp_file f;
     *note = '\0';
     *drawn = false;
     if (!lines || !path)
         return sp_fail(status, SP_ERR_VALUE, "plot: the %s is NULL", lines ? "path" : "log");
-    FILE *script = tmpfile();
+    FILE *script = sp_gnuplot_begin(status);
     if (!script)
-        return sp_fail(status, SP_ERR_FILE, "plot: a temporary file cannot be made: %s", strerror(errno));
+        return false;
     write_script(script, lines, metric);
-    bool ok = (!fflush(script) && !ferror(script) && !fseek(script, 0, SEEK_SET))
-              || sp_fail(status, SP_ERR_FILE, "plot: a temporary file cannot be written: %s", strerror(errno));
-    if (ok && (ok = sp_file_begin(&f, path, status))) {
-        *drawn = run_gnuplot(script, f.out, note);
-        ok = sp_file_end(&f, *drawn, status) || !*drawn;
-    }
-    fclose(script);
-    return ok;
+    return sp_gnuplot_end(script, path, drawn, note, status);
 }
