@@ -222,8 +222,10 @@ static double measure(void *self, sp_status *status)
     const sp_references *r = x->references;
     sp_translating how = sp_translating_defaults();
     sp_translation_scores scores;
-    how.copy = sp_seq2seq_attends(x->m);
-    sp_translations *found = sp_seq2seq_translate(x->m, (const char *const *)r->source, r->n, &how, status);
+    sp_seq2seq m = *x->m;
+    m.profile = NULL;                                   /* which counts on the tapes of training */
+    how.copy = sp_seq2seq_attends(&m);
+    sp_translations *found = sp_seq2seq_translate(&m, (const char *const *)r->source, r->n, &how, status);
     const char **guess = found ? malloc((size_t)r->n * sizeof *guess) : NULL;
     bool ok = guess || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for %ld translations", r->n);
     for (long i = 0; ok && i < r->n; i++)

@@ -27,23 +27,23 @@ sp_sentences *sp_sentences_part(const sp_sentences *s, int field, double from, d
     return part;
 }
 
-bool sp_split_parse(sp_split *split, const char *text, sp_status *status)
+bool sp_shares_parse(sp_shares *shares, const char *text, sp_status *status)
 {
     const char *at = text ? text : "";
     for (int i = 0; i < 3; i++) {
         char *end = (char *)at;
-        split->percent[i] = *at >= '0' && *at <= '9' ? strtol(at, &end, 10) : -1;
-        if (end == at || split->percent[i] > 100 || *end != (i < 2 ? ',' : '\0'))
+        shares->percent[i] = *at >= '0' && *at <= '9' ? strtol(at, &end, 10) : -1;
+        if (end == at || shares->percent[i] > 100 || *end != (i < 2 ? ',' : '\0'))
             return sp_fail(status, SP_ERR_VALUE, "split: '%s', expected three whole percentages, as 90,5,5", text ? text : "");
         at = end + 1;
     }
-    const long sum = split->percent[0] + split->percent[1] + split->percent[2];
+    const long sum = shares->percent[0] + shares->percent[1] + shares->percent[2];
     return sum == 100 || sp_fail(status, SP_ERR_VALUE, "split: '%s' sums to %ld, expected 100", text, sum);
 }
 
-sp_sentences *sp_split_part(const sp_split *split, sp_part part, const sp_sentences *s, int field, sp_status *status)
+sp_sentences *sp_shares_part(const sp_shares *shares, sp_part part, const sp_sentences *s, int field, sp_status *status)
 {
-    const long *p = split->percent;
+    const long *p = shares->percent;
     const double bound[] = { 0, (double)p[0] / 100, (double)(p[0] + p[1]) / 100, 1 };
     return part >= SP_PART_ALL ? sp_sentences_part(s, field, 0, 1, status)
                                : sp_sentences_part(s, field, bound[part], bound[part + 1], status);

@@ -1,8 +1,8 @@
 /* Fixed parts of data that have no split of their own, by a hash of a field's text: a sentence is always in the same part, and
    all that have the same text in that field are in one, so nothing that a model is tested on has it learned from.
 
-       sp_split split = { { 90, 5, 5 } };
-       sp_sentences *test = sp_split_part(&split, SP_PART_TEST, s, 0, status); */
+       sp_shares shares = { { 90, 5, 5 } };
+       sp_sentences *test = sp_shares_part(&shares, SP_PART_TEST, s, 0, status); */
 #ifndef SP_ZOO_SPLIT_H
 #define SP_ZOO_SPLIT_H
 
@@ -18,15 +18,15 @@ sp_sentences *sp_sentences_part(const sp_sentences *s, int field, double from, d
 typedef enum sp_part { SP_PART_TRAIN, SP_PART_VALID, SP_PART_TEST, SP_PART_ALL } sp_part;
 #define SP_PART_CHOICES "train|valid|test|all"  /* for SP_OPTION_INDEX */
 
-typedef struct sp_split {
+typedef struct sp_shares {
     long percent[3];            /* of 0 or more that sum to 100 */
-} sp_split;
+} sp_shares;
 
 /* "90,5,5". */
-bool sp_split_parse(sp_split *split, const char *text, sp_status *status);
+bool sp_shares_parse(sp_shares *shares, const char *text, sp_status *status);
 
 /* The part, or all, of s, as sp_sentences_part. */
-sp_sentences *sp_split_part(const sp_split *split, sp_part part, const sp_sentences *s, int field, sp_status *status);
+sp_sentences *sp_shares_part(const sp_shares *shares, sp_part part, const sp_sentences *s, int field, sp_status *status);
 
 SP_END
 #endif
