@@ -553,6 +553,7 @@ static int demo(int argc, char **argv)
         { "attention", SP_OPTION_CHOICE, &s.model.attention, .argument = SP_SEQ2SEQ_ATTENTIONS, .help = "how the decoder looks at the source" },
         { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the dates" },
         { "lr", SP_OPTION_NUMBER, &s.trainer.lr, 1e-9, 100, .help = "learning rate" },
+        { "seed", SP_OPTION_WHOLE, &s.trainer.seed, 0, 2147483647, .help = "of dates and initial values" },
         { "threads", SP_OPTION_WHOLE, &s.trainer.threads, 1, 64, .help = "that share the work" },
         SP_OPTION_PROFILE(&s.profile),
         { 0 }

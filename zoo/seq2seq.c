@@ -85,8 +85,9 @@ static void make_parameters(sp_seq2seq *m, sp_store *s)
     if (!sp_store_ok(s) || !make_bridges(m, s))
         return;
     const long out = sp_seq2seq_attends(m) ? sp_decoder_width(&m->decoder) : sp_stack_out(&m->plain);
-    sp_init_uniform(sp_store_find(s, "source.embed.weight"), -0.1, 0.1);
-    sp_init_uniform(sp_store_find(s, "target.embed.weight"), -0.1, 0.1);
+    const double spread = c->tied ? 0.1 : 1;            /* smaller vectors learn to attend much later; larger logits begin wrong */
+    sp_init_uniform(sp_store_find(s, "source.embed.weight"), -1, 1);
+    sp_init_uniform(sp_store_find(s, "target.embed.weight"), -spread, spread);
     if (c->tied && c->embed != out)
         sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the decoder's output %ld", c->embed, out);
     else
