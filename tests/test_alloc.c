@@ -32,6 +32,7 @@
 #include "nn/stack.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
+#include "zoo/beam.h"
 #include "zoo/bpe.h"
 #include "zoo/dates.h"
 #include "zoo/hmm.h"
@@ -1034,11 +1035,35 @@ static bool drawn(sp_status *status)
     return ok;
 }
 
+/* Symbols 1 and 2 take turns; 0 ends. */
+static bool beam_step(void *self, const sp_beam_rows *r, sp_real *logits, sp_real *weights, sp_status *status)
+{
+    (void)self;
+    (void)status;
+    for (long i = 0; i < r->n; i++) {
+        logits[3 * i] = -5;
+        logits[3 * i + 1] = r->symbol[i] == 2;
+        logits[3 * i + 2] = r->symbol[i] == 1;
+        weights[2 * i + r->step % 2] = 1;
+    }
+    return true;
+}
+
+static bool searched(sp_status *status)
+{
+    const sp_beam_config config = { .width = 3, .nbest = 2, .most = 30, .first = 1, .last = 0, .coverage_penalty = 0.1 };
+    const sp_beam_model model = { .step = beam_step, .symbols = 3, .places = 2 };
+    sp_beam *b = sp_beam_search(&config, &model, 2, status);
+    const bool ok = b;
+    sp_beam_free(b);
+    return ok;
+}
+
 static bool live_data(int part, sp_status *status)
 {
     static const char lines[] = "The\tB-D\ndog\tI-D\n\nthe\tO\nsea\tB-W\n";
-    if (part == 0)
-        return drawn(status);
+    if (part == 0 || part == 4)
+        return part ? searched(status) : drawn(status);
     sp_sentences *s = sp_sentences_parse("f", lines, sizeof lines - 1, sp_format_named("columns"), status);
     sp_sentences *t = s ? sp_sentences_within(s, 1, 2, status) : NULL;
     const bool ok = t && (part == 1 ? numbered(t, status) : part == 2 ? paired(t, status) : measured(t, status));
@@ -1134,7 +1159,7 @@ Suite *suite(void)
     tcase_add_test(c, attending);
     tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
-    tcase_add_loop_test(c, every_failure_of_data, 0, 4);
+    tcase_add_loop_test(c, every_failure_of_data, 0, 5);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);
     return all;

@@ -5,17 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autograd/vmath.h"
+#include "zoo/beam_inside.h"
 
 /* A row of some step. Its weights are where the model looked for what follows it. */
 struct node {
     int parent, symbol;         /* the row before, -1; and what it was given */
-};
-
-/* A row with a symbol behind it. */
-struct candidate {
-    double log_p;
-    int node, symbol;
 };
 
 /* One that ended; the node is the row that gave the last symbol. */
@@ -33,13 +27,11 @@ struct search {
     struct node *node;          /* [nodes] the rows of all steps, one step behind the other */
     sp_real *weights;           /* [nodes,places] */
     long nodes, node_room;
-    struct candidate *live;     /* [sentences,width] the rows of the next step: the likeliest first */
+    struct sp_candidate *live;  /* [sentences,width] the rows of the next step: the likeliest first */
     long *lives, *endings;      /* [sentences] how many live, and how many have ended */
     struct ended *best;         /* [sentences,nbest] the best first */
     long *bests;                /* [sentences] */
-    struct candidate *heap;     /* [width] of those that go on, the worst on top */
-    struct candidate *ending;   /* [width] */
-    long heaped, ends;
+    struct sp_followers follow; /* of one sentence */
     double *seen;               /* [places] */
     int *sentence, *parent, *symbol;            /* [sentences * width] the rows */
     sp_real *logits;            /* [sentences * width, symbols] */
@@ -88,10 +80,11 @@ static double coverage(const struct search *s, long sentence, int node)
 }
 
 /* A hypothesis more among the n best of its sentence, behind those that are equal. */
-static void end(struct search *s, long sentence, const struct candidate *x)
+static void end(struct search *s, long sentence, const struct sp_candidate *x)
 {
     struct ended *best = s->best + sentence * s->nbest;
-    const struct ended e = { x->log_p, x->log_p / length_factor(s, s->step + 1) + coverage(s, sentence, x->node), x->node, s->step };
+    const double score = x->log_p / length_factor(s, s->step + 1) + coverage(s, sentence, x->node);
+    const struct ended e = { x->log_p, score, x->node, s->step };
     long i = s->bests[sentence];
     s->endings[sentence]++;
     if (i == s->nbest && e.score <= best[i - 1].score)
@@ -105,7 +98,7 @@ static void end(struct search *s, long sentence, const struct candidate *x)
 /* Drops what cannot come among the n best any more. */
 static void drop(struct search *s, long sentence)
 {
-    const struct candidate *live = s->live + sentence * s->width;
+    const struct sp_candidate *live = s->live + sentence * s->width;
     const double patience = s->c->patience > 0 ? s->c->patience : 1;
     if ((double)s->endings[sentence] >= patience * (double)s->width)
         s->lives[sentence] = 0;
@@ -118,108 +111,38 @@ static void drop(struct search *s, long sentence)
 
 /* ---- one step of a sentence ------------------------------------------------------------------------------------ */
 
-static bool better(const struct candidate *a, const struct candidate *b)
+/* Where the logits of row r are no numbers below infinity. */
+static bool wrong_logit(const struct search *s, long r, sp_status *status)
 {
-    return a->log_p != b->log_p ? a->log_p > b->log_p : a->node != b->node ? a->node < b->node : a->symbol < b->symbol;
-}
-
-static int by_rank(const void *a, const void *b)
-{
-    return better(a, b) ? -1 : 1;
-}
-
-/* Among the `width` best that go on, if it is one of them. */
-static void offer(struct search *s, struct candidate x)
-{
-    struct candidate *heap = s->heap;
+    const sp_real *x = s->logits + r * s->m->symbols;
     long i = 0;
-    if (s->heaped == s->width) {
-        if (!better(&x, heap))
-            return;
-        for (long c; (c = 2 * i + 1) < s->heaped; i = c) {
-            if (c + 1 < s->heaped && better(&heap[c], &heap[c + 1]))
-                c++;
-            if (better(&heap[c], &x))
-                break;
-            heap[i] = heap[c];
-        }
-    } else {
-        i = s->heaped++;
-        for (long up; i && better(&heap[up = (i - 1) / 2], &x); i = up)
-            heap[i] = heap[up];
-    }
-    heap[i] = x;
-}
-
-/* ln sum_k e^x_k, and the largest x_k; false unless all are numbers below infinity. */
-static bool log_sum(long n, const sp_real *x, sp_real *largest, double *log_sum)
-{
-    enum { CHUNK = 256 };
-    sp_real part[CHUNK], m = -INFINITY;
-    bool numbers = true;
-    double sum = 0;
-    for (long i = 0; i < n; i++) {
-        numbers = numbers & (x[i] < (sp_real)INFINITY);
-        m = x[i] > m ? x[i] : m;
-    }
-    for (long at = 0; at < n && numbers && m > -(sp_real)INFINITY; at += CHUNK) {
-        const long size = n - at < CHUNK ? n - at : CHUNK;
-        for (long i = 0; i < size; i++)
-            part[i] = x[at + i] - m;
-        sp_vexp(size, part, part);
-        for (long i = 0; i < size; i++)
-            sum += (double)part[i];
-    }
-    *largest = m;
-    *log_sum = (double)m + log(sum);
-    return numbers;
-}
-
-/* What may follow row r, of ln p so far. */
-static bool follow(struct search *s, long r, double log_p, bool last_only, sp_status *status)
-{
-    const long n = s->m->symbols;
-    const sp_real *x = s->logits + r * n;
-    const int node = (int)(s->begin + r), last = s->c->last;
-    sp_real largest;
-    double all;
-    if (!log_sum(n, x, &largest, &all)) {
-        long i = 0;
-        while (x[i] < (sp_real)INFINITY)
-            i++;
-        return sp_fail(status, SP_ERR_VALUE, "beam: in step %ld the logit of symbol %ld in row %ld is %g", s->step, i, r, (double)x[i]);
-    }
-    if (!(largest > -(sp_real)INFINITY))
-        return true;
-    if (x[last] > -(sp_real)INFINITY)
-        s->ending[s->ends++] = (struct candidate){ log_p + ((double)x[last] - all), node, last };
-    for (long i = 0; i < n && !last_only; i++) {
-        const double p = log_p + ((double)x[i] - all);
-        if (i != last && p > -INFINITY && (s->heaped < s->width || p >= s->heap->log_p))
-            offer(s, (struct candidate){ p, node, (int)i });
-    }
-    return true;
+    while (x[i] < (sp_real)INFINITY)
+        i++;
+    return sp_fail(status, SP_ERR_VALUE, "beam: in step %ld the logit of symbol %ld in row %ld is %g", s->step, i, r,
+                   (double)x[i]);
 }
 
 /* The rows from r on that are of a sentence become what goes on and what ends. */
 static bool advance(struct search *s, long sentence, long r, sp_status *status)
 {
-    struct candidate *live = s->live + sentence * s->width;
+    struct sp_candidate *live = s->live + sentence * s->width;
+    struct sp_followers *f = &s->follow;
+    const long n = s->m->symbols;
     long before = 0;
-    s->heaped = s->ends = 0;
+    f->n = f->ends = 0;
     for (long i = 0; i < s->lives[sentence]; i++)
-        if (!follow(s, r + i, live[i].log_p, s->step == longest(s, sentence), status))
-            return false;
-    qsort(s->heap, (size_t)s->heaped, sizeof *s->heap, by_rank);
-    qsort(s->ending, (size_t)s->ends, sizeof *s->ending, by_rank);
-    for (long i = 0; i < s->ends; i++) {
-        while (before < s->heaped && better(&s->heap[before], &s->ending[i]))
+        if (!sp_follow(f, (int)(s->begin + r + i), live[i].log_p, n, s->logits + (r + i) * n, s->c->last,
+                       s->step == longest(s, sentence)))
+            return wrong_logit(s, r + i, status);
+    sp_follow_sort(f);
+    for (long i = 0; i < f->ends; i++) {
+        while (before < f->n && sp_candidate_better(&f->heap[before], &f->ending[i]))
             before++;
         if (before + i < s->width)
-            end(s, sentence, &s->ending[i]);
+            end(s, sentence, &f->ending[i]);
     }
-    s->lives[sentence] = s->heaped;
-    memcpy(live, s->heap, (size_t)s->heaped * sizeof *live);
+    s->lives[sentence] = f->n;
+    memcpy(live, f->heap, (size_t)f->n * sizeof *live);
     drop(s, sentence);
     return true;
 }
@@ -236,9 +159,10 @@ static bool make_room(struct search *s, long rows, sp_status *status)
         return sp_fail(status, SP_ERR_MEMORY, "beam: more than %d hypotheses in all", INT_MAX / 2);
     struct node *node = realloc(s->node, (size_t)room * sizeof *node);
     s->node = node ? node : s->node;
-    sp_real *weights = node && s->m->places ? realloc(s->weights, (size_t)room * (size_t)s->m->places * sizeof *weights) : NULL;
+    const size_t size = (size_t)room * (size_t)s->m->places * sizeof *s->weights;
+    sp_real *weights = node && size ? realloc(s->weights, size) : NULL;
     s->weights = weights ? weights : s->weights;
-    if (!node || (s->m->places && !weights))
+    if (!node || (size && !weights))
         return sp_fail(status, SP_ERR_MEMORY, "beam: no memory for %ld hypotheses", room);
     s->node_room = room;
     return true;
@@ -254,7 +178,7 @@ static bool lay_rows(struct search *s, sp_status *status)
         return false;
     for (long i = 0; i < s->sentences; i++)
         for (long k = 0; k < s->lives[i]; k++, r++) {
-            const struct candidate *x = &s->live[i * s->width + k];
+            const struct sp_candidate *x = &s->live[i * s->width + k];
             s->sentence[r] = (int)i;
             s->parent[r] = s->step ? x->node - (int)s->begin : (int)r;
             s->symbol[r] = x->symbol;
@@ -285,7 +209,7 @@ static bool search(struct search *s, sp_status *status)
 {
     for (long i = 0; i < s->sentences; i++) {
         s->lives[i] = 1;
-        s->live[i * s->width] = (struct candidate){ 0, -1, s->c->first };
+        s->live[i * s->width] = (struct sp_candidate){ 0, -1, s->c->first };
     }
     for (;; s->step++) {
         if (!lay_rows(s, status) || (s->rows && !ask(s, status)))
@@ -309,24 +233,26 @@ static bool check(const sp_beam_config *c, const sp_beam_model *m, long sentence
         return sp_fail(status, SP_ERR_VALUE, "beam: %ld sentences, %ld symbols, %ld places", sentences, m->symbols, m->places);
     if (c->width < 1 || c->nbest < 0 || c->nbest > c->width)
         return sp_fail(status, SP_ERR_VALUE, "beam: the %ld best of a beam of width %ld", c->nbest, c->width);
-    if ((double)sentences * (double)c->width * (double)m->symbols > 0x1p40 || (double)sentences * (double)c->width > INT_MAX / 2)
+    const double rows = (double)sentences * (double)c->width;
+    if (rows * (double)m->symbols > 0x1p40 || rows > INT_MAX / 2)
         return sp_fail(status, SP_ERR_VALUE, "beam: %ld sentences, a beam of width %ld and %ld symbols are too many", sentences,
                        c->width, m->symbols);
     if (c->first < 0 || c->first >= m->symbols || c->last < 0 || c->last >= m->symbols)
         return sp_fail(status, SP_ERR_VALUE, "beam: the first symbol %d and the last %d are not both in 0..%ld", c->first, c->last,
                        m->symbols - 1);
     if (!(c->length_penalty >= 0 && isfinite(c->length_penalty) && c->coverage_penalty >= 0 && isfinite(c->coverage_penalty)))
-        return sp_fail(status, SP_ERR_VALUE, "beam: the length penalty %g and the coverage penalty %g are not both 0 or more",
-                       c->length_penalty, c->coverage_penalty);
+        return sp_fail(status, SP_ERR_VALUE, "beam: the length penalty %g and the coverage penalty %g are not both finite and 0 or "
+                       "more", c->length_penalty, c->coverage_penalty);
     if (c->coverage_penalty > 0 && !m->places)
         return sp_fail(status, SP_ERR_VALUE, "beam: a coverage penalty of %g for a model without weights", c->coverage_penalty);
     if (c->patience != 0 && !(c->patience >= 1))
         return sp_fail(status, SP_ERR_VALUE, "beam: a patience of %g, it must be 1 or more, or 0", c->patience);
     for (long i = 0; i < sentences; i++) {
         const long most = c->longest ? c->longest[i] : c->most, used = m->used ? m->used[i] : 0;
-        if (most < 0 || used < 0 || used > m->places)
-            return sp_fail(status, SP_ERR_VALUE, "beam: sentence %ld has %ld of %ld places and at most %ld symbols", i, used,
-                           m->places, most);
+        if (most < 0)
+            return sp_fail(status, SP_ERR_VALUE, "beam: at most %ld symbols for sentence %ld", most, i);
+        if (used < 0 || used > m->places)
+            return sp_fail(status, SP_ERR_VALUE, "beam: sentence %ld has %ld of %ld places", i, used, m->places);
     }
     return true;
 }
@@ -339,15 +265,15 @@ static bool begin(struct search *s)
     s->endings = calloc(n + 1, sizeof *s->endings);
     s->best = calloc(n * (size_t)s->nbest + 1, sizeof *s->best);
     s->bests = calloc(n + 1, sizeof *s->bests);
-    s->heap = calloc(width, sizeof *s->heap);
-    s->ending = calloc(width, sizeof *s->ending);
+    s->follow.heap = calloc(width, sizeof *s->follow.heap);
+    s->follow.ending = calloc(width, sizeof *s->follow.ending);
     s->seen = calloc((size_t)s->m->places + 1, sizeof *s->seen);
     s->sentence = calloc(rows + 1, sizeof *s->sentence);
     s->parent = calloc(rows + 1, sizeof *s->parent);
     s->symbol = calloc(rows + 1, sizeof *s->symbol);
     s->logits = calloc(rows * (size_t)s->m->symbols + 1, sizeof *s->logits);
-    return s->live && s->lives && s->endings && s->best && s->bests && s->heap && s->ending && s->seen && s->sentence && s->parent
-           && s->symbol && s->logits;
+    return s->live && s->lives && s->endings && s->best && s->bests && s->follow.heap && s->follow.ending && s->seen && s->sentence
+           && s->parent && s->symbol && s->logits;
 }
 
 static void finish(struct search *s)
@@ -359,8 +285,8 @@ static void finish(struct search *s)
     free(s->endings);
     free(s->best);
     free(s->bests);
-    free(s->heap);
-    free(s->ending);
+    free(s->follow.heap);
+    free(s->follow.ending);
     free(s->seen);
     free(s->sentence);
     free(s->parent);
@@ -370,7 +296,7 @@ static void finish(struct search *s)
 
 /* ---- what was found -------------------------------------------------------------------------------------------- */
 
-/* Symbols and weights along the path to the node that gave the last symbol. The weights of a symbol are those of the row before. */
+/* Symbols and weights along the path to the node that gave the last symbol. A symbol's weights are those of the row before. */
 static void read_path(const struct search *s, const struct ended *e, long places, int *symbol, sp_real *weights)
 {
     const struct node *n = &s->node[e->node];
@@ -407,7 +333,8 @@ static sp_beam *collect(const struct search *s)
         b->count[i] = s->bests[i];
         for (long k = 0; k < s->bests[i]; k++) {
             const struct ended *e = &s->best[i * s->nbest + k];
-            b->best[i * s->nbest + k] = (sp_hypothesis){ symbol, e->length, places, s->m->places ? weight : NULL, e->score, e->log_p };
+            sp_hypothesis *h = &b->best[i * s->nbest + k];
+            *h = (sp_hypothesis){ symbol, e->length, places, s->m->places ? weight : NULL, e->score, e->log_p };
             read_path(s, e, places, symbol, s->m->places ? weight : NULL);
             symbol += e->length;
             weight += e->length * places;
@@ -421,7 +348,7 @@ sp_beam *sp_beam_search(const sp_beam_config *config, const sp_beam_model *model
     sp_beam *found = NULL;
     if (!check(config, model, sentences, status))
         return NULL;
-    struct search s = { .c = config, .m = model, .sentences = sentences, .width = config->width,
+    struct search s = { .c = config, .m = model, .sentences = sentences, .width = config->width, .follow.width = config->width,
                         .nbest = config->nbest ? config->nbest : 1 };
     if (!begin(&s))
         sp_fail(status, SP_ERR_MEMORY, "beam: no memory for %ld sentences with %ld hypotheses of %ld symbols", sentences, s.width,
@@ -451,4 +378,13 @@ long sp_beam_count(const sp_beam *b, long sentence)
 const sp_hypothesis *sp_beam_best(const sp_beam *b, long sentence, long rank)
 {
     return rank >= 0 && rank < sp_beam_count(b, sentence) ? &b->best[sentence * b->nbest + rank] : NULL;
+}
+
+long sp_hypothesis_place(const sp_hypothesis *h, long i)
+{
+    long best = -1;
+    if (h && h->weights && i >= 0 && i < h->length)
+        for (long k = 0; k < h->places; k++)
+            best = best < 0 || h->weights[i * h->places + k] > h->weights[i * h->places + best] ? k : best;
+    return best;
 }

@@ -86,12 +86,16 @@ typedef struct sp_beam sp_beam;
 sp_beam *sp_beam_search(const sp_beam_config *config, const sp_beam_model *model, long sentences, sp_status *status);
 void sp_beam_free(sp_beam *b);
 
-/* How many were found for a sentence: fewer than wanted where so many sequences are not possible, or did not end. At least one,
-   unless logits of -INFINITY left none. */
+/* How many were found for a sentence: fewer than wanted where no more are possible. At least one, unless logits of -INFINITY
+   left none. */
 long sp_beam_count(const sp_beam *b, long sentence);
 
 /* The best (rank 0), the second best ... of a sentence, borrowed. NULL for what is not there. */
 const sp_hypothesis *sp_beam_best(const sp_beam *b, long sentence, long rank);
+
+/* The place that symbol i looked at most, the first of equals: whose word may be copied for an unknown one (Jean et al., "On using
+   very large target vocabulary for neural machine translation", ACL 2015). -1 without weights, or without such a symbol. */
+long sp_hypothesis_place(const sp_hypothesis *h, long i);
 
 SP_END
 #endif

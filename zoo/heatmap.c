@@ -7,7 +7,8 @@
 #include "zoo/gnuplot_inside.h"
 #include "zoo/text.h"
 
-enum { CELL = 24, LETTER = 8, EDGE = 12, TITLE = 28, LONGEST_LABEL = 32, LONGEST_TITLE = 120, MOST_MAPS = 100 };   /* pixels; letters; maps */
+enum { CELL = 24, LETTER = 8, EDGE = 12, TITLE = 28 };          /* pixels */
+enum { LONGEST_LABEL = 32, LONGEST_TITLE = 120, MOST_MAPS = 100 };
 
 /* Where a map is in the picture, in pixels from its left and upper edge. */
 struct place {
