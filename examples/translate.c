@@ -54,6 +54,18 @@ struct settings {
     sp_trainer_config trainer;
 };
 
+/* Which format the options ask for: what is the default depends on it. */
+static const char *format_of(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        const char *given = !strncmp(argv[i], "--format=", 9) ? argv[i] + 9
+                            : !strcmp(argv[i], "--format") && i + 1 < argc ? argv[i + 1] : "";
+        if (!strcmp(given, "cmudict"))
+            return "cmudict";
+    }
+    return "pairs";
+}
+
 static struct settings defaults(const char *format)
 {
     struct settings s = { .corpus.format = format, .valid.format = format, .split = "90,5,5", .out = "translate.safetensors",
@@ -196,19 +208,15 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
 
 static int train(int argc, char **argv)
 {
-    struct settings s = defaults("pairs");
+    struct settings s = defaults(format_of(argc, argv));
     struct run r = { .settings = &s };
     sp_status status = { 0 };
     sp_training result;
     int code;
     if (!parse_train(&s, argc, argv, &code))
         return code;
-    if (strcmp(s.corpus.format, "pairs")) {             /* what is the default depends on the format */
-        s = defaults(s.corpus.format);
-        parse_train(&s, argc, argv, &code);
-    }
-    const bool ok = check_files(&s, &status) && read_pairs(&r, &status) && open_run(&r, &status)
-                    && sp_file_writable(s.out, &status) && sp_trainer_check(&s.trainer, &status) && train_run(&r, &result, &status);
+    const bool ok = check_files(&s, &status) && sp_file_writable(s.out, &status) && sp_trainer_check(&s.trainer, &status)
+                    && read_pairs(&r, &status) && open_run(&r, &status) && train_run(&r, &result, &status);
     if (ok) {
         sp_report *j = sp_report_new();
         sp_report_text(j, "command", "train");
