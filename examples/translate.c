@@ -422,13 +422,17 @@ static bool score(const sp_seq2seq *m, const sp_references *r, const sp_translat
     return ok;
 }
 
-static void print_scores(const sp_references *r, const sp_translation_scores *s)
+/* The words of a target are phones where the sources are words of a dictionary. */
+static void print_scores(const sp_references *r, const sp_translation_scores *s, bool phones)
 {
     char n[32], m[32];
-    printf("%s sources, %s references\n  exact              %6.2f %%\n  sequences wrong    %6.2f %%\n  word errors        %6.2f %%\n"
-           "  letter errors      %6.2f %%\n  BLEU (13a)         %6.2f\n  chrF2              %6.2f\n",
-           sp_thousands(n, r->n), sp_thousands(m, r->first[r->n]), 100 - 100 * s->sequence_error, 100 * s->sequence_error,
-           100 * s->word_error, 100 * s->letter_error, s->bleu, s->chrf);
+    printf("%s sources, %s references\n  exact                 %6.2f %%\n  %s  %6.2f %%\n  %s  %6.2f %%\n",
+           sp_thousands(n, r->n), sp_thousands(m, r->first[r->n]), 100 - 100 * s->sequence_error,
+           phones ? "word error rate     " : "wrong               ", 100 * s->sequence_error,
+           phones ? "phone error rate    " : "word error rate     ", 100 * s->word_error);
+    if (!phones)
+        printf("  letter error rate     %6.2f %%\n  BLEU (13a)            %6.2f\n  chrF2                 %6.2f\n", 100 * s->letter_error,
+               s->bleu, s->chrf);
 }
 
 static int eval(int argc, char **argv)
@@ -467,7 +471,7 @@ static int eval(int argc, char **argv)
                     && (r = sp_references_new(chosen, limit, &status)) && score(m, r, &how, &found, &scores, &status);
     sp_report *j = ok ? sp_report_new() : NULL;
     if (ok) {
-        print_scores(r, &scores);
+        print_scores(r, &scores, !strcmp(corpus.format, "cmudict"));
         sp_report_text(j, "command", "eval");
         sp_references_report(r, &scores, j);
         code = program_finish(j);
@@ -566,7 +570,7 @@ static int demo(int argc, char **argv)
         SP_OPTION_PROFILE(&s.profile),
         { 0 }
     };
-    const sp_command command = { "translate demo", "Learns to write dates as ISO 8601 does, in about a minute, and shows how well.",
+    const sp_command command = { "translate demo", "Learns in a minute to write dates as ISO 8601 does, and shows how well.",
                                  options, NULL };
     if (!program_parse(&command, argc, argv, NULL, &code))
         return code;

@@ -311,11 +311,23 @@ START_TEST(greedy_translation)
 }
 END_TEST
 
-/* A beam side by side with others is the same as by itself; its best is no worse than greedy; scores fall. */
+/* -ln p of a translation as the loss has it. */
+static double nats_of(const sp_seq2seq *m, const char *text, const sp_translation *x)
+{
+    sp_ids ids;
+    long count;
+    ck_assert(sp_coder_encode(m->source, text, strlen(text), &ids, NULL));
+    const double nats = loss_of(m, &(sp_pairs){ 1, ids.id, x->id, &ids.n, &x->length }, &count);
+    free(ids.id);
+    return nats * (double)count;
+}
+
+/* A beam side by side with others is the same as by itself; scores fall; ln p is that of the loss. */
 START_TEST(beams)
 {
     sp_translating how = { .beam = 4, .nbest = 3, .batch = 4, .most = 5, .length_penalty = 0.6 };
     sp_seq2seq *m = new_model(&configs[_i], 5);
+    sp_param_values(m->out.bias)[SP_SENTENCE_BEGIN] = -60;      /* what is never written, the loss does not know */
     if (sp_seq2seq_attends(m)) {
         how.coverage_penalty = 0.2;
         how.weights = true;
@@ -333,6 +345,8 @@ START_TEST(beams)
             ck_assert_double_eq_tol(x->score, y->score, WIDE(1e-10, 1e-4));
             ck_assert(x->score <= last);
             last = x->score;
+            if (x->places)
+                ck_assert_double_eq_tol(-x->log_p, nats_of(m, texts[i], x), WIDE(1e-10, 1e-4));
             for (long j = 0; x->weights && j < x->length; j++) {
                 double sum = 0;
                 for (long s = 0; s < x->places; s++)
@@ -344,6 +358,32 @@ START_TEST(beams)
         sp_translations_free(one);
     }
     sp_translations_free(r);
+    sp_seq2seq_free(m);
+}
+END_TEST
+
+/* Rows may come to be of other sources while their number stays. */
+START_TEST(rows_change_sources)
+{
+    struct numbered two, one;
+    struct writing w, v;
+    sp_real logits[2][2 * 512], single[512];
+    const int first[2] = { SP_SENTENCE_BEGIN, SP_SENTENCE_BEGIN }, of[2] = { 1, 1 }, parent[2] = { 1, 0 }, symbol[2] = { 3, 4 };
+    sp_seq2seq *m = new_model(&configs[_i], 5);
+    const long symbols = sp_coder_size(m->target);
+    number(&two, m, 0, 2);
+    number(&one, m, 1, 1);
+    sp_tape *t = sp_tape_new(m->store), *u = sp_tape_new(m->store);
+    sp_tape_set_recording(t, false);
+    sp_tape_set_training(t, false);
+    ck_assert(sp_writing_begin(&w, t, m, two.source, two.source_length, 2, 2) && sp_writing_begin(&v, u, m, one.source, one.source_length, 1, 1));
+    ck_assert(sp_writing_step(&w, NULL, NULL, first, 2, logits[0], NULL));
+    ck_assert(sp_writing_step(&w, of, parent, symbol, 2, logits[1], NULL));     /* row 0 is what row 1 was */
+    ck_assert(sp_writing_step(&v, NULL, NULL, first, 1, single, NULL) && sp_writing_step(&v, NULL, NULL, symbol, 1, single, NULL));
+    for (long k = 0; k < symbols; k++)
+        ck_assert_double_eq_tol((double)logits[1][k], (double)single[k], WIDE(1e-12, 1e-5));
+    sp_tape_free(t);
+    sp_tape_free(u);
     sp_seq2seq_free(m);
 }
 END_TEST
@@ -432,6 +472,7 @@ Suite *suite(void)
     tcase_add_test(c, own_symbols);
     tcase_add_loop_test(c, greedy_translation, 0, CONFIGS);
     tcase_add_loop_test(c, beams, 0, CONFIGS);
+    tcase_add_loop_test(c, rows_change_sources, 0, CONFIGS);
     tcase_add_test(c, bad_use);
     tcase_add_loop_test(c, bad_config, 0, sizeof bad_configs / sizeof *bad_configs);
     tcase_add_loop_test(c, every_cell, 0, cells);

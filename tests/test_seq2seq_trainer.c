@@ -298,6 +298,29 @@ START_TEST(other_training)
 }
 END_TEST
 
+/* Its own symbols come as the schedule says: with the same key other losses than teacher forcing's, from the second batch on. */
+START_TEST(rises)
+{
+    double loss[4];
+    sp_sentences *s = sp_dates(64, 3, NULL);
+    for (int i = 0; i < 4; i++) {
+        sp_seq2seq_config config = small[2];
+        sp_seq2seq_teaching how = sp_seq2seq_teaching_defaults();
+        sp_trainer_config run = silent(1);
+        sp_training result;
+        config.source_units = config.target_units = SP_UNITS_CHAR;
+        how.batch = 16;
+        how.sampling = i == 3 ? 0 : 0.9;
+        how.rise = (sp_rise)(i % 3);
+        sp_seq2seq_free(train(&config, s, s, &how, &run, &result));
+        loss[i] = result.train_loss;
+        for (int k = 0; k < i; k++)
+            ck_assert_double_ne(loss[i], loss[k]);
+    }
+    sp_sentences_free(s);
+}
+END_TEST
+
 /* Empty sides and long sentences are left out, and counted. */
 START_TEST(gaps)
 {
@@ -400,6 +423,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, bad_file, 0, sizeof wrongs / sizeof *wrongs);
     tcase_add_test(c, same_bits);
     tcase_add_test(c, other_training);
+    tcase_add_test(c, rises);
     tcase_add_test(c, gaps);
     tcase_add_test(c, bad_teaching);
     tcase_add_test(c, long_sentence);
