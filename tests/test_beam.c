@@ -4,6 +4,11 @@
 #include <string.h>
 
 #include "autograd/random.h"
+#include "nn/decoder.h"
+#include "nn/embed.h"
+#include "nn/loss.h"
+#include "nn/scan.h"
+#include "ops/ops.h"
 #include "tests/suite.h"
 #include "zoo/beam.h"
 
@@ -384,9 +389,102 @@ START_TEST(little)
 }
 END_TEST
 
+/* ---- with a decoder -------------------------------------------------------------------------------------------- */
+
+enum { WORDS = 6, UNITS = 4, BATCH = 3, LONGEST = 5 };
+
+static const long source_length[BATCH] = { 3, 1, 5 };
+
+struct translator {
+    sp_store *store;
+    sp_embed words;
+    sp_attention attention;
+    sp_decoder decoder;
+    sp_linear head;
+    sp_tape *t;
+    sp_memory memory;
+    sp_tensor *state[SP_MAX_STATES];
+};
+
+static struct translator new_translator(const char *attention)
+{
+    sp_real encoded[9 * UNITS];
+    sp_store *s = sp_store_new(3);
+    struct translator m = { .store = s, .words = sp_embed_make(s, "words", WORDS, UNITS),
+                            .attention = sp_attention_make(s, attention, "attention", UNITS, UNITS, UNITS) };
+    m.decoder = sp_decoder_make(s, "decoder", &m.attention,
+                                &(sp_stack_config){ .cell = "lstm", .in = UNITS, .hidden = UNITS, .layers = 1 });
+    m.head = sp_linear_make(s, "head", UNITS, WORDS);
+    sp_random_uniform((sp_key){ .seed = 4 }, sp_store_size(s), sp_store_values(s), -1.5, 1.5);
+    sp_param_values((sp_param *)(uintptr_t)m.head.bias)[LAST] = -2;         /* so that some are long */
+    sp_random_uniform((sp_key){ .seed = 5 }, 9 * UNITS, encoded, -1, 1);
+    m.t = sp_tape_new(s);
+    sp_tape_set_recording(m.t, false);
+    m.memory = sp_memory_of(m.t, &m.attention, sp_seq_pack(m.t, sp_feed(m.t, encoded, SP_SHAPE(9, UNITS)), source_length, BATCH));
+    return m;
+}
+
+static void free_translator(struct translator *m)
+{
+    sp_tape_free(m->t);
+    sp_store_free(m->store);
+}
+
+static bool translate_step(void *self, const sp_beam_rows *r, sp_real *logits, sp_real *weights, sp_status *status)
+{
+    struct translator *m = self;
+    sp_memory memory = sp_memory_rows(m->t, &m->memory, r->sentence, r->n);
+    sp_cell cell = sp_decoder_cell(m->t, &m->decoder, &memory, NULL);
+    for (int i = 0; r->step && i < sp_decoder_states(&m->decoder); i++)
+        m->state[i] = sp_embedding(m->t, m->state[i], r->parent, r->n);
+    sp_tensor *x = sp_reshape(m->t, sp_embed_on(m->t, &m->words, r->symbol, r->n), SP_SHAPE(1, r->n, UNITS));
+    sp_decoded y = sp_decoder_split(m->t, &cell, sp_scan_seq(m->t, &cell, sp_seq_of(m->t, x), m->state, false));
+    return (sp_read(sp_linear_on(m->t, &m->head, y.out.rows), logits) && sp_read(y.weights.rows, weights))
+           || sp_fail_with(status, sp_tape_status(m->t));
+}
+
+/* ln p and weights of what was found are those of the decoder that is given the whole sequence. */
+START_TEST(decoder)
+{
+    static const char *const kinds[] = { "general", "coverage" };
+    const sp_beam_config c = { .width = 4, .nbest = 3, .most = 8, .first = FIRST, .last = LAST, .patience = INFINITY };
+    struct translator m = new_translator(kinds[_i]);
+    const sp_beam_model model = { &m, WORDS, LONGEST, source_length, translate_step };
+    sp_status status = { 0 };
+    long long_ones = 0;
+    sp_beam *b = sp_beam_search(&c, &model, BATCH, &status);
+    ck_assert_msg(b != NULL, "%s", status.message);
+    for (int i = 0; i < BATCH; i++)
+        for (int k = 0; k < c.nbest; k++) {
+            const sp_hypothesis *h = sp_beam_best(b, i, k);
+            int before[9] = { FIRST }, after[9] = { 0 };
+            sp_real looked[9 * LONGEST];
+            memcpy(before + 1, h->symbol, (size_t)h->length * sizeof *before);
+            memcpy(after, h->symbol, (size_t)h->length * sizeof *after);
+            after[h->length] = LAST;
+            const long steps = h->length + 1;
+            sp_memory memory = sp_memory_rows(m.t, &m.memory, &i, 1);
+            sp_seq in = sp_seq_pack(m.t, sp_embed_on(m.t, &m.words, before, steps), &steps, 1);
+            sp_decoded y = sp_decoder_on(m.t, &m.decoder, &memory, in, NULL);
+            sp_tensor *nats = sp_cross_entropy_mean(m.t, sp_linear_on(m.t, &m.head, sp_seq_unpack(m.t, y.out)), after, SP_IGNORE);
+            sp_read(sp_seq_unpack(m.t, y.weights), looked);
+            ck_tape_ok(m.t);
+            ck_assert_double_eq_tol(h->log_p, -(double)sp_item(nats) * (double)steps, WIDE(1e-12, 1e-5));
+            for (long j = 0; j < h->length; j++)
+                for (long p = 0; p < source_length[i]; p++)
+                    ck_assert_double_eq_tol((double)h->weights[j * h->places + p], (double)looked[j * LONGEST + p],
+                                            WIDE(1e-12, 1e-5));
+            long_ones += h->length > 2;
+        }
+    ck_assert_int_gt(long_ones, 5);
+    sp_beam_free(b);
+    free_translator(&m);
+}
+END_TEST
+
 START_TEST(place)
 {
-    const sp_hypothesis h = { .length = 2, .places = 3, .weights = REALS(0, (sp_real)0.5, (sp_real)0.5, (sp_real)0.2, 0, (sp_real)0.8) };
+    const sp_hypothesis h = { .length = 2, .places = 3, .weights = REALS(0, 2, 2, 1, 0, 3) };
     const sp_hypothesis without = { .length = 2 };
     ck_assert(sp_hypothesis_place(&h, 0) == 1 && sp_hypothesis_place(&h, 1) == 2);
     ck_assert(sp_hypothesis_place(&h, 2) == -1 && sp_hypothesis_place(&h, -1) == -1 && sp_hypothesis_place(&without, 0) == -1);
@@ -473,6 +571,7 @@ Suite *suite(void)
     tcase_add_test(c, banned);
     tcase_add_test(c, blind);
     tcase_add_test(c, little);
+    tcase_add_loop_test(c, decoder, 0, 2);
     tcase_add_test(c, place);
     tcase_add_loop_test(c, wrong_steps, 0, 5);
     tcase_add_loop_test(c, wrong_settings, 0, (int)(sizeof wrong / sizeof *wrong));

@@ -131,7 +131,8 @@ START_TEST(sizes)
     const sp_heatmap maps[] = {
         { .value = zeros, .rows = 1, .columns = 1 }, { .value = zeros, .rows = 200, .columns = 1 },
         { .value = zeros, .rows = 1, .columns = 200 }, { .value = zeros, .rows = 2, .columns = 1, .row = long_word },
-        { .value = zeros, .rows = 1, .columns = 2, .column = long_word }, { .value = zeros, .rows = 1, .columns = 1, .title = long_word[0] },
+        { .value = zeros, .rows = 1, .columns = 2, .column = long_word },
+        { .value = zeros, .rows = 1, .columns = 1, .title = long_word[0] },
     };
     int width[6], height[6], all[2], tallest = 0, widest = 0;
     char note[SP_PLOT_NOTE];

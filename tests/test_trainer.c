@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "nn/batch_norm.h"
 #include "nn/loss.h"
 #include "nn/stack.h"
 #include "ops/ops.h"
@@ -19,8 +20,8 @@ enum { EPOCHS = 5, BATCHES = 4 };
 static struct plan {
     double valid[EPOCHS];       /* the validation loss of each epoch */
     int odd_epoch;              /* from 1; in its second batch: */
-    enum { NOTHING, NOT_FINITE, WRONG_SHAPE, STOP, SAVE_FAILS, GRADIENT } odd;
-    double metric[EPOCHS];      /* what is measured in each epoch */
+    enum { NOTHING, NOT_FINITE, WRONG_SHAPE, STOP, SAVE_FAILS, GRADIENT, NO_BATCHES } odd;
+    double metric[EPOCHS];      /* what is measured in each epoch; NaN: that fails; below 0: NaN is measured */
     bool more_is_better;
 } plan;
 
@@ -45,7 +46,7 @@ static long begin_pass(void *self, bool training, long epoch)
     ck_assert_ptr_eq(self, &plan);
     seen.epoch += training;
     ck_assert_int_eq(epoch, seen.epoch - 1);
-    return training ? BATCHES : 2;
+    return !training ? 2 : odd(NO_BATCHES) ? 0 : BATCHES;
 }
 
 static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, int shard, long *count)
@@ -78,9 +79,10 @@ static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, int sh
 static double measure(void *self, sp_status *status)
 {
     (void)self;
-    if (isnan(plan.metric[seen.epoch - 1]))
+    const double metric = plan.metric[seen.epoch - 1];
+    if (isnan(metric))
         sp_fail(status, SP_ERR_VALUE, "nothing to measure");
-    return plan.metric[seen.epoch - 1];
+    return metric < 0 ? NAN : metric;
 }
 
 static bool save(void *self, sp_status *status)
@@ -244,6 +246,9 @@ static const struct {
     { { .valid = { 1, 2, 3, 4, 5 }, .metric = { 2, 3, 3, 1, 4 } }, "accuracy", 3, 5, 4 },
     { { .valid = { 1, 2, 3, 4, 5 }, .metric = { 2, 3, 3, 1, 4 } }, "loss", 0, 5, 1 },
     { { .valid = { 1, 2, 3, 4, 5 }, .metric = { 2, 3, 3, 1, 4 } }, NULL, 0, 5, 1 },
+    /* what cannot be measured is worse than what can */
+    { { .valid = { 5, 4, 3, 2, 1 }, .metric = { -1, 3, 4, -1, 4 }, .more_is_better = true }, "accuracy", 0, 5, 3 },
+    { { .valid = { 5, 4, 3, 2, 1 }, .metric = { -1, -1, 3, 4, 5 } }, "accuracy", 0, 5, 3 },
 };
 
 START_TEST(patience)
@@ -404,6 +409,20 @@ static bool save_nothing(void *self, sp_status *status)
     return true;
 }
 
+static long begin_norm(void *self, bool training, long epoch)
+{
+    (void)self, (void)epoch;
+    return training ? 5 : 1;
+}
+
+static sp_tensor *loss_norm(sp_tape *t, void *self, bool training, long batch, int shard, long *count)
+{
+    const sp_real x[4] = { (sp_real)batch, (sp_real)batch + 2, (sp_real)batch, (sp_real)batch + 2 };
+    (void)training, (void)shard;
+    *count = 4;
+    return sp_mean(t, sp_batch_norm_on(t, self, sp_feed(t, x, SP_SHAPE(4, 1))), SP_ALL);
+}
+
 /* Sums in another order: a few times the precision of a number, over 8 steps. */
 START_TEST(accumulated)
 {
@@ -427,6 +446,31 @@ START_TEST(accumulated)
     }
     ck_assert_double_eq_tol(x[0].train_loss, x[1].train_loss, WIDE(1e-15, 1e-6));
     ck_assert_double_eq_tol(x[0].valid_loss, x[1].valid_loss, WIDE(1e-15, 1e-6));
+}
+END_TEST
+
+/* What is moved on and not learned is moved by each batch of a step, and not divided with the gradients. */
+START_TEST(accumulated_statistics)
+{
+    sp_real mean[2];
+    for (int k = 0; k < 2; k++) {
+        sp_training x;
+        sp_status status = { 0 };
+        sp_store *s = sp_store_new(1);
+        sp_batch_norm_layer norm = sp_batch_norm_make(s, "norm", 1);
+        const sp_task task = { .self = &norm, .store = s, .begin = begin_norm, .loss = loss_norm, .save = save_nothing };
+        const sp_trainer_config config = { .optimizer = "sgd", .lr = 0, .epochs = 2, .accumulate = k ? 3 : 1 };
+        ck_assert_msg(sp_train(&task, &config, &x, &status), "%s", status.message);
+        mean[k] = *sp_param_values((sp_param *)(uintptr_t)norm.running_mean);
+        ck_assert(*sp_param_values((sp_param *)(uintptr_t)norm.num_batches_tracked) == 10);
+        sp_store_free(s);
+    }
+    /* the mean of batch i, from 1, is i */
+    double want = 0;
+    for (int i = 0; i < 10; i++)
+        want = 0.9 * want + 0.1 * (i % 5 + 1);
+    ck_assert_double_eq_tol((double)mean[0], want, WIDE(1e-14, 1e-6));
+    ck_assert_double_eq_tol((double)mean[1], want, WIDE(1e-14, 1e-6));
 }
 END_TEST
 
@@ -510,6 +554,7 @@ static const struct {
     { { .valid = { 5, NAN, 3, 2, 1 } }, "in step 8: no operation made that of finite numbers, so it is in the data", 1, 8, 1 },
     { { .valid = { 5, 4, 3, 2, 1 }, .odd_epoch = 2, .odd = GRADIENT }, "in step 6: first at 'sqrt' backward", 1, 7, 1 },
     { { .valid = { 5, 4, 3, 2, 1 }, .metric = { 1, NAN } }, "nothing to measure", 1, 8, 1 },
+    { { .valid = { 5, 4, 3, 2, 1 }, .odd_epoch = 2, .odd = NO_BATCHES }, "training: there are 0 batches in epoch 2", 1, 4, 1 },
     { { .valid = { INFINITY } }, "in step 4: no operation made that of finite numbers, so it is in the data", 0, 4, 0 },
 };
 
@@ -645,6 +690,7 @@ Suite *suite(void)
     tcase_add_test(c, option_rows);
     tcase_add_test(c, shuffles);
     tcase_add_test(c, accumulated);
+    tcase_add_test(c, accumulated_statistics);
     tcase_add_loop_test(c, origin, 0, 3);
     tcase_add_loop_test(c, failing, 0, sizeof failures / sizeof *failures);
     tcase_add_test(c, bad_config);

@@ -8,17 +8,23 @@
    that was looked at less than 1e-10 in all counts as that.
    Source: Wu et al., "Google's neural machine translation system", 2016, equation 14.
 
-   What a model does is one step for many rows, and it knows nothing of beams:
+   What a model does is one step for many rows, and it knows nothing of beams. With a decoder (nn/decoder.h), whose tape does
+   not record:
 
        static bool step(void *self, const sp_beam_rows *r, sp_real *logits, sp_real *weights, sp_status *status)
        {
-           for each state: the rows r->parent[0 .. r->n-1] of what the step before gave (sp_embedding)
-           memory: the sentences r->sentence[0 .. r->n-1] (sp_memory_rows)
-           input: the symbols r->symbol[0 .. r->n-1]
-           one step; its logits [n,symbols] and weights [n,places] are copied out (sp_read)
+           struct translator *m = self;
+           sp_memory memory = sp_memory_rows(m->t, &m->memory, r->sentence, r->n);
+           sp_cell cell = sp_decoder_cell(m->t, &m->decoder, &memory, NULL);
+           for (int i = 0; r->step && i < sp_decoder_states(&m->decoder); i++)
+               m->state[i] = sp_embedding(m->t, m->state[i], r->parent, r->n);         rows of the step before
+           sp_tensor *x = sp_reshape(m->t, sp_embed_on(m->t, &m->words, r->symbol, r->n), SP_SHAPE(1, r->n, EMBED));
+           sp_decoded y = sp_decoder_split(m->t, &cell, sp_scan_seq(m->t, &cell, sp_seq_of(m->t, x), m->state, false));
+           return (sp_read(sp_linear_on(m->t, &m->head, y.out.rows), logits) && sp_read(y.weights.rows, weights))
+                  || sp_fail_with(status, sp_tape_status(m->t));
        }
        ...
-       const sp_beam_model model = { .self = &decoder, .step = step, .symbols = 4000, .places = longest_source };
+       const sp_beam_model model = { .self = &m, .step = step, .symbols = 4000, .places = longest_source, .used = lengths };
        const sp_beam_config config = { .width = 5, .most = 100, .first = BEGIN, .last = END, .length_penalty = 0.6 };
        sp_beam *found = sp_beam_search(&config, &model, batch, &status);
        for (long i = 0; i < batch; i++)
@@ -93,8 +99,8 @@ long sp_beam_count(const sp_beam *b, long sentence);
 /* The best (rank 0), the second best ... of a sentence, borrowed. NULL for what is not there. */
 const sp_hypothesis *sp_beam_best(const sp_beam *b, long sentence, long rank);
 
-/* The place that symbol i looked at most, the first of equals: whose word may be copied for an unknown one (Jean et al., "On using
-   very large target vocabulary for neural machine translation", ACL 2015). -1 without weights, or without such a symbol. */
+/* The place that symbol i looked at most, the first of equals: whose word may be copied for an unknown one (Jean et al., "On
+   using very large target vocabulary for neural machine translation", ACL 2015). -1 without weights, or such a symbol. */
 long sp_hypothesis_place(const sp_hypothesis *h, long i);
 
 SP_END

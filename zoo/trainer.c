@@ -35,12 +35,13 @@ static sp_tensor *loss_of_shard(sp_tape *t, void *self, int shard, double *weigh
     return loss;
 }
 
-/* g = g / count */
+/* g = g / count, but for statistics, which are none */
 static void divide_gradients(sp_tape *t, double count)
 {
     sp_real *g = sp_gradients(t);
-    for (long i = 0, n = g ? sp_store_size(sp_tape_store(t)) : 0; i < n; i++)
-        g[i] = (sp_real)((double)g[i] / count);
+    for (long from = 0, end = 0; g && sp_store_next_learned(sp_tape_store(t), &from, &end); )
+        for (long i = from; i < end; i++)
+            g[i] = (sp_real)((double)g[i] / count);
 }
 
 /* The gradients of the batches from r->next up to end, which make one step; their mean loss, and over how many symbols. */
@@ -118,6 +119,8 @@ static bool train_epoch(struct trainer *r)
     const double before = r->tokens;
     bool ok = true;
     r->training = true;
+    if (n < 1)
+        return sp_fail(r->status, SP_ERR_VALUE, "training: there are %ld batches in epoch %ld", n, r->epoch + 1);
     set_schedule(r, n);
     if (r->next > 0)
         sp_trainer_recall(r);
@@ -170,13 +173,15 @@ static bool validate(struct trainer *r)
 
 /* ---- after a pass ---------------------------------------------------------------------------------------------- */
 
-/* Is this validation the best so far? */
+/* Is this validation the best so far? A metric that is NaN is worse than any other. */
 static bool better(const struct trainer *r)
 {
     const sp_training *x = r->result;
     const char *metric = r->config->metric;
     if (!x->saved || !metric || !strcmp(metric, "loss"))
         return !x->saved || x->valid_loss < x->best_loss;
+    if (isnan(x->best_metric))
+        return !isnan(x->metric);
     return r->task->more_is_better ? x->metric > x->best_metric : x->metric < x->best_metric;
 }
 

@@ -27,8 +27,8 @@ typedef struct sp_task {
     sp_store *store;
     int shards;                 /* parts that a batch is cut into, for as many threads at most: sp_trainer_shards */
 
-    /* Begins a pass over the training (or validation) data; returns the number of batches. The order of the data may depend
-       on the epoch (from 0) and a seed, on nothing before: sp_trainer_shuffle. */
+    /* Begins a pass over the training (or validation) data; returns the number of batches, at least one. The order of the
+       data may depend on the epoch (from 0) and a seed, on nothing before: sp_trainer_shuffle. */
     long (*begin)(void *self, bool training, long epoch);
 
     /* The mean loss of a shard of a batch, and in *count over how many symbols it is taken: 0 and NULL where it has none.
@@ -43,7 +43,7 @@ typedef struct sp_task {
     sp_real *(*carried)(void *self, int i, long *size);
 
     /* Another measure of the model than its loss (accuracy, F1, BLEU), called after each pass over the validation data. */
-    double (*measure)(void *self, sp_status *status);
+    double (*measure)(void *self, sp_status *status);           /* NaN is worse than any number */
     const char *metric;         /* what it is called */
     bool more_is_better;        /* of it */
     const char *unit;           /* what *count counts, for messages: "word"; NULL: "symbol" */
@@ -62,7 +62,7 @@ typedef struct sp_trainer_config {
     const char *schedule;       /* nn/schedule.h, over the steps of all epochs; NULL: constant */
     long warmup;                /* steps */
     double decay;               /* step, exponential: the factor of an epoch; plateau: of each time */
-    long plateau;               /* validations in turn that may be no better before plateau lowers the rate */
+    long plateau;               /* validations in turn whose loss may be no better before plateau lowers the rate */
     double average;             /* the model is an exponential average of the weights with this decay; 0: they themselves */
     long epochs;
     long accumulate;            /* batches that make one step together, as one large batch would; 0 is 1 */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "autograd/timing.h"
 #include "zoo/trainer_inside.h"
 
 static const char version[] = "1";      /* a change that old checkpoints do not survive raises it */
@@ -106,6 +107,7 @@ bool sp_trainer_save(struct trainer *r)
 {
     const char *path = r->config->checkpoint;
     char place[SP_NUMBERS_TEXT(NUMBERS)], *new = with_suffix(r, ".new"), *old = with_suffix(r, ".old");
+    r->result->seconds = sp_seconds() - r->began;
     sp_report *s = settings(r);
     char *text = sp_report_string(s, 17);
     bool ok = new && old && sp_trainer_sound(r) && (text || sp_fail(r->status, SP_ERR_MEMORY, "%s: out of memory", path));
