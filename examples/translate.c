@@ -71,9 +71,15 @@ static struct settings defaults(const char *format)
     struct settings s = { .corpus.format = format, .valid.format = format, .split = "90,5,5", .out = "translate.safetensors",
                           .model = sp_seq2seq_defaults(), .teaching = sp_seq2seq_teaching_defaults(),
                           .trainer = sp_trainer_defaults() };
+    s.model.dropout = 0.3;
+    s.teaching.smoothing = 0.1;
+    s.trainer.epochs = 15;
+    s.trainer.schedule = "cosine";
     if (!strcmp(format, "cmudict")) {
         s.model.source_units = SP_UNITS_CHAR;
         s.model.target_units = SP_UNITS_WORD;
+        s.model.embed = 128;
+        s.model.layers = 2;
     }
     return s;
 }
@@ -155,8 +161,9 @@ static bool open_run(struct run *r, sp_status *status)
     struct settings *s = r->settings;
     s->teaching.metric = s->trainer.metric;
     r->model = sp_seq2seq_new(&s->model, r->train, (uint64_t)s->trainer.seed, status);
-    r->trainer = r->model ? sp_seq2seq_trainer_new(r->model, r->train, r->valid, &s->teaching, &s->trainer, s->out, status) : NULL;
-    if (!r->trainer || !program_profile_begin(&r->model->profile, s->profile, status))
+    if (!r->model
+        || !(r->trainer = sp_seq2seq_trainer_new(r->model, r->train, r->valid, &s->teaching, &s->trainer, s->out, status))
+        || !program_profile_begin(&r->model->profile, s->profile, status))
         return false;
     tell(r, true);
     tell(r, false);
@@ -431,8 +438,8 @@ static void print_scores(const sp_references *r, const sp_translation_scores *s,
            phones ? "word error rate     " : "wrong               ", 100 * s->sequence_error,
            phones ? "phone error rate    " : "word error rate     ", 100 * s->word_error);
     if (!phones)
-        printf("  letter error rate     %6.2f %%\n  BLEU (13a)            %6.2f\n  chrF2                 %6.2f\n", 100 * s->letter_error,
-               s->bleu, s->chrf);
+        printf("  letter error rate     %6.2f %%\n  BLEU (13a)            %6.2f\n  chrF2                 %6.2f\n",
+               100 * s->letter_error, s->bleu, s->chrf);
 }
 
 static int eval(int argc, char **argv)
@@ -460,8 +467,8 @@ static int eval(int argc, char **argv)
         SP_OPTION_PROFILE(&profile),
         { 0 }
     };
-    const sp_command command = { "translate eval", "Measures translations. All targets that the data have for a source count as right.",
-                                 options, "MODEL" };
+    const sp_command command = { "translate eval", "Measures translations. All targets that the data have for a source count as "
+                                 "right.", options, "MODEL" };
     if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     how.progress = stderr;
@@ -490,7 +497,9 @@ static int eval(int argc, char **argv)
 
 /* Files of the demo in a directory; names in the order of the enum. */
 enum { MODEL, LOG, CURVE, GRAPH, PICTURE, HEATMAP, FILES };
-static const char *const names[FILES] = { "dates.safetensors", "log.jsonl", "curve.svg", "graph.dot", "graph.svg", "attention.svg" };
+static const char *const names[FILES] = {
+    "dates.safetensors", "log.jsonl", "curve.svg", "graph.dot", "graph.svg", "attention.svg"
+};
 
 /* The first sources that the model has not seen, what it makes of them, and where it looked. */
 static bool show_some(const sp_seq2seq *m, const sp_references *r, const char *heatmap, sp_status *status)
@@ -514,7 +523,8 @@ static bool run_demo(struct run *r, const sp_sentences *all, const sp_sentences 
     sp_translation_scores scores;
     sp_translations *found = NULL;
     sp_references *truth = sp_references_new(test, 0, status);
-    bool ok = truth && take_parts(r, all, status) && open_run(r, status) && sp_file_writable(s->out, status) && train_run(r, &x, status);
+    bool ok = truth && sp_file_writable(s->out, status) && take_parts(r, all, status) && open_run(r, status)
+              && train_run(r, &x, status);
     if (ok)
         printf("Dates that it has not seen:\n\n");
     ok = ok && show_some(r->model, truth, file[HEATMAP], status) && score(r->model, truth, &how, &found, &scores, status);
@@ -540,8 +550,8 @@ static struct settings demo_defaults(void)
     s.model.source_units = s.model.target_units = SP_UNITS_CHAR;
     s.model.embed = 32;
     s.model.hidden = 96;
+    s.model.dropout = s.teaching.smoothing = 0;
     s.trainer.epochs = 10;
-    s.trainer.schedule = "cosine";
     s.trainer.lr = 4e-3;
     s.trainer.threads = 2;
     s.trainer.metric = "exact";
@@ -584,7 +594,8 @@ static int demo(int argc, char **argv)
     ok = ok ? program_directory(directory, &status) : sp_fail(&status, SP_ERR_MEMORY, "out of memory");
     sp_shares shares;
     sp_sentences *all = ok ? sp_dates(pairs, (uint64_t)s.trainer.seed, &status) : NULL;
-    sp_sentences *test = all && sp_shares_parse(&shares, s.split, &status) ? sp_shares_part(&shares, SP_PART_TEST, all, 0, &status) : NULL;
+    ok = all && sp_shares_parse(&shares, s.split, &status);
+    sp_sentences *test = ok ? sp_shares_part(&shares, SP_PART_TEST, all, 0, &status) : NULL;
     ok = test && run_demo(&r, all, test, file, &status);
     sp_sentences_free(all);
     sp_sentences_free(test);

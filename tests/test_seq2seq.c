@@ -210,7 +210,8 @@ START_TEST(gradient)
     sp_seq2seq *m = new_model(&config, 3);
     number(&all, m, 0, sentences->n);
     ck_assert_msg(sp_gradcheck(m->store, checked_loss, &(struct checked){ m, &all.pairs }, 20, &r, &status), "%s", status.message);
-    ck_assert_msg(r.error < WIDE(1e-6, 0.1) || fabs(r.backward - r.numeric) < WIDE(0, 5e-3), "%s: backward %.12g, differences %.12g", r.where, r.backward, r.numeric);
+    const bool near = fabs(r.backward - r.numeric) < WIDE(0, 5e-3);     /* what float32 can tell of a direction that hardly matters */
+    ck_assert_msg(r.error < WIDE(1e-6, 0.1) || near, "%s: backward %.12g, differences %.12g", r.where, r.backward, r.numeric);
     sp_seq2seq_free(m);
 }
 END_TEST
@@ -376,7 +377,8 @@ START_TEST(rows_change_sources)
     sp_tape *t = sp_tape_new(m->store), *u = sp_tape_new(m->store);
     sp_tape_set_recording(t, false);
     sp_tape_set_training(t, false);
-    ck_assert(sp_writing_begin(&w, t, m, two.source, two.source_length, 2, 2) && sp_writing_begin(&v, u, m, one.source, one.source_length, 1, 1));
+    ck_assert(sp_writing_begin(&w, t, m, two.source, two.source_length, 2, 2));
+    ck_assert(sp_writing_begin(&v, u, m, one.source, one.source_length, 1, 1));
     ck_assert(sp_writing_step(&w, NULL, NULL, first, 2, logits[0], NULL));
     ck_assert(sp_writing_step(&w, of, parent, symbol, 2, logits[1], NULL));     /* row 0 is what row 1 was */
     ck_assert(sp_writing_step(&v, NULL, NULL, first, 1, single, NULL) && sp_writing_step(&v, NULL, NULL, symbol, 1, single, NULL));
@@ -410,6 +412,30 @@ START_TEST(bad_use)
         ck_assert_msg(strstr(status.message, wrong[i].error) != NULL, "%s", status.message);
         sp_seq2seq_free(m);
     }
+}
+END_TEST
+
+START_TEST(nothing)
+{
+    sp_status status = { 0 };
+    const sp_translating how = sp_translating_defaults();
+    sp_seq2seq *m = new_model(&configs[0], 1);
+    sp_translations *r = translate(m, NULL, 0, &how);
+    ck_assert_ptr_null(sp_translations_get(r, 0, 0));
+    sp_translations_free(r);
+    ck_assert_ptr_null(sp_seq2seq_translate(m, (const char *const[]){ "a", NULL }, 2, &how, &status));
+    ck_assert_str_eq(status.message, "translating: text 1 is NULL");
+    ck_assert_ptr_null(sp_seq2seq_translate(NULL, texts, 1, &how, NULL));
+    ck_assert_ptr_null(sp_seq2seq_translate(m, texts, 1, NULL, NULL));
+    ck_assert_ptr_null(sp_seq2seq_translate(m, NULL, 1, &how, NULL));
+    ck_assert_ptr_null(sp_seq2seq_new(NULL, sentences, 1, NULL));
+    ck_assert_ptr_null(sp_seq2seq_new(&configs[0], NULL, 1, NULL));
+    ck_assert(!sp_seq2seq_save(NULL, "/dev/null", NULL));
+    ck_assert_ptr_null(sp_seq2seq_load(NULL, NULL));
+    ck_assert_ptr_null(sp_translations_get(NULL, 0, 0));
+    sp_seq2seq_free(m);
+    sp_seq2seq_free(NULL);
+    sp_translations_free(NULL);
 }
 END_TEST
 
@@ -474,6 +500,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, beams, 0, CONFIGS);
     tcase_add_loop_test(c, rows_change_sources, 0, CONFIGS);
     tcase_add_test(c, bad_use);
+    tcase_add_test(c, nothing);
     tcase_add_loop_test(c, bad_config, 0, sizeof bad_configs / sizeof *bad_configs);
     tcase_add_loop_test(c, every_cell, 0, cells);
     suite_add_tcase(all, c);

@@ -148,7 +148,8 @@ char *sp_coder_write(const sp_coder *c)
 /* The three symbols have their numbers. */
 static bool sound(const sp_coder *c)
 {
-    return c->bpe ? sp_bpe_special(c->bpe, special[0]) == SP_SENTENCE_BEGIN && sp_bpe_special(c->bpe, special[1]) == SP_SENTENCE_END
+    return c->bpe ? sp_bpe_special(c->bpe, special[0]) == SP_SENTENCE_BEGIN
+                    && sp_bpe_special(c->bpe, special[1]) == SP_SENTENCE_END
                   : sp_vocabulary_id(c->vocabulary, special[0], 3) == SP_SENTENCE_BEGIN
                     && sp_vocabulary_id(c->vocabulary, special[1], 4) == SP_SENTENCE_END
                     && sp_vocabulary_level(c->vocabulary) == level_of(c->units);

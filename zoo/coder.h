@@ -42,7 +42,8 @@ char *sp_coder_decode(const sp_coder *c, const int *id, long n, size_t *size);
 /* The bytes of one symbol as it stands in a text, borrowed; of a piece with the space before it. "</s>" for that, too. */
 const char *sp_coder_symbol(const sp_coder *c, int id, size_t *length);
 
-/* As JSON text, to be freed, NULL without memory; and from a part of a model's file, to be freed, NULL with the file in status. */
+/* As JSON text, to be freed, NULL without memory; and from a part of a model's file, to be freed, NULL with the file in
+   status. */
 char *sp_coder_write(const sp_coder *c);
 sp_coder *sp_coder_read(sp_units units, const sp_safetensors *f, const char *part, sp_status *status);
 

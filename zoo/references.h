@@ -32,7 +32,8 @@ typedef struct sp_translation_scores {
 /* guess[i] is for source i. False without memory. */
 bool sp_references_score(const sp_references *r, const char *const *guess, sp_translation_scores *scores, sp_status *status);
 
-/* Into a report: "sentences", "references", "exact", "sequence_error_rate", "bleu", "chrf", "word_error_rate", "letter_error_rate". */
+/* Into a report: "sentences", "references", "exact", "sequence_error_rate", "bleu", "chrf", "word_error_rate",
+   "letter_error_rate"; all but BLEU and chrF as shares. */
 void sp_references_report(const sp_references *r, const sp_translation_scores *scores, sp_report *report);
 
 SP_END

@@ -85,11 +85,12 @@ static void make_parameters(sp_seq2seq *m, sp_store *s)
     if (!sp_store_ok(s) || !make_bridges(m, s))
         return;
     const long out = sp_seq2seq_attends(m) ? sp_decoder_width(&m->decoder) : sp_stack_out(&m->plain);
-    const double spread = c->tied ? 0.1 : 1;            /* smaller vectors learn to attend much later; larger logits begin wrong */
+    const double spread = c->tied ? 0.1 : 1;    /* small vectors learn to attend much later; large logits begin wrong */
     sp_init_uniform(sp_store_find(s, "source.embed.weight"), -1, 1);
     sp_init_uniform(sp_store_find(s, "target.embed.weight"), -spread, spread);
     if (c->tied && c->embed != out)
-        sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the decoder's output %ld", c->embed, out);
+        sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the decoder's output %ld",
+                      c->embed, out);
     else
         m->out = c->tied ? sp_linear_tied_make(s, "out", m->written.weight) : sp_linear_make(s, "out", out, symbols);
 }
@@ -125,6 +126,10 @@ static sp_seq2seq *make(const sp_seq2seq_config *config, sp_coder *source, sp_co
 
 sp_seq2seq *sp_seq2seq_new(const sp_seq2seq_config *config, const sp_sentences *train, uint64_t seed, sp_status *status)
 {
+    if (!config) {
+        sp_fail(status, SP_ERR_VALUE, "model: no configuration");
+        return NULL;
+    }
     sp_coder *source = sp_coder_new(config->source_units, train, 0, config->vocabulary, config->least, status);
     sp_coder *target = source ? sp_coder_new(config->target_units, train, 1, config->vocabulary, config->least, status) : NULL;
     if (target)
@@ -152,6 +157,8 @@ void sp_seq2seq_free(sp_seq2seq *m)
 
 bool sp_seq2seq_save(const sp_seq2seq *m, const char *path, sp_status *status)
 {
+    if (!m)
+        return sp_fail(status, SP_ERR_VALUE, "model: there is none to save");
     sp_seq2seq_config config = m->config;
     long source_longest = m->source_longest, target_longest = m->target_longest;
     const sp_option rows[] = { FILE_ROWS(&config, &source_longest, &target_longest), { 0 } };

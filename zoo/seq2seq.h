@@ -74,7 +74,7 @@ typedef struct sp_seq2seq {
     sp_stack encoder;
     sp_stack plain;             /* the decoder without attention, */
     sp_decoder decoder;         /* and with */
-    sp_linear *bridge;          /* [states of the decoder's cells] from final states to first ones; without a weight: as they are */
+    sp_linear *bridge;          /* [states of the decoder's cells] from final states to first; without a weight: as they are */
     sp_linear out;
     sp_profile *profile;        /* counts what translating does; NULL; yours to set and free */
 } sp_seq2seq;
@@ -144,8 +144,8 @@ sp_seq2seq_teaching sp_seq2seq_teaching_defaults(void);
 
 typedef struct sp_seq2seq_trainer sp_seq2seq_trainer;
 
-/* Numbers the sentences (fields 0 and 1). The model, the teaching's texts and `path`, where the best model goes, must live as long;
-   the sentences need not. `run` is what sp_train will get (its seed, epochs and metric count here). To be freed. NULL without a
+/* Numbers the sentences (fields 0 and 1). The model, the teaching's texts and `path`, where the best model goes, must live as
+   long; the sentences need not. `run` is what sp_train will get (its seed, epochs and metric count here). To be freed. NULL without a
    pair that is neither too long nor empty on either side. */
 sp_seq2seq_trainer *sp_seq2seq_trainer_new(sp_seq2seq *m, const sp_sentences *train, const sp_sentences *valid,
                                            const sp_seq2seq_teaching *how, const sp_trainer_config *run, const char *path,

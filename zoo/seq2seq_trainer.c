@@ -250,8 +250,9 @@ static void describe(void *self, sp_report *r)
     sp_report_count(r, "target vocabulary", sp_coder_size(x->m->target));
     for (int f = 0; f < 2; f++) {
         const struct data *d = f ? &x->valid : &x->train;
-        sp_report_bytes(r, f ? "validation sources" : "training sources", d->id[0], (size_t)d->counts.source_symbols * sizeof(int));
-        sp_report_bytes(r, f ? "validation targets" : "training targets", d->id[1], (size_t)d->counts.target_symbols * sizeof(int));
+        const size_t sources = (size_t)d->counts.source_symbols, targets = (size_t)d->counts.target_symbols;
+        sp_report_bytes(r, f ? "validation sources" : "training sources", d->id[0], sources * sizeof(int));
+        sp_report_bytes(r, f ? "validation targets" : "training targets", d->id[1], targets * sizeof(int));
     }
 }
 
@@ -275,7 +276,8 @@ void sp_seq2seq_trainer_free(sp_seq2seq_trainer *x)
 static bool check(const sp_seq2seq_teaching *h, sp_status *status)
 {
     if (h->batch < 1 || h->longest < 1 || h->judged < 0)
-        return sp_fail(status, SP_ERR_VALUE, "teaching: batches of %ld, at most %ld symbols, %ld judged", h->batch, h->longest, h->judged);
+        return sp_fail(status, SP_ERR_VALUE, "teaching: batches of %ld, at most %ld symbols, %ld judged", h->batch, h->longest,
+                       h->judged);
     if (!(h->smoothing >= 0 && h->smoothing <= 1 && h->sampling >= 0 && h->sampling <= 1))
         return sp_fail(status, SP_ERR_VALUE, "teaching: smoothing %g, sampling %g: expected 0 to 1", h->smoothing, h->sampling);
     if (h->metric && sp_choice_index(SP_SEQ2SEQ_METRICS, h->metric) < 0)
@@ -287,6 +289,10 @@ sp_seq2seq_trainer *sp_seq2seq_trainer_new(sp_seq2seq *m, const sp_sentences *tr
                                            const sp_seq2seq_teaching *how, const sp_trainer_config *run, const char *path,
                                            sp_status *status)
 {
+    if (!m || !how || !run || !path) {
+        sp_fail(status, SP_ERR_VALUE, "teaching: no %s", !m ? "model" : !how ? "settings" : !run ? "training" : "path");
+        return NULL;
+    }
     sp_seq2seq_trainer *x = check(how, status) ? calloc(1, sizeof *x) : NULL;
     if (!x) {
         sp_fail(status, SP_ERR_MEMORY, "model: out of memory for a trainer");

@@ -7,7 +7,10 @@
 #include "zoo/progress.h"
 #include "zoo/seq2seq_inside.h"
 
-enum { ROOM = 16384, SLACK = 10 };      /* source symbols of a batch, padding counted; symbols of a translation beyond proportion */
+enum {
+    ROOM = 16384,               /* source symbols of a batch, padding counted */
+    SLACK = 10                  /* symbols that a translation may have beyond proportion */
+};
 
 struct sp_translations {
     long n, nbest;
@@ -203,13 +206,19 @@ static bool translate_batch(struct work *w, const struct source *s, long n)
 
 /* ---- all of them ----------------------------------------------------------------------------------------------- */
 
-static bool check(const sp_seq2seq *m, const sp_translating *how, sp_status *status)
+static bool check(const sp_seq2seq *m, const char *const *text, long n, const sp_translating *how, sp_status *status)
 {
+    if (!m || !how || n < 0 || (n > 0 && !text))
+        return sp_fail(status, SP_ERR_VALUE, "translating: no %s, or %ld texts", !m ? "model" : !how ? "settings" : "texts", n);
+    for (long i = 0; i < n; i++)
+        if (!text[i])
+            return sp_fail(status, SP_ERR_VALUE, "translating: text %ld is NULL", i);
     if (how->beam < 1 || how->nbest < 1 || how->nbest > how->beam || how->batch < 1 || how->most < 0)
-        return sp_fail(status, SP_ERR_VALUE, "translating: a beam of %ld, the %ld best, batches of %ld, %ld symbols at most", how->beam,
-                       how->nbest, how->batch, how->most);
+        return sp_fail(status, SP_ERR_VALUE, "translating: a beam of %ld, the %ld best, batches of %ld, %ld symbols at most",
+                       how->beam, how->nbest, how->batch, how->most);
     if (!sp_seq2seq_attends(m) && (how->copy || how->coverage_penalty > 0))
-        return sp_fail(status, SP_ERR_VALUE, "translating: %s needs a model with attention", how->copy ? "copying" : "a coverage penalty");
+        return sp_fail(status, SP_ERR_VALUE, "translating: %s needs a model with attention",
+                       how->copy ? "copying" : "a coverage penalty");
     return true;
 }
 
@@ -263,7 +272,7 @@ sp_translations *sp_seq2seq_translate(const sp_seq2seq *m, const char *const *te
                                       sp_status *status)
 {
     struct work w = { .m = m, .how = how, .status = status };
-    if (!check(m, how, status))
+    if (!check(m, text, n, how, status))
         return NULL;
     w.result = calloc(1, sizeof *w.result);
     w.source = calloc((size_t)n + 1, sizeof *w.source);
