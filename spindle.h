@@ -68,6 +68,7 @@
 #include "zoo/ngram.h"
 #include "zoo/corpus.h"
 #include "zoo/lm.h"
+#include "zoo/tagger.h"
 #include "zoo/split.h"
 #include "zoo/references.h"
 #include "zoo/coder.h"

@@ -32,18 +32,21 @@
 #include "nn/stack.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
+#include "zoo/batches.h"
 #include "zoo/beam.h"
 #include "zoo/bpe.h"
 #include "zoo/dates.h"
 #include "zoo/hmm.h"
 #include "zoo/lm.h"
 #include "zoo/metrics.h"
+#include "zoo/model_file.h"
 #include "zoo/ngram.h"
 #include "zoo/readers.h"
 #include "zoo/report.h"
-#include "zoo/seq2seq.h"
 #include "zoo/references.h"
+#include "zoo/seq2seq.h"
 #include "zoo/split.h"
+#include "zoo/tagger.h"
 #include "zoo/trainer.h"
 #include "zoo/valence.h"
 
@@ -1062,6 +1065,39 @@ static bool searched(sp_status *status)
     return ok;
 }
 
+/* A configuration, batches and a vocabulary, to a file and back: what fails leaves the configuration as it was. */
+static char filed_at[PATH_ROOM];
+
+static bool filed(const sp_sentences *s, sp_status *status)
+{
+    static const long lengths[] = { 3, 1, 2 };
+    const char *name = "n";
+    long size = 3;
+    double rate = 0.1;
+    const sp_option rows[] = { { "name", SP_OPTION_TEXT, &name, .argument = "TEXT", .help = "" },
+                               { "size", SP_OPTION_WHOLE, &size, 1, 9, .help = "" },
+                               { "rate", SP_OPTION_NUMBER, &rate, 0, 1, .help = "" }, { 0 } };
+    sp_safetensors *f = NULL;
+    sp_vocabulary *v = sp_vocabulary_of_field(s, 0, NULL, status), *again = NULL;
+    char *words = v ? sp_vocabulary_write(v) : NULL;
+    sp_store *store = sp_store_new(1), *back = NULL;
+    sp_batches *b = sp_batches_new(lengths, 3, 2, status);
+    bool ok = words && store && b && sp_model_save(store, "kind", rows, 1, &(sp_metadata){ "words", words }, filed_at, status);
+    size = 4;
+    f = ok ? sp_model_open(filed_at, "kind", rows, status) : NULL;
+    if (ok && !f && (size != 4 || rate != 0.1 || strcmp(name, "n")))
+        *status = (sp_status){ .code = SP_ERR_VALUE, .message = "the rows are not as they were" };
+    ok = f && size == 3 && (again = sp_model_vocabulary(f, "words", status)) && (back = sp_model_store(f, status));
+    sp_store_free(store);
+    sp_store_free(back);
+    sp_vocabulary_free(v);
+    sp_vocabulary_free(again);
+    sp_batches_free(b);
+    sp_safetensors_free(f);
+    free(words);
+    return ok || sp_fail(status, SP_ERR_MEMORY, "files: out of memory");
+}
+
 static bool live_data(int part, sp_status *status)
 {
     static const char lines[] = "The\tB-D\ndog\tI-D\n\nthe\tO\nsea\tB-W\n";
@@ -1069,7 +1105,8 @@ static bool live_data(int part, sp_status *status)
         return part ? searched(status) : drawn(status);
     sp_sentences *s = sp_sentences_parse("f", lines, sizeof lines - 1, sp_format_named("columns"), status);
     sp_sentences *t = s ? sp_sentences_within(s, 1, 2, status) : NULL;
-    const bool ok = t && (part == 1 ? numbered(t, status) : part == 2 ? paired(t, status) : measured(t, status));
+    const bool ok = t && (part == 1 ? numbered(t, status) : part == 2 ? paired(t, status)
+                          : part == 3 ? measured(t, status) : filed(t, status));
     sp_sentences_free(s);
     sp_sentences_free(t);
     return ok;
@@ -1078,9 +1115,10 @@ static bool live_data(int part, sp_status *status)
 START_TEST(every_failure_of_data)
 {
     sp_status status = { 0 };
+    ck_new_file(filed_at);
     ck_assert_msg(live_data(_i, &status), "%s", status.message);        /* whoever takes memory once takes it now */
     begin();
-    long n = 0, calls = 1;
+    long n = 0, calls = 1, overlooked = 0;
     for (bool ok = false; !ok || calls >= n; ) {
         memset(&status, 0, sizeof status);
         const long before = memory.live;
@@ -1093,10 +1131,73 @@ START_TEST(every_failure_of_data)
         ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed",
                       status.message);
         ck_assert_msg(ok || status.code == SP_ERR_MEMORY || status.code == SP_ERR_FORMAT, "allocation %ld: %s", n, status.message);
-        ck_assert_msg(!ok || calls < n, "allocation %ld: no error though it failed", n);
+        overlooked += ok && calls >= n;
+        ck_assert_msg(overlooked <= (_i == 5), "allocation %ld: no error though it failed", n);     /* leftovers are looked for */
         ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
     }
     ck_assert_int_gt(n, 20);
+    remove(filed_at);
+}
+END_TEST
+
+/* ---- the life of a tagger -------------------------------------------------------------------------------------- */
+
+/* Its loss on the sentences it was made for, before and after it was a file, and training that saves it in place. */
+static bool tagged(const char *path, const char *vectors, const sp_sentences *s, double *loss, sp_status *status)
+{
+    const sp_tagger_config config = { .cell = "gru", .embed = 2, .hidden = 2, .layers = 1, .letters = SP_TAGGER_LETTERS_RECURRENT,
+                                      .letter_embed = 2, .letter_hidden = 1, .dropout = 0.1, .word_dropout = 0.1, .crf = true };
+    const sp_trainer_config how = { .optimizer = "sgd", .lr = 0.1, .epochs = 1, .metric = "f1" };
+    sp_training x;
+    sp_tagger *m = sp_tagger_new(&config, s, vectors, 1, status), *back = NULL;
+    sp_tagger_trainer *r = m ? sp_tagger_trainer_new(m, s, s, 2, 1, path, status) : NULL;
+    sp_task task = r ? sp_tagger_trainer_task(r) : (sp_task){ 0 };
+    bool ok = r && sp_train(&task, &how, &x, status) && (back = sp_tagger_load(path, status));
+    sp_sentences *y = ok ? sp_tagger_tag(back, s, status) : NULL, *plain = y ? sp_tags_most_frequent(s, s, status) : NULL;
+    sp_spans *spans = plain ? sp_tags_spans(y, plain, status) : NULL;
+    ok = spans;
+    *loss = ok ? x.valid_loss : NAN;
+    sp_spans_free(spans);
+    sp_sentences_free(plain);
+    sp_sentences_free(y);
+    sp_tagger_free(back);
+    sp_tagger_trainer_free(r);
+    sp_tagger_free(m);
+    return ok;
+}
+
+START_TEST(tagger_failures)
+{
+    static const char lines[] = "The\tB-D\ndog\tI-D\n\nthe\tO\nsea\tB-W\n";
+    char path[PATH_ROOM], vectors[PATH_ROOM];
+    double right, loss;
+    sp_status status = { 0 };
+    ck_new_file(path);
+    ck_new_file(vectors);
+    put_file(vectors, "dog 1 2\ncat 3 4\n");
+    sp_sentences *s = sp_sentences_parse("f", lines, sizeof lines - 1, sp_format_named("columns"), NULL);
+    ck_assert_msg(tagged(path, vectors, s, &right, &status), "%s", status.message);
+    long n = 0, errors = 0, calls = 1;
+    for (bool ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.for_good = _i;
+        memory.refuse = ++n;
+        ok = tagged(path, vectors, s, &loss, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live - before;
+        errors += !ok;
+        ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed", status.message);
+        ck_assert_msg(ok || status.code == SP_ERR_MEMORY || status.code == SP_ERR_FORMAT, "allocation %ld: %s", n, status.message);
+        ck_assert_msg(!ok || fabs(loss - right) < 1e-6, "allocation %ld: went on with a wrong result", n);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+    }
+    ck_assert_int_ge(errors, 200);
+    sp_sentences_free(s);
+    remove(path);
+    remove(vectors);
 }
 END_TEST
 
@@ -1240,7 +1341,8 @@ Suite *suite(void)
     tcase_add_test(c, attending);
     tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
-    tcase_add_loop_test(c, every_failure_of_data, 0, 5);
+    tcase_add_loop_test(c, every_failure_of_data, 0, 6);
+    tcase_add_loop_test(c, tagger_failures, 0, 2);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);
     TCase *translators_case = tcase_create("translating");

@@ -83,7 +83,8 @@ static int join_in(int *word, int n, int left, int right, int result)
     return m;
 }
 
-/* Words over few letters, so that much occurs often, equally often, and overlapping ("aaaa"). */
+/* Words over few letters, so that much occurs often, equally often, and overlapping ("aaaa"); short ones, and long ones in which a
+   pair stands at many places and beside what is joined already. */
 START_TEST(as_the_plain)
 {
     static struct plain p;
@@ -96,7 +97,7 @@ START_TEST(as_the_plain)
         p.text[1 + i][0] = (char)i;
     for (int w = 0; w < 40; w++) {
         char text[LONGEST] = "";
-        const long n = 1 + sp_random_below(&random, 9);
+        const long n = 1 + sp_random_below(&random, _i % 2 ? 9 : LONGEST - 2);
         for (int i = 0; i < n; i++)
             text[i] = (char)('a' + sp_random_below(&random, letters));
         const long times = 1 + sp_random_below(&random, 4);

@@ -1,5 +1,6 @@
 /* Demonstration tasks: what their headers say is the best possible, is. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,6 +179,41 @@ START_TEST(entropy)
 }
 END_TEST
 
+/* A grammar in which every word may be of every state: there are far too many runs of words for all to be followed. The entropy is
+   within its error of what texts say. */
+START_TEST(entropy_of_many)
+{
+    enum { STATES = 4, WORDS = 600 };
+    double first[STATES], next[STATES * STATES], *emit = malloc(STATES * WORDS * sizeof *emit), nats, error;
+    char text[WORDS][16];
+    const char *word[WORDS];
+    sp_random random = { .key = { .seed = 12 } };
+    sp_hmm_optimum best;
+    for (int s = 0; s < STATES; s++) {
+        double sum = 0;
+        first[s] = 1.0 / STATES;
+        for (int t = 0; t < STATES; t++)
+            next[s * STATES + t] = (s == t ? 0.6 : 0.1) * 0.9;
+        for (int w = 0; w < WORDS; w++)
+            sum += emit[s * WORDS + w] = sp_random_next(&random);
+        for (int w = 0; w < WORDS; w++)
+            emit[s * WORDS + w] /= sum;
+    }
+    for (int w = 0; w < WORDS; w++) {
+        snprintf(text[w], sizeof text[w], "%d", w);
+        word[w] = text[w];
+    }
+    sp_hmm *h = sp_hmm_new(STATES, WORDS, first, next, emit, word, word, NULL);
+    ck_assert(h && sp_hmm_entropy(h, &nats, &error, NULL));
+    sp_sentences *s = sp_hmm_sentences(h, 2000, 1, NULL);
+    ck_assert(sp_hmm_best(h, s, &best, NULL));
+    ck_assert_msg(error > 0 && error < 1 && fabs(best.nats - nats) < error, "%g nats, +- %g, of texts %g", nats, error, best.nats);
+    sp_sentences_free(s);
+    sp_hmm_free(h);
+    free(emit);
+}
+END_TEST
+
 /* Where each word is of one state: by hand. It begins with a, 1/4, or b, 3/4: ln 4 - 3/4 ln 3 nats; behind a it ends or
    goes on with b, 1/2 each; behind b it ends. */
 START_TEST(entropy_by_hand)
@@ -294,6 +330,13 @@ START_TEST(wrong_grammars)
             memmove(minus_nan, minus_nan + 1, strlen(minus_nan));
         ck_assert_str_eq(status.message, cases[i].message);
     }
+    static const char *const twice[] = { "a", "a" }, *const empty[] = { "a", "" };
+    sp_status named = { 0 }, unnamed = { 0 };
+    ck_assert(!sp_hmm_new(2, 2, good, moves, words, names, twice, &named)
+              && !sp_hmm_new(2, 2, good, moves, words, empty, names, &unnamed)
+              && !sp_hmm_new(2, 2, good, moves, words, names, empty, NULL));
+    ck_assert_str_eq(named.message, "grammar: word 1, 'a', is empty or there already");
+    ck_assert_str_eq(unnamed.message, "grammar: state 1 has no name");
     sp_status status = { 0 };
     ck_assert(!sp_hmm_new(65, 2, good, moves, words, names, names, &status)
               && !sp_hmm_new(2, 2, NULL, moves, words, names, names, NULL));
@@ -408,6 +451,10 @@ START_TEST(date_pairs)
         ck_assert(used[f]);
     sp_sentences_free(s);
     check_draws(sp_dates(60, 1, NULL), sp_dates(40, 1, NULL), sp_dates(40, 2, NULL));
+    sp_status status = { 0 };
+    ck_assert(!sp_dates(-1, 1, &status) && (s = sp_dates(0, 1, NULL)) && s->n == 0);
+    ck_assert_str_eq(status.message, "dates: -1 pairs");
+    sp_sentences_free(s);
 }
 END_TEST
 
@@ -469,6 +516,9 @@ START_TEST(valence_sizes)
               && !sp_valence(&(sp_valence_config){ .noise = 0.5 }, 1, 0, NULL)
               && !sp_valence(&(sp_valence_config){ .noise = NAN }, 1, 0, NULL));
     ck_assert_str_eq(status.message, "valence: 3 to 2 words, noise 0, expected 1 to 1000000 and below 0.5");
+    status = (sp_status){ 0 };
+    ck_assert(!sp_valence(NULL, -2, 0, &status));
+    ck_assert_str_eq(status.message, "valence: -2 texts");
     sp_sentences *s = sp_valence(&(sp_valence_config){ 1, 1, 0 }, 30, 0, NULL);
     for (long i = 0; i < 30; i++)
         ck_assert_int_eq(sp_sentence_length(s, 0, i), 1);
@@ -483,6 +533,7 @@ Suite *suite(void)
     TCase *c = tcase_create("hmm");
     tcase_add_loop_test(c, forward_backward, 0, 9);
     tcase_add_loop_test(c, entropy, 0, 6);
+    tcase_add_test(c, entropy_of_many);
     tcase_add_test(c, entropy_by_hand);
     tcase_add_loop_test(c, drawing, 0, 3);
     tcase_add_test(c, english);

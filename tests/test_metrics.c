@@ -44,7 +44,7 @@ START_TEST(confusion)
         double t = 0, g = 0, r = 0;
         for (int i = 0; i < N; i++) {
             t += truth[i] == k;
-            g += guess[i] == k && truth[i] >= 0;
+            g += guess[i] == k;
             r += truth[i] == k && guess[i] == k;
         }
         const sp_score s = sp_confusion_class(c, k);
@@ -57,6 +57,25 @@ START_TEST(confusion)
     ck_assert_double_eq_tol(sp_confusion_macro_f1(c), sum / 4, 1e-15);          /* ... and does not count */
     ck_assert(sp_confusion_class(c, 5).truth == 0 && sp_confusion_class(c, -1).truth == 0);
     sp_confusion_free(c);
+}
+END_TEST
+
+/* Names are cut between letters, and one of no class is among those guessed. */
+START_TEST(confusion_names)
+{
+    char text[1024];
+    sp_counts *names = sp_counts_new(NULL);
+    sp_confusion *c = sp_confusion_new(1, NULL);
+    ck_assert(sp_counts_add(names, "abcdefg\xC3\xB6hijklm\xE8\xAA\x9E", 18, 1, NULL));
+    sp_vocabulary *v = sp_vocabulary_new(names, &(sp_vocabulary_rule){ .closed = true }, NULL);
+    ck_assert(sp_confusion_add(c, 0, 0, NULL) && sp_confusion_add(c, -1, 0, NULL));
+    WRITTEN(text, sizeof text, sp_confusion_write(c, v, out));
+    ck_assert_str_eq(text, "class               truth  guessed    prec  recall      F1  guesses:  abcdefg\n"
+                           "abcdefg\xC3\xB6hijklm         1        2   50.00  100.00   66.67                  1\n"
+                           "accuracy 50.00 %, macro F1 66.67 %\n");
+    sp_confusion_free(c);
+    sp_vocabulary_free(v);
+    sp_counts_free(names);
 }
 END_TEST
 
@@ -117,6 +136,7 @@ static const struct {
     { "O-x O-y", "" },
     { "X-a X-a X-b", "01a 22b" },                       /* marks unknown: where the type changes */
     { "[-x ]-x", "00x 11x" },
+    { ".-x .-y", "" }, { "B-x O .-y B-x", "00x 33x" },  /* a full stop is outside, as O */
 };
 
 /* Every span there can be is tried as the guess of a single tag sequence: right are those, and only those, that are listed. */
@@ -151,6 +171,21 @@ START_TEST(span_rules)
                         sentences[_i].tags, span, all.guessed, all.truth, all.right);
                 sp_spans_free(s);
             }
+}
+END_TEST
+
+/* Where a full stop hides that the type changes, the spans are not the same all the same. */
+START_TEST(hidden_change)
+{
+    static const char *const words[][2] = { { "B-x", "B-x" }, { ".-x", ".-x" }, { "I-x", "I-y" } };
+    for (int n = 2; n <= 3; n++) {
+        sp_spans *s = sp_spans_new(NULL);
+        for (int i = 0; i < 3; i++)
+            ck_assert(sp_spans_add(s, words[i][0], words[i][i / n], NULL));
+        for (int i = 0; i < 3; i++)
+            ck_assert(sp_spans_end(s, NULL) && sp_spans_total(s).right == (n == 3));
+        sp_spans_free(s);
+    }
 }
 END_TEST
 
@@ -424,10 +459,12 @@ END_TEST
 START_TEST(translations_edges)
 {
     static const char *const truth[] = { "\xC3\x89t\xC3\xA9 \xE8\xAA\x9E", NULL };
-    sp_bleu b = { 0 };
+    sp_bleu b = { 0 }, none = { 0 };
     sp_chrf c = { 0 }, low = { .lower = true };
     sp_status status = { 0 };
     ck_assert(sp_bleu_score(&b) == 0 && sp_chrf_score(&c) == 0 && sp_bleu_brevity(&b) == 1);
+    ck_assert(sp_bleu_add(&none, "a b c d e", (const char *[]){ "f g h i j" }, 1, NULL) && sp_bleu_score(&none) == 0);
+    ck_assert(sp_bleu_precision(&none, 1) == 0 && sp_bleu_precision(&none, 4) == 0 && none.guessed[3] == 2);
     ck_assert(sp_bleu_add(&b, "", truth, 1, NULL) && sp_bleu_score(&b) == 0 && sp_bleu_brevity(&b) == 0);
     ck_assert(sp_chrf_add(&c, "\xC3\x89t\xC3\xA9\xE8\xAA\x9E", truth, 1, NULL));
     ck_assert_double_eq_tol(sp_chrf_score(&c), 100, 1e-12);
@@ -480,6 +517,50 @@ START_TEST(edits)
 }
 END_TEST
 
+/* Of the ways that cost the least the one that is promised: the whole table, and a way back through it. */
+static void count_edits(const int *guess, int n, const int *truth, int m, long *insertions, long *deletions, long *substitutions)
+{
+    long cost[9][9];
+    for (int i = 0; i <= m; i++)
+        for (int j = 0; j <= n; j++)
+            cost[i][j] = !i || !j ? i + j : least(cost[i - 1][j - 1] + (guess[j - 1] != truth[i - 1]),
+                                                  1 + least(cost[i - 1][j], cost[i][j - 1]));
+    *insertions = *deletions = *substitutions = 0;
+    while (n || m) {
+        const bool both = n && m, other = both && guess[n - 1] != truth[m - 1];
+        if (both && cost[m][n] == cost[m - 1][n - 1] + other) {
+            *substitutions += other;
+            m--, n--;
+        } else if (m && cost[m][n] == cost[m - 1][n] + 1) {
+            ++*deletions;
+            m--;
+        } else {
+            ++*insertions;
+            n--;
+        }
+    }
+}
+
+START_TEST(which_edits)
+{
+    sp_random random = { .key = { .seed = 32 } };
+    for (int k = 0; k < 20000; k++) {
+        int guess[8], truth[8];
+        long insertions, deletions, substitutions;
+        const long n = below(&random, 9), m = below(&random, 9);
+        for (int i = 0; i < 8; i++) {
+            guess[i] = (int)below(&random, 3);
+            truth[i] = (int)below(&random, 3);
+        }
+        sp_edits e = { 0 };
+        ck_each(sp_edits_add(&e, guess, n, truth, m, NULL), "%ld and %ld symbols", n, m);
+        count_edits(guess, (int)n, truth, (int)m, &insertions, &deletions, &substitutions);
+        ck_each(e.insertions == insertions && e.deletions == deletions && e.substitutions == substitutions,
+                "%ld %ld %ld, not %ld %ld %ld", e.insertions, e.deletions, e.substitutions, insertions, deletions, substitutions);
+    }
+}
+END_TEST
+
 static const struct {
     const char *guess, *truth;
     sp_level level;
@@ -527,10 +608,12 @@ Suite *suite(void)
     TCase *c = tcase_create("classes");
     tcase_add_test(c, confusion);
     tcase_add_test(c, confusion_table);
+    tcase_add_test(c, confusion_names);
     suite_add_tcase(all, c);
     c = tcase_create("spans");
     tcase_add_loop_test(c, span_rules, 0, sizeof sentences / sizeof *sentences);
     tcase_add_loop_test(c, spans, 0, 4);
+    tcase_add_test(c, hidden_change);
     tcase_add_test(c, span_table);
     suite_add_tcase(all, c);
     c = tcase_create("translations");
@@ -543,6 +626,7 @@ Suite *suite(void)
     suite_add_tcase(all, c);
     c = tcase_create("edits");
     tcase_add_test(c, edits);
+    tcase_add_test(c, which_edits);
     tcase_add_loop_test(c, edited_texts, 0, sizeof edited / sizeof *edited);
     tcase_add_test(c, rates);
     suite_add_tcase(all, c);

@@ -142,6 +142,149 @@ static const char *contents(FILE *f)
     return text;
 }
 
+/* ---- choices that are numbers, and rows one by one ------------------------------------------------------------- */
+
+typedef enum colour { RED, DEEP_BLUE, B } colour;
+#define COLOURS "red|deep-blue|b"
+
+/* A word, and its place; a place, and its word. */
+static const struct {
+    const char *choices, *word;
+    int index;
+} choices[] = {
+    { COLOURS, "red", 0 }, { COLOURS, "deep-blue", 1 }, { COLOURS, "b", 2 }, { COLOURS, "", -1 }, { COLOURS, "re", -1 },
+    { COLOURS, "blue", -1 }, { COLOURS, "deep", -1 }, { COLOURS, "red|deep-blue", -1 }, { COLOURS, "RED", -1 }, { COLOURS, "bb", -1 },
+    { "one", "one", 0 }, { "one", "two", -1 }, { "a|aa|aaa", "aa", 1 }, { "", "a", -1 },
+};
+
+START_TEST(choice)
+{
+    char word[SP_CHOICE_ROOM];
+    const int at = sp_choice_index(choices[_i].choices, choices[_i].word);
+    ck_assert_int_eq(at, choices[_i].index);
+    ck_assert_str_eq(sp_choice_word(choices[_i].choices, at, word), at < 0 ? "" : choices[_i].word);
+    for (int beyond = 3; beyond < 6; beyond++)
+        ck_assert_str_eq(sp_choice_word(choices[_i].choices, beyond, word), "");
+}
+END_TEST
+
+START_TEST(long_choice)
+{
+    char lengthy[200] = "x|", word[SP_CHOICE_ROOM];
+    memset(lengthy + 2, 'y', 100);
+    ck_assert_uint_eq(strlen(sp_choice_word(lengthy, 1, word)), SP_CHOICE_ROOM - 1);
+    ck_assert_ptr_eq(sp_choice_word(lengthy, 0, word), word);
+    ck_assert_str_eq(word, "x");
+}
+END_TEST
+
+/* An enum by its word, as value, default and in a report; its neighbours in memory stay. */
+START_TEST(by_word)
+{
+    struct { colour before, of, behind; } c = { B, DEEP_BLUE, B };
+    const sp_option rows[] = { { "colour", SP_OPTION_INDEX, &c.of, .argument = COLOURS, .help = "of it" }, { 0 } };
+    const sp_command command = { "paint", "Paints.", rows, NULL };
+    sp_status status = { 0 };
+    FILE *f = tmpfile();
+    sp_options_help(&command, f);
+    ck_assert_ptr_nonnull(strstr(contents(f), "  --colour red|deep-blue|b    of it [deep-blue]\n"));
+    ck_assert_int_eq(sp_options_parse(&command, 2, (char *[]){ "--colour", "b" }, NULL, &status), SP_PARSED);
+    ck_assert_int_eq(c.of, B);
+    ck_assert_int_eq(sp_options_parse(&command, 1, (char *[]){ "--colour=red" }, NULL, &status), SP_PARSED);
+    ck_assert(c.of == RED && c.before == B && c.behind == B);
+    ck_assert_int_eq(sp_options_parse(&command, 1, (char *[]){ "--colour=blue" }, NULL, &status), SP_PARSED_WRONG);
+    ck_assert_str_eq(status.message, "--colour blue: expected one of red|deep-blue|b");
+}
+END_TEST
+
+/* Choices that have no room beside their option stand below its help, in lines of 100 letters at most. */
+START_TEST(many_choices)
+{
+    static const char words[] = "alpha-alpha|beta-beta|gamma-gamma|delta-delta|epsilon-epsilon|zeta-zeta|eta-eta|theta-theta|last";
+    int at = 8, first = 0;
+    const sp_option rows[] = { { "letter", SP_OPTION_INDEX, &at, .argument = words, .help = "of Greek" },
+                               { "cell", SP_OPTION_INDEX, &first, .argument = "abcde|fghij|klmno|pq", .help = "fits" },
+                               { "cell", SP_OPTION_INDEX, &first, .argument = "abcde|fghij|klmno|pqr", .help = "does not" },
+                               { "a-name-longer-than-the-column", SP_OPTION_INDEX, &at, .argument = "a|b", .help = "x" }, { 0 } };
+    FILE *f = tmpfile();
+    sp_options_help(&(sp_command){ "greek", "Writes.", rows, NULL }, f);
+    ck_assert_str_eq(contents(f), "Usage: greek [--option value ...]\nWrites.\n\n"
+                     "  --letter NAME               of Greek [last]\n"
+                     "                              alpha-alpha beta-beta gamma-gamma delta-delta epsilon-epsilon\n"
+                     "                              zeta-zeta eta-eta theta-theta last\n"
+                     "  --cell abcde|fghij|klmno|pq fits [abcde]\n"
+                     "  --cell NAME                 does not [abcde]\n"
+                     "                              abcde fghij klmno pqr\n"
+                     "  --a-name-longer-than-the-column NAME x []\n"
+                     "                              a b\n");
+}
+END_TEST
+
+/* What a row may hold, wherever it came from. */
+START_TEST(checking)
+{
+    long whole = 0;
+    double number = 0;
+    const char *words = "b";
+    bool flag = true;
+    const sp_option rows[] = { { "n", SP_OPTION_WHOLE, &whole, -2, 7, .help = "" },
+                               { "x", SP_OPTION_NUMBER, &number, 0, 1e-3, .help = "" },
+                               { "w", SP_OPTION_CHOICE, &words, .argument = "a|b" },
+                               { "t", SP_OPTION_TEXT, &words, .argument = "FILE" }, { "f", SP_OPTION_FLAG, &flag, .help = "" } };
+    const struct { int row; double value; const char *given, *message; } cases[] = {
+        { 0, -2, "-2", NULL }, { 0, 7, "7", NULL }, { 0, 8, "8", "its n is 8: expected a whole number from -2 to 7" },
+        { 0, -3, "?", "its n is ?: expected a whole number from -2 to 7" }, { 1, 0, "0", NULL }, { 1, 1e-3, "x", NULL },
+        { 1, 1.1e-3, "x", "its n is x: expected a number from 0 to 0.001" },
+        { 1, NAN, "nan", "its n is nan: expected a number from 0 to 0.001" },
+        { 2, 0, "a", NULL }, { 2, 0, "c", "its n is c: expected one of a|b" }, { 3, 0, "any", NULL },
+        { 3, 0, "", "its n is: expected FILE, not an empty text" }, { 4, 0, "", NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sp_status status = { 0 };
+        whole = cases[i].row == 0 ? (long)cases[i].value : 0;
+        number = cases[i].value;
+        const bool ok = sp_option_check(&rows[cases[i].row], "its n is", cases[i].given, &status);
+        ck_assert_msg(ok == !cases[i].message, "case %zu: %s", i, status.message);
+        if (cases[i].message)
+            ck_assert_str_eq(status.message, cases[i].message);
+    }
+}
+END_TEST
+
+START_TEST(reporting)
+{
+    colour c = DEEP_BLUE;
+    const sp_option more[] = { { "colour", SP_OPTION_INDEX, &c, .argument = COLOURS }, { 0 } };
+    sp_report *r = sp_report_new();
+    defaults();
+    sp_options_report(options, r);
+    sp_options_report(more, r);
+    char *text = sp_report_string(r, 6);
+    ck_assert_str_eq(text, "{\"data\": null, \"hidden\": 10, \"rate\": 0.25, \"cell\": \"lstm\", \"tied\": false, "
+                     "\"colour\": \"deep-blue\"}");
+    free(text);
+    sp_report_free(r);
+}
+END_TEST
+
+/* Only a text can be missing: what else is required has a value. */
+START_TEST(required)
+{
+    struct { bool flag, others[15]; } flag = { false, { true } };
+    long number = 0;
+    const sp_option rows[] = { { "flag", SP_OPTION_FLAG, &flag.flag, .required = true, .help = "" },
+                               { "number", SP_OPTION_WHOLE, &number, 0, 1, .required = true, .help = "" },
+                               { "cell", SP_OPTION_CHOICE, &cell, .argument = "a|b", .required = true, .help = "" }, { 0 } };
+    const sp_command command = { "go", "Goes.", rows, NULL };
+    sp_status status = { 0 };
+    cell = NULL;
+    ck_assert_int_eq(sp_options_parse(&command, 0, NULL, NULL, &status), SP_PARSED_WRONG);
+    ck_assert_str_eq(status.message, "--cell a|b is missing (see go --help)");
+    cell = "a";
+    ck_assert_int_eq(sp_options_parse(&command, 0, NULL, NULL, NULL), SP_PARSED);
+}
+END_TEST
+
 START_TEST(help)
 {
     FILE *f = tmpfile();
@@ -184,7 +327,6 @@ START_TEST(report)
 }
 END_TEST
 
-/* What cannot be written is not passed over. */
 /* Exact text, what it says of bytes, and what differs. */
 START_TEST(report_text)
 {
@@ -192,7 +334,7 @@ START_TEST(report_text)
         { "{\"n\": 3, \"x\": 0.1, \"s\": \"a\"}", NULL }, { "{\"s\": \"a\", \"x\": 0.10000000000000001, \"n\": 3}", NULL },
         { "{\"n\": 4, \"x\": 0.1, \"s\": \"a\"}", "n is 4, not 3" }, { "{\"n\": 3, \"s\": \"a\"}", "x is missing, not 0.1" },
         { "{\"n\": 3, \"x\": 0.1, \"s\": \"a\", \"y\": true}", "y is true, not missing" },
-        { "{\"n\": 3, \"x\": 0.1000000000000001, \"s\": \"a\"}", "x is 0.1, not 0.1" },
+        { "{\"n\": 3, \"x\": 0.1000000000000001, \"s\": \"a\"}", "x is 0.1000000000000001, not 0.10000000000000001" },
         { "{\"n\": 3", "they cannot be read" }, { "[]", "they cannot be read" }, { NULL, "they cannot be read" },
     };
     char text[SP_DIFFERENCE_TEXT];
@@ -219,6 +361,7 @@ START_TEST(report_text)
 }
 END_TEST
 
+/* What cannot be written is not passed over. */
 START_TEST(report_fails)
 {
     FILE *f = tmpfile(), *full = fopen("/dev/full", "w");
@@ -276,6 +419,13 @@ Suite *suite(void)
     TCase *c = tcase_create("options");
     tcase_add_loop_test(c, parsing, 0, sizeof lines / sizeof *lines);
     tcase_add_test(c, help);
+    tcase_add_loop_test(c, choice, 0, sizeof choices / sizeof *choices);
+    tcase_add_test(c, long_choice);
+    tcase_add_test(c, by_word);
+    tcase_add_test(c, many_choices);
+    tcase_add_test(c, checking);
+    tcase_add_test(c, reporting);
+    tcase_add_test(c, required);
     tcase_add_test(c, report);
     tcase_add_test(c, report_text);
     tcase_add_test(c, report_fails);

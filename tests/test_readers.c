@@ -53,6 +53,8 @@ static const struct {
     { "columns", "a\tO\nb O\n", "f:2: 1 column between tabs, expected 2", true },
     { "columns", "a\t\n", "f:1: column 2 is empty", true },
     { "columns", "\tO\n", "f:1: column 1 is empty", true },
+    { "columns", "a\tO\rb\tO\r", "f:1: column 2 has a carriage return, expected lines that end with LF or CR LF", true },
+    { "labelled", "pos\ta\rb\r\r\n", "a b|pos|\n", false },
     { "columns", "\xFF\xFE\tO\xC3\n", "\xFF\xFE|O\xC3|\n", false },
     { "labelled", "pos\tgood  film \n\nneg\tnot good\nnone\t\n", "good film|pos|\nnot good|neg|\n|none|\n", false },
     { "labelled", " a label \tx\ty\n", "x|a label|\n", false },
@@ -64,6 +66,7 @@ static const struct {
     { "cmudict", ";;; comment\nab(2) AE1 B # a comment\n'em  AH0 M\n", "a b|AE1 B|\n' e m|AH0 M|\n", false },
     { "cmudict", "(2) T UW1\nab() X\n(a) Y\na(b2) Z\n#hash HH\n",
       "( 2 )|T UW1|\na b ( )|X|\n( a )|Y|\na ( b 2 )|Z|\n# h a s h|HH|\n", false },
+    { "cmudict", "(23) X\n(2345) Y\n", "( 2 3 )|X|\n( 2 3 4 5 )|Y|\n", false },
     { "cmudict", "a(12) X\n\xC3\xB6(2) OE\n", "a|X|\n\xC3\xB6|OE|\n", false },
     { "cmudict", "word\n", "f:1: 1 column between blanks, expected 2", true },
     { "cmudict", "a B\nword # W\n", "f:2: 1 column between blanks, expected 2", true },
@@ -257,6 +260,12 @@ START_TEST(building)
     ck_assert(!sp_sentences_put(s, 0, "a\0b", 3, &status) && !sp_sentences_put(s, 0, "", 0, NULL));
     ck_assert_str_eq(status.message, "sentences: a string of 3 bytes with a zero");
     ck_assert(!sp_sentences_put(NULL, 0, "a", 1, NULL) && !sp_sentences_end(NULL, NULL));
+    ck_assert(!sp_sentences_put_text(s, 1, "x y\0z", 5, SP_LEVEL_WORD, NULL));         /* nothing of it */
+    ck_assert(s->field[1].strings == 4 && s->field[1].level == SP_LEVEL_CHAR);
+    status = (sp_status){ 0 };
+    ck_assert(!sp_sentences_put_text(s, 2, "", 0, SP_LEVEL_WORD, &status)
+              && !sp_sentences_put_text(s, 0, NULL, 1, SP_LEVEL_WORD, NULL));
+    ck_assert_str_eq(status.message, "sentences: no field 2 of 2, or no text");
     ck_assert_int_eq(sp_sentence_length(s, 0, -1) + sp_sentence_length(s, -1, 0) + sp_sentence_length(s, 0, 1), 0);
     ck_assert_str_eq(sp_sentence_word(s, 0, 0, 2, &size), "");
     ck_assert_str_eq(sp_sentence_word(s, 0, 0, -1, NULL), "");

@@ -1,4 +1,5 @@
 /* Text as symbols and back: no byte is lost, whatever it is. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,6 +218,10 @@ START_TEST(rules_that_cannot_be)
     ck_assert(!sp_counts_add(c, "", 0, 1, &status) && !sp_counts_add(c, NULL, 3, 1, NULL) && !sp_counts_add(NULL, "a", 1, 1, NULL));
     ck_assert_str_eq(status.message, "counts: a symbol of 0 bytes met 1 times");
     ck_assert(!sp_vocabulary_new(NULL, NULL, NULL) && !sp_counts_add(c, "a", 1, -1, NULL));
+    status = (sp_status){ 0 };
+    ck_assert(sp_counts_add(c, "a", 1, LONG_MAX - 1, NULL) && sp_counts_add(c, "a", 1, 1, NULL)
+              && !sp_counts_add(c, "a", 1, 1, &status));
+    ck_assert_ptr_nonnull(strstr(status.message, "times and 1 times more"));
     sp_counts_free(c);
     sp_counts_free(NULL);
 }
@@ -241,6 +246,7 @@ static const char *const cases[][2] = {
     { "ABC xyz [@`{ 019", "abc xyz [@`{ 019" },
     { "\xC3\x80\xC3\x96\xC3\x97\xC3\x98\xC3\x9E\xC3\x9F", "\xC3\xA0\xC3\xB6\xC3\x97\xC3\xB8\xC3\xBE\xC3\x9F" },    /* Latin-1: x and ss stay */
     { "\xC4\x80\xC4\x81\xC4\xB0\xC4\xB9\xC5\x81\xC5\x92\xC5\xB8\xC5\xBD", "\xC4\x81\xC4\x81\xC4\xB0\xC4\xBA\xC5\x82\xC5\x93\xC3\xBF\xC5\xBE" },
+    { "\xC4\xAE\xC4\xAF\xC4\xB2\xC4\xB6\xC4\xB7\xC5\x87\xC5\x8A\xC5\xB6", "\xC4\xAF\xC4\xAF\xC4\xB3\xC4\xB7\xC4\xB7\xC5\x88\xC5\x8B\xC5\xB7" },
     { "\xCE\x86\xCE\x8C\xCE\x8F\xCE\x91\xCE\xA9\xCE\xB1", "\xCE\xAC\xCF\x8C\xCF\x8E\xCE\xB1\xCF\x89\xCE\xB1" },
     { "\xD0\x81\xD0\x90\xD0\xA0\xD0\xAF\xD0\xB0", "\xD1\x91\xD0\xB0\xD1\x80\xD1\x8F\xD0\xB0" },
     { "\xC3\x41\xFF\xE2\x82\xACQ", "\xC3\x61\xFF\xE2\x82\xACq" },

@@ -32,10 +32,15 @@ void sp_batches_free(sp_batches *b)
 
 sp_batches *sp_batches_new(const long *length, long n, long size, sp_status *status)
 {
-    if (n < 1 || size < 1) {
-        sp_fail(status, SP_ERR_VALUE, "batches: %ld sentences in batches of %ld", n, size);
+    if (!length || n < 1 || size < 1) {
+        sp_fail(status, SP_ERR_VALUE, "batches: %ld sentences in batches of %ld%s", n, size, length ? "" : ", without lengths");
         return NULL;
     }
+    for (long i = 0; i < n; i++)
+        if (length[i] < 0) {
+            sp_fail(status, SP_ERR_VALUE, "batches: sentence %ld has the length %ld", i, length[i]);
+            return NULL;
+        }
     const size_t count = (size_t)n;
     sp_batches *b = calloc(1, sizeof *b);
     if (b) {
@@ -83,6 +88,9 @@ long sp_batches_arrange(sp_batches *b, bool shuffle, uint64_t seed, long epoch)
 
 const long *sp_batches_part(const sp_batches *b, long batch, int part, int parts, long *count)
 {
+    *count = 0;
+    if (batch < 0 || batch >= b->batches || part < 0 || part >= parts)
+        return NULL;
     const long first = b->slot[batch] * b->size, n = b->n - first < b->size ? b->n - first : b->size;
     const long from = n * part / parts, end = n * (part + 1) / parts;
     *count = end - from;

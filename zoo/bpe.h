@@ -8,7 +8,7 @@
    one that was too rare to be a piece is written as its bytes (as SentencePiece does it). What differs from the paper:
    the space belongs to the word behind it (" of"; a text begins as if a space stood before it) where the paper marks ends
    of words; runs of letters, of digits and of other signs are words of their own, so text need not be cut into tokens
-   before; a word is at most 256 bytes long, longer ones are cut.
+   before (all beyond ASCII counts as letters); a word is at most 256 bytes long, longer ones are cut.
 
    Numbers: the special symbols (0: "<unk>", which is never used, as in a vocabulary); 256 bytes; characters of more than one
    byte, the most frequent first; then the pieces in the order they were learned. With no joined pieces this is a vocabulary

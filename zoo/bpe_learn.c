@@ -1,6 +1,7 @@
 /* Learning byte pairs. Joining a pair changes the counts of few others: those beside it. So the counts of all pairs are kept,
    with the words each occurs in, and a heap tells which is the largest. What lies in the heap may be out of date; a count is
-   looked up when it comes to the top, and put back if it has become smaller. */
+   looked up when it comes to the top, and put back if it has become smaller. Time grows with the lengths of the words in which
+   joined pairs are met, added up, and memory with the symbols of all different words. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +13,11 @@ struct word {
     long count;
 };
 
-/* A pair of neighbours: how often, and in which words (some may have lost it since). */
+/* A pair of neighbours: how often, and in which words (some may have lost it since). `queued` is the count with which it came
+   into the heap last, 0 if that has left it: the heap has no pair twice with one count. */
 struct pair {
     int left, right;
-    long count;
+    long count, queued;
     int *word;
     int words, room;
 };
@@ -117,60 +119,73 @@ static bool occurs_in(struct pair *p, int word)
     return true;
 }
 
-static void take_away(struct learner *l, const struct word *w)
-{
-    for (int i = 0; i + 1 < w->n; i++)
-        l->pair[sp_pairs_get(&l->index, w->symbol[i], w->symbol[i + 1])].count -= w->count;
-}
-
-/* Counts the pairs of a word; says of those with the symbol `fresh` (-1: of all) that they occur in it. */
-static bool count_in(struct learner *l, int word, int fresh)
+/* Counts the pairs of a word that have a symbol which is new to it (made NULL: all of them), and says that they occur in it. */
+static bool count_in(struct learner *l, int word, const bool *made)
 {
     const struct word *w = &l->word[word];
     for (int i = 0; i + 1 < w->n; i++) {
+        if (made && !made[i] && !made[i + 1])
+            continue;
         const int at = place_of(l, w->symbol[i], w->symbol[i + 1]);
         if (at < 0)
             return false;
         l->pair[at].count += w->count;
-        if ((fresh < 0 || w->symbol[i] == fresh || w->symbol[i + 1] == fresh) && !occurs_in(&l->pair[at], word))
+        if (!occurs_in(&l->pair[at], word))
             return false;
     }
     return true;
 }
 
-/* Puts the fresh pairs of a word on the heap, with their counts when all words are done. */
-static bool hope(struct learner *l, const struct word *w, int fresh)
+/* Puts a pair on the heap, unless it is there with this count. */
+static bool hope(struct learner *l, int at)
 {
-    for (int i = 0; i + 1 < w->n; i++)
-        if (w->symbol[i] == fresh || w->symbol[i + 1] == fresh) {
-            const int at = sp_pairs_get(&l->index, w->symbol[i], w->symbol[i + 1]);
-            if (l->pair[at].count > 1 && !push(l, (struct guess){ l->pair[at].count, at }))
-                return false;
-        }
-    return true;
+    struct pair *p = &l->pair[at];
+    if (p->count < 2 || p->count == p->queued)
+        return true;
+    p->queued = p->count;
+    return push(l, (struct guess){ p->count, at });
 }
 
-/* Joins a pair in all words. Its own list is given up: it may occur again only beside what is made later. */
+/* Joins a pair in a word, from left to right, and takes the counts of pairs away that it had there; made[i]: its symbol i is a
+   joined one. False where the word has lost the pair. */
+static bool join_in(struct learner *l, struct word *w, const struct pair *p, int result, bool made[SP_BPE_WORD])
+{
+    bool gone[SP_BPE_WORD] = { false }, any = false;
+    for (int i = 0; i + 1 < w->n; i++)
+        if (w->symbol[i] == p->left && w->symbol[i + 1] == p->right) {
+            any = gone[i] = gone[i + 1] = true;
+            i++;
+        }
+    for (int i = 0; any && i + 1 < w->n; i++)
+        if (gone[i] || gone[i + 1])
+            l->pair[sp_pairs_get(&l->index, w->symbol[i], w->symbol[i + 1])].count -= w->count;
+    int m = 0;
+    for (int i = 0; any && i < w->n; m++) {
+        made[m] = gone[i];
+        w->symbol[m] = gone[i] ? result : w->symbol[i];
+        i += 1 + gone[i];
+    }
+    w->n = any ? m : w->n;
+    return any;
+}
+
+/* Joins a pair in all words. Its own list is given up: it may occur again only beside what is made later. New pairs come to the
+   heap when all words are done. */
 static bool join(struct learner *l, int at, int result)
 {
     const struct pair p = l->pair[at];
-    bool ok = true;
+    bool made[SP_BPE_WORD], ok = true;
     l->pair[at].word = NULL;
     l->pair[at].words = l->pair[at].room = 0;
-    for (int k = 0; ok && k < p.words; k++) {
-        struct word *w = &l->word[p.word[k]];
-        int m = 0;
-        take_away(l, w);
-        for (int i = 0; i < w->n; m++) {
-            const bool here = i + 1 < w->n && w->symbol[i] == p.left && w->symbol[i + 1] == p.right;
-            w->symbol[m] = here ? result : w->symbol[i];
-            i += 1 + here;
-        }
-        w->n = m;
-        ok = count_in(l, p.word[k], result);
-    }
     for (int k = 0; ok && k < p.words; k++)
-        ok = hope(l, &l->word[p.word[k]], result);
+        if (join_in(l, &l->word[p.word[k]], &p, result, made))
+            ok = count_in(l, p.word[k], made);
+    for (int k = 0; ok && k < p.words; k++) {
+        const struct word *w = &l->word[p.word[k]];
+        for (int i = 0; ok && i + 1 < w->n; i++)
+            if (w->symbol[i] == result || w->symbol[i + 1] == result)
+                ok = hope(l, sp_pairs_get(&l->index, w->symbol[i], w->symbol[i + 1]));
+    }
     free(p.word);
     return ok;
 }
@@ -234,14 +249,17 @@ static bool learn(struct learner *l, const sp_counts *c, long size)
 {
     bool ok = spell_all(l, c);
     for (int i = 0; ok && i < l->words; i++)
-        ok = count_in(l, i, -1);
+        ok = count_in(l, i, NULL);
     for (int i = 0; ok && i < l->pairs; i++)
-        ok = l->pair[i].count < 2 || push(l, (struct guess){ l->pair[i].count, i });
+        ok = hope(l, i);
     while (ok && l->b->size < size && l->guesses) {
         const struct guess g = pop(l);
         const struct pair p = l->pair[g.pair];
+        const bool latest = p.queued == g.count;
+        if (latest)
+            l->pair[g.pair].queued = 0;
         if (p.count != g.count) {
-            ok = p.count < 2 || p.count > g.count || push(l, (struct guess){ p.count, g.pair });
+            ok = !latest || hope(l, g.pair);
             continue;
         }
         int rank = sp_pairs_get(&l->b->rank, p.left, p.right);

@@ -9,7 +9,7 @@ sp_confusion *sp_confusion_new(int classes, sp_status *status)
         return NULL;
     }
     sp_confusion *c = calloc(1, sizeof *c);
-    if (c && (c->count = calloc((size_t)classes * (size_t)classes, sizeof *c->count))) {
+    if (c && (c->count = calloc(((size_t)classes + 1) * (size_t)classes, sizeof *c->count))) {
         c->classes = classes;
         return c;
     }
@@ -29,10 +29,8 @@ bool sp_confusion_add(sp_confusion *c, int truth, int guess, sp_status *status)
 {
     if (!c || truth < -1 || truth >= c->classes || guess < 0 || guess >= c->classes)
         return sp_fail(status, SP_ERR_VALUE, "confusion: truth %d, guess %d, of %d classes", truth, guess, c ? c->classes : 0);
-    if (truth < 0)
-        c->outside++;
-    else
-        c->count[(size_t)truth * (size_t)c->classes + (size_t)guess]++;
+    c->count[(size_t)(truth < 0 ? c->classes : truth) * (size_t)c->classes + (size_t)guess]++;
+    c->outside += truth < 0;
     return true;
 }
 
@@ -61,7 +59,7 @@ sp_score sp_confusion_class(const sp_confusion *c, int k)
         truth += at(c, k, i);
         guessed += at(c, i, k);
     }
-    return sp_score_of(truth, guessed, at(c, k, k));
+    return sp_score_of(truth, guessed + at(c, c->classes, k), at(c, k, k));
 }
 
 static bool occurs(sp_score s)
@@ -81,31 +79,37 @@ double sp_confusion_macro_f1(const sp_confusion *c)
     return n ? sum / n : 0;
 }
 
-static int name_of(const sp_vocabulary *names, int class, char text[24])
+enum { NAME = 16, SHORT_NAME = 8 };     /* bytes, so that columns stand below one another where names are ASCII */
+
+/* The name of a class, or its number: as many of its letters as have room. */
+static const char *name_of(const sp_vocabulary *names, int class, size_t room, char text[NAME + 1])
 {
-    size_t length = 0;
+    size_t length = 0, at = 0, fits = 0, n;
     const char *name = names ? sp_vocabulary_symbol(names, class, &length) : NULL;
-    return name ? snprintf(text, 24, "%.*s", length < 16 ? (int)length : 16, name) : snprintf(text, 24, "%d", class);
+    while (name && sp_text_next(name, length, SP_LEVEL_CHAR, &at, &n) && at <= room)
+        fits = at;
+    if (name)
+        snprintf(text, NAME + 1, "%.*s", (int)fits, name);
+    else
+        snprintf(text, NAME + 1, "%d", class);
+    return text;
 }
 
 bool sp_confusion_write(const sp_confusion *c, const sp_vocabulary *names, FILE *out)
 {
     enum { FEW = 12 };
-    char name[24];
+    char name[NAME + 1];
     const int columns = c->classes <= FEW ? c->classes : 0;
     fprintf(out, "%-16s %8s %8s %7s %7s %7s%s", "class", "truth", "guessed", "prec", "recall", "F1", columns ? "  guesses:" : "");
-    for (int j = 0; j < columns; j++) {
-        name_of(names, j, name);
-        fprintf(out, " %8.8s", name);
-    }
+    for (int j = 0; j < columns; j++)
+        fprintf(out, " %8s", name_of(names, j, SHORT_NAME, name));
     fputc('\n', out);
     for (int i = 0; i < c->classes; i++) {
         const sp_score s = sp_confusion_class(c, i);
         if (!occurs(s))
             continue;
-        name_of(names, i, name);
-        fprintf(out, "%-16s %8ld %8ld %7.2f %7.2f %7.2f%s", name, s.truth, s.guessed, 100 * s.precision, 100 * s.recall, 100 * s.f1,
-                columns ? "          " : "");
+        fprintf(out, "%-16s %8ld %8ld %7.2f %7.2f %7.2f%s", name_of(names, i, NAME, name), s.truth, s.guessed, 100 * s.precision,
+                100 * s.recall, 100 * s.f1, columns ? "          " : "");
         for (int j = 0; j < columns; j++)
             fprintf(out, " %8ld", at(c, i, j));
         fputc('\n', out);

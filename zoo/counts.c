@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,9 @@ bool sp_counts_add(sp_counts *c, const char *symbol, size_t length, long times, 
         if (!sp_counts_append(c, symbol, length))
             return sp_fail(status, SP_ERR_MEMORY, "counts: out of memory for %d symbols", id + 1);
     }
+    if (times > LONG_MAX - c->symbol[id].count)
+        return sp_fail(status, SP_ERR_VALUE, "counts: a symbol met %ld times and %ld times more, expected %ld in all at most",
+                       c->symbol[id].count, times, LONG_MAX);
     c->symbol[id].count += times;
     return true;
 }

@@ -82,6 +82,10 @@ char *sp_date_write(char text[SP_DATE_ROOM], int format, int letters, int year, 
 
 sp_sentences *sp_dates(long n, uint64_t seed, sp_status *status)
 {
+    if (n < 0) {
+        sp_fail(status, SP_ERR_VALUE, "dates: %ld pairs", n);
+        return NULL;
+    }
     sp_sentences *s = sp_sentences_new(2, status);
     bool ok = s;
     for (long i = 0; ok && i < n; i++) {

@@ -23,7 +23,7 @@ int sp_date_formats(void);
 char *sp_date_write(char text[SP_DATE_ROOM], int format, int letters, int year, int month, int day);
 
 /* n pairs drawn, to be freed: field 0 the letters of what is written, field 1 those of the ISO date. Pair i depends on the
-   seed and i alone. NULL without memory. */
+   seed and i alone. NULL without memory, or for n below 0. */
 sp_sentences *sp_dates(long n, uint64_t seed, sp_status *status);
 
 SP_END

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autograd/map.h"
 #include "autograd/random.h"
 
 /* ---- making ---------------------------------------------------------------------------------------------------- */
@@ -79,9 +80,28 @@ static bool all_end(const sp_hmm *h, sp_status *status)
     return true;
 }
 
+/* Words are told apart by their names; "" is no word. False without memory. */
+static bool all_named(const sp_hmm *h, sp_status *status)
+{
+    sp_map *ids = sp_map_new();
+    bool ok = ids;
+    for (int w = 0; ok && w < h->words; w++) {
+        const size_t n = strlen(h->word[w]);
+        if (!n || sp_map_get(ids, h->word[w], n) >= 0) {
+            ok = sp_fail(status, SP_ERR_VALUE, "grammar: word %d, '%s', is empty or there already", w, h->word[w]);
+            break;
+        }
+        ok = sp_map_put(ids, h->word[w], n, w);
+    }
+    for (int s = 0; ok && s < h->states; s++)
+        ok = *h->state[s] || sp_fail(status, SP_ERR_VALUE, "grammar: state %d has no name", s);
+    sp_map_free(ids);
+    return ok || sp_fail(status, SP_ERR_MEMORY, "grammar: out of memory for %d words", h->words);
+}
+
 static bool sound(const sp_hmm *h, sp_status *status)
 {
-    bool ok = one("start", 0, sum_of(h->start, h->states), false, status);
+    bool ok = all_named(h, status) && one("start", 0, sum_of(h->start, h->states), false, status);
     for (int s = 0; ok && s < h->states; s++)
         ok = one("words of state", s, sum_of(h->emit + (size_t)s * (size_t)h->words, h->words), false, status)
              && one("moves of state", s, sum_of(h->move + s * h->states, h->states), true, status);

@@ -26,8 +26,9 @@ typedef struct sp_hmm {
     char **state, **word;       /* [S], [W] their names */
 } sp_hmm;
 
-/* A copy of these, to be freed. NULL if probabilities are not from 0 to 1, start or a row of emit do not sum to 1 (within
-   1e-9), a row of move sums to more, a sentence that has begun may never end, or without memory; status says which. */
+/* A copy of these, to be freed. NULL if two words have one name or a name is empty, if probabilities are not from 0 to 1, start or
+   a row of emit do not sum to 1 (within 1e-9), a row of move sums to more, a sentence that has begun may never end, or without
+   memory; status says which. */
 sp_hmm *sp_hmm_new(int states, int words, const double *start, const double *move, const double *emit, const char *const *state,
                    const char *const *word, sp_status *status);
 void sp_hmm_free(sp_hmm *h);
@@ -59,7 +60,8 @@ bool sp_hmm_best(const sp_hmm *h, const sp_sentences *s, sp_hmm_optimum *best, s
 
 /* The entropy of sentences in nats per symbol, E[-ln p] / E[symbols], and a bound on its error: exact (0) if each word is of
    one state; else from all runs of words of several states that have a probability of 1e-7 or more, and of the others what
-   they can be at least and at most (zoo/hmm_entropy.c). False without memory. */
+   they can be at least and at most (zoo/hmm_entropy.c); where a grammar is so large that this would take long, from as many
+   runs as take some seconds at most, and the error says how much is missing. False without memory. */
 bool sp_hmm_entropy(const sp_hmm *h, double *nats, double *error, sp_status *status);
 
 SP_END

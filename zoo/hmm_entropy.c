@@ -13,12 +13,12 @@
 
 #include "zoo/hmm.h"
 
-enum { ROOM = SP_MOST_STATES + 1, DEEPEST = 200, MOST_NODES = 50000 };
+enum { ROOM = SP_MOST_STATES + 1, DEEPEST = 200, LOGARITHM = 8, MOST_WORK = 50000000 };     /* products; so many to a logarithm */
 static const double NEGLIGIBLE = 1e-7;
 
 struct tree {
     const sp_hmm *h;
-    long nodes;
+    long work;                          /* so far, about */
     double nats, symbols, unsure;       /* of the root that is walked: A, words and ends to expect, and the error of A */
     double to[SP_MOST_STATES];          /* M */
 };
@@ -28,6 +28,7 @@ static void cut(struct tree *t, const double *belief, double p, double weight)
 {
     for (int s = 0; s < t->h->states; s++)
         if (belief[s] > 0) {
+            t->work += LOGARITHM;
             t->to[s] += weight * belief[s];
             t->nats -= weight * belief[s] * log(belief[s] / p) / 2;
             t->unsure -= weight * belief[s] * log(belief[s] / p) / 2;
@@ -39,7 +40,7 @@ static void walk(struct tree *t, const double *q, double end, double weight, int
 {
     const sp_hmm *h = t->h;
     const int S = h->states;
-    t->nodes++;
+    t->work += (long)h->words * (S + LOGARITHM);
     t->symbols += weight;
     t->nats -= end > 0 ? weight * end * log(end) : 0;
     for (int w = 0; w < h->words; w++) {
@@ -52,10 +53,11 @@ static void walk(struct tree *t, const double *q, double end, double weight, int
         if (!states)
             continue;
         t->nats -= weight * p * log(p);
-        if (states == 1 || weight * p < NEGLIGIBLE || depth >= DEEPEST || t->nodes >= MOST_NODES) {
+        if (states == 1 || weight * p < NEGLIGIBLE || depth >= DEEPEST || t->work >= MOST_WORK) {
             cut(t, belief, p, weight);
             continue;
         }
+        t->work += S * S;
         for (int s = 0; s < S; s++) {
             next[s] = 0;
             stop += belief[s] / p * h->stop[s];

@@ -26,7 +26,8 @@ enum { SP_MOST_CLASSES = 4096 };
 
 typedef struct sp_confusion {
     int classes;
-    long *count;                /* [classes,classes] a row for each truth, a column for each guess */
+    long *count;                /* [classes+1,classes] a row for each truth, the last for truths that are no class; a column for each
+                                   guess */
     long outside;               /* how often the truth was no class */
 } sp_confusion;
 
@@ -34,8 +35,8 @@ typedef struct sp_confusion {
 sp_confusion *sp_confusion_new(int classes, sp_status *status);
 void sp_confusion_free(sp_confusion *c);
 
-/* One answer more: classes from 0. A truth of -1 (a label that training had not) is no class: it counts as wrong. False for
-   other numbers that are none. */
+/* One answer more: classes from 0. A truth of -1 (a label that training had not) is no class: the answer is wrong, and counts
+   among those guessed of its class. False for other numbers that are none. */
 bool sp_confusion_add(sp_confusion *c, int truth, int guess, sp_status *status);
 
 /* The share of right answers (0 without answers); a class's score; the mean f1 of the classes that occur. */

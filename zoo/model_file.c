@@ -11,9 +11,17 @@
 
 enum { VALUE_ROOM = 64 };
 
-/* The value of a row as text, its own or written into room; a text may be NULL. False without memory. Jansson writes and
-   reads a decimal point in any locale. */
-static bool value_text(const sp_option *o, char room[VALUE_ROOM], const char **text)
+static int count_rows(const sp_option *rows)
+{
+    int count = 0;
+    while (rows[count].name)
+        count++;
+    return count;
+}
+
+/* The value of a row as text, its own or written into room; a text may be NULL. False without memory, or for what is no number.
+   Jansson writes and reads a decimal point in any locale. */
+static bool value_text(const sp_option *o, char room[VALUE_ROOM], const char **text, sp_status *status)
 {
     size_t n = 1;
     *text = room;
@@ -32,22 +40,25 @@ static bool value_text(const sp_option *o, char room[VALUE_ROOM], const char **t
         snprintf(room, VALUE_ROOM, "%ld", *(const long *)o->value);
         break;
     case SP_OPTION_NUMBER: {
-        json_t *number = json_real(*(const double *)o->value);
+        const double x = *(const double *)o->value;
+        json_t *number = json_real(x);
+        if (!isfinite(x))
+            return sp_fail(status, SP_ERR_VALUE, "its %s is %g, which no file can say", o->name, x);
         n = json_dumpb(number, room, VALUE_ROOM - 1, JSON_ENCODE_ANY);
         room[n < VALUE_ROOM ? n : 0] = '\0';
         json_decref(number);
         break;
     }
     }
-    return n > 0;
+    return n > 0 || sp_fail(status, SP_ERR_MEMORY, "out of memory for its %s", o->name);
 }
 
 bool sp_model_save(const sp_store *s, const char *kind, const sp_option *rows, int parts, const sp_metadata *part,
                    const char *path, sp_status *status)
 {
-    int count = 0, n = 0;
-    while (rows[count].name)
-        count++;
+    const int count = count_rows(rows);
+    int n = 0;
+    sp_status inner = { 0 };
     char (*room)[VALUE_ROOM] = malloc((size_t)(count + 1) * sizeof *room);
     sp_metadata *all = malloc((size_t)(count + parts + 1) * sizeof *all);
     bool ok = room && all;
@@ -55,14 +66,18 @@ bool sp_model_save(const sp_store *s, const char *kind, const sp_option *rows, i
         all[n++] = (sp_metadata){ "kind", kind };
     for (int i = 0; ok && i < count; i++) {
         all[n].key = rows[i].name;
-        ok = value_text(&rows[i], room[i], &all[n].value);
+        ok = value_text(&rows[i], room[i], &all[n].value, &inner);
         n += all[n].value != NULL;
     }
     for (int i = 0; ok && i < parts; i++)
         if (part[i].value)
             all[n++] = part[i];
-    ok = ok ? sp_store_save(s, path, n, all, status)
-            : sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the configuration", path);
+    if (ok)
+        ok = sp_store_save(s, path, n, all, status);
+    else if (inner.code)
+        sp_fail(status, inner.code, "%s: %s", path, inner.message);
+    else
+        sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the configuration", path);
     free(room);
     free(all);
     return ok;
@@ -112,6 +127,41 @@ static bool take(const sp_safetensors *f, const sp_option *o, sp_status *status)
     return !text || sp_option_check(o, name, text, status);
 }
 
+/* What a row holds, to be put back. */
+union value {
+    const char *text;
+    long whole;
+    double number;
+    int index;
+    bool flag;
+};
+
+static void copy_value(union value *kept, const sp_option *o, bool back)
+{
+    static const size_t size[] = { [SP_OPTION_TEXT] = sizeof kept->text, [SP_OPTION_CHOICE] = sizeof kept->text,
+                                   [SP_OPTION_WHOLE] = sizeof kept->whole, [SP_OPTION_NUMBER] = sizeof kept->number,
+                                   [SP_OPTION_INDEX] = sizeof kept->index, [SP_OPTION_FLAG] = sizeof kept->flag };
+    memcpy(back ? o->value : kept, back ? (void *)kept : o->value, size[o->kind]);
+}
+
+/* Sets all rows, or none. */
+static bool take_all(const sp_safetensors *f, const sp_option *rows, sp_status *status)
+{
+    const int count = count_rows(rows);
+    union value *kept = malloc(((size_t)count + 1) * sizeof *kept);
+    if (!kept)
+        return sp_fail(status, SP_ERR_MEMORY, "out of memory for the configuration");
+    bool ok = true;
+    for (int i = 0; i < count; i++)
+        copy_value(&kept[i], &rows[i], false);
+    for (int i = 0; ok && i < count; i++)
+        ok = take(f, &rows[i], status);
+    for (int i = 0; !ok && i < count; i++)
+        copy_value(&kept[i], &rows[i], true);
+    free(kept);
+    return ok;
+}
+
 void sp_model_refuse(const sp_safetensors *f, const sp_status *why, sp_status *status)
 {
     sp_fail(status, why->code == SP_ERR_MEMORY ? why->code : SP_ERR_FORMAT, "%s: %s", sp_safetensors_path(f), why->message);
@@ -125,8 +175,7 @@ sp_safetensors *sp_model_open(const char *path, const char *kind, const sp_optio
     bool ok = f != NULL;
     if (ok && (!found || strcmp(found, kind)))
         ok = sp_fail(&inner, SP_ERR_FORMAT, "is a model of the kind '%s', not '%s'", found ? found : "unknown", kind);
-    for (const sp_option *o = rows; ok && o->name; o++)
-        ok = take(f, o, &inner);
+    ok = ok && take_all(f, rows, &inner);
     if (ok || !f)
         return f;
     sp_model_refuse(f, &inner, status);
@@ -134,12 +183,19 @@ sp_safetensors *sp_model_open(const char *path, const char *kind, const sp_optio
     return NULL;
 }
 
+static void refuse_part(const sp_safetensors *f, const char *part, const sp_status *why, sp_status *status)
+{
+    sp_status of_part = { 0 };
+    sp_fail(&of_part, why->code, "its %s: %s", part, why->message);
+    sp_model_refuse(f, &of_part, status);
+}
+
 sp_vocabulary *sp_model_vocabulary(const sp_safetensors *f, const char *part, sp_status *status)
 {
     sp_status inner = { 0 };
     sp_vocabulary *v = sp_vocabulary_parse(sp_safetensors_get(f, part), &inner);
     if (!v)
-        sp_model_refuse(f, &inner, status);
+        refuse_part(f, part, &inner, status);
     return v;
 }
 
@@ -148,7 +204,7 @@ sp_bpe *sp_model_bpe(const sp_safetensors *f, const char *part, sp_status *statu
     sp_status inner = { 0 };
     sp_bpe *b = sp_bpe_parse(sp_safetensors_get(f, part), &inner);
     if (!b)
-        sp_model_refuse(f, &inner, status);
+        refuse_part(f, part, &inner, status);
     return b;
 }
 

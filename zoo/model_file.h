@@ -19,15 +19,16 @@
 SP_BEGIN
 
 /* Writes the rows by their names, but no text that is NULL; parts, those that are NULL left out; and the parameters. `kind`
-   has a version, which a change that old models do not survive raises. */
+   has a version, which a change that old models do not survive raises. Rows and parts have different names, none "kind". False,
+   the file unchanged, also where a number is not finite or a text is not UTF-8. */
 bool sp_model_save(const sp_store *s, const char *kind, const sp_option *rows, int parts, const sp_metadata *part,
                    const char *path, sp_status *status);
 
 /* Opens a file of that kind and sets the rows from it, each checked as if it had been given as an option; texts are borrowed
-   from the file. NULL: "m.st: is a model of the kind 'spindle.lm 1', not 'spindle.tagger 1'". */
+   from the file. NULL: "m.st: is a model of the kind 'spindle.lm 1', not 'spindle.tagger 1'"; the rows are then as they were. */
 sp_safetensors *sp_model_open(const char *path, const char *kind, const sp_option *rows, sp_status *status);
 
-/* A part of an open file, to be freed. NULL, with the file and the part in status, if it is none. */
+/* A part of an open file, to be freed. NULL, "m.st: its words: the vocabulary cannot be read", if it is none or not there. */
 sp_vocabulary *sp_model_vocabulary(const sp_safetensors *f, const char *part, sp_status *status);
 sp_bpe *sp_model_bpe(const sp_safetensors *f, const char *part, sp_status *status);
 

@@ -22,7 +22,7 @@ const char *sp_choice_word(const char *choices, int i, char word[SP_CHOICE_ROOM]
         choices += strcspn(choices, "|");
         choices += *choices == '|';
     }
-    snprintf(word, SP_CHOICE_ROOM, "%.*s", (int)strcspn(choices, "|"), choices);
+    snprintf(word, SP_CHOICE_ROOM, "%.*s", i ? 0 : (int)strcspn(choices, "|"), choices);
     return word;
 }
 
@@ -122,7 +122,7 @@ static bool complete(const sp_command *c, int arguments, sp_status *status)
     if (arguments < count_words(c->arguments))
         return sp_fail(status, SP_ERR_VALUE, "expected %s (see %s --help)", c->arguments, c->name);
     for (const sp_option *o = c->options; o->name; o++)
-        if (o->required && !*(const char **)o->value)
+        if (o->required && (o->kind == SP_OPTION_TEXT || o->kind == SP_OPTION_CHOICE) && !*(const char **)o->value)
             return sp_fail(status, SP_ERR_VALUE, "--%s %s is missing (see %s --help)", o->name, o->argument, c->name);
     return true;
 }
@@ -199,7 +199,8 @@ void sp_options_help(const sp_command *c, FILE *out)
     for (const sp_option *o = c->options; o->name; o++) {
         const char *argument = o->argument ? o->argument : o->kind == SP_OPTION_WHOLE ? "N"
                              : o->kind == SP_OPTION_NUMBER ? "X" : "";
-        const bool below = (o->kind == SP_OPTION_CHOICE || o->kind == SP_OPTION_INDEX) && strlen(argument) > HELP_COLUMN - 6 - strlen(o->name);
+        const bool choices = o->kind == SP_OPTION_CHOICE || o->kind == SP_OPTION_INDEX;
+        const bool below = choices && 6 + strlen(o->name) + strlen(argument) > HELP_COLUMN;
         int width = fprintf(out, "  --%s %s", o->name, below ? "NAME" : argument);
         fprintf(out, "%*s%s", width < HELP_COLUMN ? HELP_COLUMN - width : 1, "", o->help);
         show_default(o, out);

@@ -30,7 +30,7 @@ typedef struct sp_option {
     void *value;                /* holds the default, gets what is given */
     double low, high;           /* the bounds, both allowed */
     const char *argument;       /* what --help shows for the value ("FILE"), or the choices */
-    bool required;
+    bool required;              /* a text or a choice that is NULL still is missing; other kinds always have a value */
     const char *help;
 } sp_option;
 
@@ -63,7 +63,8 @@ void sp_options_help(const sp_command *command, FILE *out);
    is checked as the word `given`. */
 bool sp_option_check(const sp_option *o, const char *name, const char *given, sp_status *status);
 
-/* The place of a word among the choices of a row, "a|b|c", from 0; -1 if it is none. And the i-th word, copied. */
+/* The place of a word among the choices of a row, "a|b|c", from 0; -1 if it is none. And the i-th word, copied, as much of it as
+   has room; "" where there is none. */
 enum { SP_CHOICE_ROOM = 64 };
 int sp_choice_index(const char *choices, const char *word);
 const char *sp_choice_word(const char *choices, int i, char word[SP_CHOICE_ROOM]);

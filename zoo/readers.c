@@ -160,10 +160,13 @@ static struct piece column(const struct reading *r, const struct columns *c, int
 
 static bool put_whole(struct reading *r, int field, struct piece p)
 {
+    const int number = r->format->field[field].column;
     p = trimmed(p);
     if (!p.length)
-        return sp_fail(r->status, SP_ERR_FORMAT, "%s:%ld: column %d is empty", r->lines.name, r->lines.number,
-                       r->format->field[field].column);
+        return sp_fail(r->status, SP_ERR_FORMAT, "%s:%ld: column %d is empty", r->lines.name, r->lines.number, number);
+    if (memchr(p.text, '\r', p.length))                 /* lines of an old Macintosh, or ends written twice */
+        return sp_fail(r->status, SP_ERR_FORMAT, "%s:%ld: column %d has a carriage return, expected lines that end with LF or CR LF",
+                       r->lines.name, r->lines.number, number);
     return sp_sentences_put(r->to, field, p.text, p.length, r->status);
 }
 
@@ -244,7 +247,7 @@ static bool read_entry(struct reading *r, struct piece line)
     n = at;
     if (n >= 4 && line.text[n - 1] == ')') {
         size_t open = n - 1;
-        while (open > 1 && line.text[open - 1] >= '0' && line.text[open - 1] <= '9')
+        while (open > 2 && line.text[open - 1] >= '0' && line.text[open - 1] <= '9')
             open--;
         if (open < n - 1 && line.text[open - 1] == '(')
             n = open - 1;

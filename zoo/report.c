@@ -117,7 +117,14 @@ bool sp_report_equals(const sp_report *r, const char *json, char text[SP_DIFFERE
     const char *key = sound ? key_that_differs(r->object, other) : NULL;
     snprintf(text, SP_DIFFERENCE_TEXT, "they cannot be read");
     if (key) {
-        char *theirs = dump(json_object_get(other, key), 6), *mine = dump(json_object_get(r->object, key), 6);
+        const json_t *a = json_object_get(other, key), *b = json_object_get(r->object, key);
+        char *theirs = dump(a, 6), *mine = dump(b, 6);
+        if (theirs && mine && !strcmp(theirs, mine)) {          /* what six digits do not tell, all do */
+            free(theirs);
+            free(mine);
+            theirs = dump(a, 17);
+            mine = dump(b, 17);
+        }
         snprintf(text, SP_DIFFERENCE_TEXT, "%s is %s, not %s", key, theirs ? theirs : "missing", mine ? mine : "missing");
         free(theirs);
         free(mine);

@@ -88,11 +88,16 @@ bool sp_sentences_put_text(sp_sentences *s, int field, const char *text, size_t 
 {
     size_t at = 0, length;
     bool ok = true;
-    if (s && field >= 0 && field < s->fields)
-        s->field[field].level = level;
-    for (const char *w; ok && text && (w = sp_text_next(text, size, level, &at, &length)); )
+    if (!s || !text || field < 0 || field >= s->fields)
+        return sp_fail(status, SP_ERR_VALUE, "sentences: no field %d of %d, or no text", field, s ? s->fields : 0);
+    const long before = s->field[field].strings;
+    for (const char *w; ok && (w = sp_text_next(text, size, level, &at, &length)); )
         if (level == SP_LEVEL_CHAR || *w != '\n')
             ok = sp_sentences_put(s, field, w, length, status);
+    if (ok)
+        s->field[field].level = level;
+    else
+        s->field[field].strings = before;
     return ok;
 }
 

@@ -28,7 +28,8 @@ typedef struct sp_counts sp_counts;
 sp_counts *sp_counts_new(sp_status *status);
 void sp_counts_free(sp_counts *c);
 
-/* A symbol (any bytes, at least one) met so many times more; or all symbols of a text. False without memory. */
+/* A symbol (any bytes, at least one) met so many times more; or all symbols of a text. False without memory, or for a number
+   below 0 or more than a long holds in all. */
 bool sp_counts_add(sp_counts *c, const char *symbol, size_t length, long times, sp_status *status);
 bool sp_counts_add_text(sp_counts *c, const char *text, size_t size, sp_level level, sp_status *status);
 

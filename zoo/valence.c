@@ -107,6 +107,10 @@ sp_sentences *sp_valence(const sp_valence_config *config, long n, uint64_t seed,
                 c.most, c.noise);
         return NULL;
     }
+    if (n < 0) {
+        sp_fail(status, SP_ERR_VALUE, "valence: %ld texts", n);
+        return NULL;
+    }
     sp_sentences *to = sp_sentences_new(2, status);
     bool ok = to;
     for (long i = 0; ok && i < n; i++) {
