@@ -104,7 +104,7 @@ train 0 --batch 64 --threads 2 --attention additive
 cmp -s "$model" "$work/one" || fail 'two threads make another model'
 
 # A checkpoint, and another training that does not take it.
-longer() { expected=$1; shift; train "$expected" --dropout 0.2 --every 3 --checkpoint "$work/check" "$@"; }
+longer() { expected=$1; shift; train "$expected" --schedule constant --dropout 0.2 --every 3 --checkpoint "$work/check" "$@"; }
 longer 0 --epochs 3
 mv "$model" "$work/first"
 rm "$work/check" "$work/check.old"
