@@ -73,5 +73,7 @@
 #include "zoo/references.h"
 #include "zoo/coder.h"
 #include "zoo/seq2seq.h"
+#include "zoo/classifier.h"
+#include "zoo/attention_html.h"
 
 #endif

@@ -2,7 +2,8 @@
 # examples/translate as a person meets it: what it prints, where, and the status it ends with.
 
 program=translate
-. "$(dirname "$0")/cli.inc"
+# shellcheck source=tests/cli.inc
+. "${SPINDLE_SRC:-$(dirname "$0")/..}/tests/cli.inc"
 
 # Pairs, always the same: words to their letters reversed and capital letters, as a tab-separated file and as two.
 pairs=$work/pairs

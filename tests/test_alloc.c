@@ -32,6 +32,7 @@
 #include "nn/stack.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
+#include "zoo/classifier.h"
 #include "zoo/batches.h"
 #include "zoo/beam.h"
 #include "zoo/bpe.h"
@@ -1321,6 +1322,72 @@ START_TEST(importing)
 }
 END_TEST
 
+/* ---- a classifier's life --------------------------------------------------------------------------------------- */
+
+static bool fit_classifier(sp_classifier *m, const sp_sentences *s, const char *path, sp_status *status)
+{
+    const sp_trainer_config config = { .optimizer = "adam", .lr = 0.1, .epochs = 1 };
+    sp_training x;
+    sp_classifier_trainer *r = sp_classifier_trainer_new(m, s, s, 4, 1, path, status);
+    const sp_task task = r ? sp_classifier_trainer_task(r) : (sp_task){ 0 };
+    const bool ok = r && sp_train(&task, &config, &x, status) && (sp_classifier_trainer_restore(r) || sp_fail(status, SP_ERR_STATE, "none"));
+    sp_classifier_trainer_free(r);
+    return ok;
+}
+
+/* Dealt, learned, saved, loaded, predicted. */
+static bool classify(int kind, const sp_sentences *all, const char *path, double *nats, sp_status *status)
+{
+    const sp_classifier_config config = { .model = (sp_classifier_kind)kind, .embed = 2, .hidden = 2, .layers = 1, .cell = "gru",
+        .directions = 2, .pool = SP_POOL_ATTENTION, .dropout_embed = 0.2, .dropout = 0.2, .word_dropout = 0.2 };
+    sp_real p[64], weights[64];
+    int part[16];
+    sp_sentences *s = sp_classifier_deal(all, 2, 1, part, status) ? sp_classifier_part(all, part, 0, false, status) : NULL;
+    sp_classifier *m = s ? sp_classifier_new(&config, s, 1, status) : NULL, *back = NULL;
+    const bool ok = m && fit_classifier(m, s, path, status) && (back = sp_classifier_load(path, status))
+                    && sp_classifier_predict(back, all, p, kind ? NULL : weights, status);
+    sp_confusion *c = ok ? sp_classifier_confusion(back, all, p, nats, status) : NULL;
+    const bool counted = c;
+    sp_confusion_free(c);
+    sp_classifier_free(m);
+    sp_classifier_free(back);
+    sp_sentences_free(s);
+    return counted;
+}
+
+/* _i: the kind of model. */
+START_TEST(classifying)
+{
+    char path[PATH_ROOM];
+    sp_status status = { 0 };
+    double right, nats;
+    ck_new_file(path);
+    sp_sentences *all = sp_valence(&(sp_valence_config){ .least = 1, .most = 3 }, 16, 1, &status);
+    ck_assert_msg(all && classify(_i, all, path, &right, &status), "%s", status.message);
+    begin();
+    long n = 0, errors = 0, calls = 1;
+    for (bool ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.for_good = false;
+        memory.refuse = ++n;
+        ok = classify(_i, all, path, &nats, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live - before;
+        errors += !ok;
+        ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed",
+                      status.message);
+        ck_assert_msg(!ok || nats == right, "allocation %ld: went on with a wrong result", n);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak: %s", n, leaked, status.message);
+    }
+    ck_assert_int_gt(errors, 200);
+    sp_sentences_free(all);
+    remove(path);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("alloc");
@@ -1343,6 +1410,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, every_failure, 0, 2);
     tcase_add_loop_test(c, every_failure_of_data, 0, 6);
     tcase_add_loop_test(c, tagger_failures, 0, 2);
+    tcase_add_loop_test(c, classifying, 0, 3);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);
     TCase *translators_case = tcase_create("translating");
