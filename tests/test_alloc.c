@@ -46,6 +46,9 @@
 #include "zoo/ngram.h"
 #include "zoo/readers.h"
 #include "zoo/report.h"
+#include "zoo/references.h"
+#include "zoo/seq2seq.h"
+#include "zoo/split.h"
 #include "zoo/tagger.h"
 #include "zoo/trainer.h"
 #include "zoo/valence.h"
@@ -1225,6 +1228,84 @@ START_TEST(tagger_failures)
 }
 END_TEST
 
+/* ---- from sequence to sequence --------------------------------------------------------------------------------- */
+
+static const sp_seq2seq_config translators[] = {
+    { SP_UNITS_CHAR, SP_UNITS_WORD, .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .encoder = SP_BOTH_WAYS, .attention = "coverage",
+      .dropout = 0.25 },
+    { SP_UNITS_BPE, SP_UNITS_BPE, .vocabulary = 261, .cell = "gru", .embed = 2, .hidden = 2, .layers = 2, .attention = "none" },
+};
+
+static bool judged(const sp_seq2seq *m, const sp_sentences *s, sp_status *status)
+{
+    const sp_translating how = { .beam = 2, .nbest = 2, .batch = 2, .most = 3, .copy = !m->plain.layers, .weights = true };
+    sp_translation_scores scores;
+    sp_references *r = sp_references_new(s, 2, status);
+    sp_translations *found = r ? sp_seq2seq_translate(m, (const char *const *)r->source, r->n, &how, status) : NULL;
+    const char *guess[2] = { "", "" };
+    for (long i = 0; found && i < r->n; i++)
+        guess[i] = sp_translations_get(found, i, 0)->text;
+    const bool ok = found && sp_references_score(r, guess, &scores, status);
+    sp_translations_free(found);
+    sp_references_free(r);
+    return ok;
+}
+
+static bool taught(sp_seq2seq *m, const sp_sentences *s, const char *path, sp_status *status)
+{
+    const sp_seq2seq_teaching how = { .batch = 4, .longest = 9, .sampling = 0.5, .drawn = true, .metric = "exact", .judged = 2 };
+    sp_trainer_config run = sp_trainer_defaults();
+    sp_training result;
+    run.progress = NULL;
+    run.epochs = 1;
+    sp_seq2seq_trainer *x = sp_seq2seq_trainer_new(m, s, s, &how, &run, path, status);
+    const sp_task task = x ? sp_seq2seq_task(x) : (sp_task){ 0 };
+    const bool ok = x && sp_train(&task, &run, &result, status);
+    sp_seq2seq_trainer_free(x);
+    return ok;
+}
+
+static bool live_translator(int i, const char *path, sp_status *status)
+{
+    static const char pairs[] = "a b\tx y\nb\ty\nc a\tz\na b\tz\n";
+    sp_sentences *all = sp_sentences_parse("pairs", pairs, sizeof pairs - 1, sp_format_named("pairs"), status);
+    sp_sentences *s = all ? sp_sentences_part(all, 0, 0, 1, status) : NULL;
+    sp_seq2seq *m = s ? sp_seq2seq_new(&translators[i], s, 1, status) : NULL, *back = NULL;
+    const bool ok = m && taught(m, s, path, status) && (back = sp_seq2seq_load(path, status)) && judged(back, s, status);
+    sp_seq2seq_free(m);
+    sp_seq2seq_free(back);
+    sp_sentences_free(all);
+    sp_sentences_free(s);
+    return ok;
+}
+
+START_TEST(translating)
+{
+    char path[PATH_ROOM];
+    sp_status status = { 0 };
+    ck_new_file(path);
+    ck_assert_msg(live_translator(_i, path, &status), "%s", status.message);
+    begin();
+    long n = 0, calls = 1;
+    for (bool ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.refuse = ++n;
+        ok = live_translator(_i, path, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live - before;
+        ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed",
+                      status.message);
+        ck_assert_msg(ok || status.code == SP_ERR_MEMORY || status.code == SP_ERR_FORMAT, "allocation %ld: %s", n, status.message);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+    }
+    ck_assert_int_gt(n, 100);
+    remove(path);
+}
+END_TEST
+
 /* ---- layers of other libraries --------------------------------------------------------------------------------- */
 
 /* All or nothing: an import that fails has changed no number. */
@@ -1358,6 +1439,10 @@ Suite *suite(void)
     tcase_add_loop_test(c, classifying, 0, 3);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);
+    TCase *translators_case = tcase_create("translating");
+    tcase_add_loop_test(translators_case, translating, 0, 2);
+    tcase_set_timeout(translators_case, 60);
+    suite_add_tcase(all, translators_case);
     return all;
 }
 
