@@ -68,6 +68,8 @@
 #include "zoo/ngram.h"
 #include "zoo/corpus.h"
 #include "zoo/lm.h"
+#include "zoo/lm_data.h"
+#include "zoo/lm_train.h"
 #include "zoo/tagger.h"
 #include "zoo/split.h"
 #include "zoo/references.h"
@@ -75,7 +77,5 @@
 #include "zoo/seq2seq.h"
 #include "zoo/classifier.h"
 #include "zoo/attention_html.h"
-#include "zoo/lm_data.h"
-#include "zoo/lm_train.h"
 
 #endif
