@@ -103,7 +103,7 @@ static void close_run(struct run *r)
 static bool check_files(const struct settings *s, sp_status *status)
 {
     const struct named_file files[] = {
-        { "data", s->corpus.data }, { "source", s->corpus.source }, { "target", s->corpus.target }, { "valid-data", s->valid.data },
+        { "data", s->corpus.data }, { "source", s->corpus.source }, { "target", s->corpus.target }, { "valid", s->valid.data },
         { "valid-source", s->valid.source }, { "valid-target", s->valid.target }, { "out", s->out }, { "log", s->trainer.log },
         { "graph", s->graph }, { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
     };
@@ -193,7 +193,7 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
 {
     const sp_option options[] = {
         CORPUS_OPTIONS(&s->corpus),
-        { "valid-data", SP_OPTION_TEXT, &s->valid.data, .argument = "FILE", .help = "pairs to validate on; else a part of --data" },
+        { "valid", SP_OPTION_TEXT, &s->valid.data, .argument = "FILE", .help = "pairs to validate on; else a part of --data" },
         { "valid-source", SP_OPTION_TEXT, &s->valid.source, .argument = "FILE", .help = "or sources," },
         { "valid-target", SP_OPTION_TEXT, &s->valid.target, .argument = "FILE", .help = "and their targets" },
         { "split", SP_OPTION_TEXT, &s->split, .argument = "A,B,C", .help = "percent to train, validate, test on, by a hash of the source" },

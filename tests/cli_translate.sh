@@ -81,12 +81,12 @@ cmp -s "$model" "$work/first" || fail 'two files make another model than one'
 
 # Letters to phones; several pronunciations count; what is empty or long is left out, and said.
 printf ';;; words\nab  AE1 B\nab(2)  EY1 B # more\nba  B AA1\nabba  AE1 B AH0\nbab  B AE1 B\naa  AA1\n' >"$work/dict"
-run 0 train --data "$work/dict" --format cmudict --valid-data "$work/dict" --out "$work/g2p" --hidden 4 --embed 4 --epochs 1 --longest 3
+run 0 train --data "$work/dict" --format cmudict --valid "$work/dict" --out "$work/g2p" --hidden 4 --embed 4 --epochs 1 --longest 3
 grep -q '^Left out of those to train on: 0 that are empty on a side, 1 longer than --longest 3$' "$work/err" || fail "$(cat "$work/err")"
 run 0 eval "$work/g2p" --data "$work/dict" --format cmudict
 json sentences=5 references=6
 printf 'a b\tx\nb\t\n\tx\nb a\ty\n' >"$work/gaps"
-run 0 train --data "$work/gaps" --valid-data "$work/gaps" --out "$work/unused" --hidden 4 --embed 4 --epochs 1 --vocab 270
+run 0 train --data "$work/gaps" --valid "$work/gaps" --out "$work/unused" --hidden 4 --embed 4 --epochs 1 --vocab 270
 grep -q '^Left out of those to train on: 2 that are empty on a side, 0 longer' "$work/err" || fail "$(cat "$work/err")"
 rm "$work/unused"
 
@@ -126,7 +126,7 @@ wrong 2 "'fly' is no command" fly
 wrong 2 '--attention hard: expected one of none|dot' train --attention hard
 wrong 1 'expected --data FILE, or --source FILE and --target FILE' train --out "$work/unused"
 wrong 1 'expected --data FILE, or --source FILE and --target FILE' train --source "$pairs" --out "$work/unused"
-wrong 1 'expected --valid-data FILE, or --valid-source FILE' train --data "$pairs" --valid-source "$pairs" --out "$work/unused"
+wrong 1 'expected --valid FILE, or --valid-source FILE' train --data "$pairs" --valid-source "$pairs" --out "$work/unused"
 wrong 1 "$work/source has 240 lines, $work/short has 239" train --source "$work/source" --target "$work/short" --out "$work/unused"
 wrong 1 "$work/malformed:2: 1 column between tabs, expected 2" train --data "$work/malformed" --out "$work/unused"
 wrong 1 "$work/binary" train --data "$work/binary" --out "$work/unused"
