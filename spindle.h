@@ -70,5 +70,12 @@
 #include "zoo/lm.h"
 #include "zoo/lm_data.h"
 #include "zoo/lm_train.h"
+#include "zoo/tagger.h"
+#include "zoo/split.h"
+#include "zoo/references.h"
+#include "zoo/coder.h"
+#include "zoo/seq2seq.h"
+#include "zoo/classifier.h"
+#include "zoo/attention_html.h"
 
 #endif

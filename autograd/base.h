@@ -35,6 +35,9 @@ typedef double sp_real;
 #define sp_random_normal       sp_random_normal_float64
 #define sp_safetensors_open    sp_safetensors_open_float64
 #define sp_lm_load             sp_lm_load_float64
+#define sp_tagger_load         sp_tagger_load_float64
+#define sp_classifier_load     sp_classifier_load_float64
+#define sp_classifier_predict  sp_classifier_predict_float64
 #define sp_sample              sp_sample_float64
 #define sp_beam_search         sp_beam_search_float64
 #define sp_heatmap_draw        sp_heatmap_draw_float64

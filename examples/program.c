@@ -120,6 +120,32 @@ bool program_check_files(const struct named_file *files, int n, int reads, sp_st
     return true;
 }
 
+char *program_input(size_t *size, sp_status *status)
+{
+    size_t n = 0, room = 1 << 16, got;
+    char *text = malloc(room + 1);
+    while (text && (got = fread(text + n, 1, room - n, stdin)) > 0)
+        if ((n += got) == room) {
+            char *more = room < SIZE_MAX / 4 ? realloc(text, 2 * room + 1) : NULL;
+            if (!more)
+                free(text);
+            text = more;
+            room *= 2;
+        }
+    if (!text) {
+        sp_fail(status, SP_ERR_MEMORY, "standard input: out of memory");
+        return NULL;
+    }
+    if (ferror(stdin)) {
+        sp_fail(status, SP_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
+        free(text);
+        return NULL;
+    }
+    text[n] = '\0';
+    *size = n;
+    return text;
+}
+
 char *program_path(const char *directory, const char *name)
 {
     size_t n = strlen(directory) + strlen(name) + 2;

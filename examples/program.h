@@ -44,6 +44,9 @@ bool program_train(const sp_task *task, const sp_trainer_config *config, const c
 /* What a training came to; metric is the task's, or NULL. */
 void program_report_training(sp_report *r, const sp_training *x, const char *metric, const char *out);
 
+/* All of standard input, to be freed; NULL if it cannot be read, or without memory. */
+char *program_input(size_t *size, sp_status *status);
+
 /* DIR/name, to be freed; NULL without memory. */
 char *program_path(const char *directory, const char *name);
 

@@ -32,6 +32,7 @@
 #include "nn/stack.h"
 #include "ops/ops.h"
 #include "tests/suite.h"
+#include "zoo/classifier.h"
 #include "zoo/batches.h"
 #include "zoo/beam.h"
 #include "zoo/bpe.h"
@@ -45,6 +46,10 @@
 #include "zoo/ngram.h"
 #include "zoo/readers.h"
 #include "zoo/report.h"
+#include "zoo/references.h"
+#include "zoo/seq2seq.h"
+#include "zoo/split.h"
+#include "zoo/tagger.h"
 #include "zoo/trainer.h"
 #include "zoo/valence.h"
 
@@ -1162,6 +1167,145 @@ START_TEST(every_failure_of_data)
 }
 END_TEST
 
+/* ---- the life of a tagger -------------------------------------------------------------------------------------- */
+
+/* Its loss on the sentences it was made for, before and after it was a file, and training that saves it in place. */
+static bool tagged(const char *path, const char *vectors, const sp_sentences *s, double *loss, sp_status *status)
+{
+    const sp_tagger_config config = { .cell = "gru", .embed = 2, .hidden = 2, .layers = 1, .letters = SP_TAGGER_LETTERS_RECURRENT,
+                                      .letter_embed = 2, .letter_hidden = 1, .dropout = 0.1, .word_dropout = 0.1, .crf = true };
+    const sp_trainer_config how = { .optimizer = "sgd", .lr = 0.1, .epochs = 1, .metric = "f1" };
+    sp_training x;
+    sp_tagger *m = sp_tagger_new(&config, s, vectors, 1, status), *back = NULL;
+    sp_tagger_trainer *r = m ? sp_tagger_trainer_new(m, s, s, 2, 1, path, status) : NULL;
+    sp_task task = r ? sp_tagger_trainer_task(r) : (sp_task){ 0 };
+    bool ok = r && sp_train(&task, &how, &x, status) && (back = sp_tagger_load(path, status));
+    sp_sentences *y = ok ? sp_tagger_tag(back, s, status) : NULL, *plain = y ? sp_tags_most_frequent(s, s, status) : NULL;
+    sp_spans *spans = plain ? sp_tags_spans(y, plain, status) : NULL;
+    ok = spans;
+    *loss = ok ? x.valid_loss : NAN;
+    sp_spans_free(spans);
+    sp_sentences_free(plain);
+    sp_sentences_free(y);
+    sp_tagger_free(back);
+    sp_tagger_trainer_free(r);
+    sp_tagger_free(m);
+    return ok;
+}
+
+START_TEST(tagger_failures)
+{
+    static const char lines[] = "The\tB-D\ndog\tI-D\n\nthe\tO\nsea\tB-W\n";
+    char path[PATH_ROOM], vectors[PATH_ROOM];
+    double right, loss;
+    sp_status status = { 0 };
+    ck_new_file(path);
+    ck_new_file(vectors);
+    put_file(vectors, "dog 1 2\ncat 3 4\n");
+    sp_sentences *s = sp_sentences_parse("f", lines, sizeof lines - 1, sp_format_named("columns"), NULL);
+    ck_assert_msg(tagged(path, vectors, s, &right, &status), "%s", status.message);
+    long n = 0, errors = 0, calls = 1;
+    for (bool ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.for_good = _i;
+        memory.refuse = ++n;
+        ok = tagged(path, vectors, s, &loss, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live - before;
+        errors += !ok;
+        ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed", status.message);
+        ck_assert_msg(ok || status.code == SP_ERR_MEMORY || status.code == SP_ERR_FORMAT, "allocation %ld: %s", n, status.message);
+        ck_assert_msg(!ok || fabs(loss - right) < 1e-6, "allocation %ld: went on with a wrong result", n);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+    }
+    ck_assert_int_ge(errors, 200);
+    sp_sentences_free(s);
+    remove(path);
+    remove(vectors);
+}
+END_TEST
+
+/* ---- from sequence to sequence --------------------------------------------------------------------------------- */
+
+static const sp_seq2seq_config translators[] = {
+    { SP_UNITS_CHAR, SP_UNITS_WORD, .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .encoder = SP_BOTH_WAYS, .attention = "coverage",
+      .dropout = 0.25 },
+    { SP_UNITS_BPE, SP_UNITS_BPE, .vocabulary = 261, .cell = "gru", .embed = 2, .hidden = 2, .layers = 2, .attention = "none" },
+};
+
+static bool judged(const sp_seq2seq *m, const sp_sentences *s, sp_status *status)
+{
+    const sp_translating how = { .beam = 2, .nbest = 2, .batch = 2, .most = 3, .copy = !m->plain.layers, .weights = true };
+    sp_translation_scores scores;
+    sp_references *r = sp_references_new(s, 2, status);
+    sp_translations *found = r ? sp_seq2seq_translate(m, (const char *const *)r->source, r->n, &how, status) : NULL;
+    const char *guess[2] = { "", "" };
+    for (long i = 0; found && i < r->n; i++)
+        guess[i] = sp_translations_get(found, i, 0)->text;
+    const bool ok = found && sp_references_score(r, guess, &scores, status);
+    sp_translations_free(found);
+    sp_references_free(r);
+    return ok;
+}
+
+static bool taught(sp_seq2seq *m, const sp_sentences *s, const char *path, sp_status *status)
+{
+    const sp_seq2seq_teaching how = { .batch = 4, .longest = 9, .sampling = 0.5, .drawn = true, .metric = "exact", .judged = 2 };
+    sp_trainer_config run = sp_trainer_defaults();
+    sp_training result;
+    run.progress = NULL;
+    run.epochs = 1;
+    sp_seq2seq_trainer *x = sp_seq2seq_trainer_new(m, s, s, &how, &run, path, status);
+    const sp_task task = x ? sp_seq2seq_task(x) : (sp_task){ 0 };
+    const bool ok = x && sp_train(&task, &run, &result, status);
+    sp_seq2seq_trainer_free(x);
+    return ok;
+}
+
+static bool live_translator(int i, const char *path, sp_status *status)
+{
+    static const char pairs[] = "a b\tx y\nb\ty\nc a\tz\na b\tz\n";
+    sp_sentences *all = sp_sentences_parse("pairs", pairs, sizeof pairs - 1, sp_format_named("pairs"), status);
+    sp_sentences *s = all ? sp_sentences_part(all, 0, 0, 1, status) : NULL;
+    sp_seq2seq *m = s ? sp_seq2seq_new(&translators[i], s, 1, status) : NULL, *back = NULL;
+    const bool ok = m && taught(m, s, path, status) && (back = sp_seq2seq_load(path, status)) && judged(back, s, status);
+    sp_seq2seq_free(m);
+    sp_seq2seq_free(back);
+    sp_sentences_free(all);
+    sp_sentences_free(s);
+    return ok;
+}
+
+START_TEST(translating)
+{
+    char path[PATH_ROOM];
+    sp_status status = { 0 };
+    ck_new_file(path);
+    ck_assert_msg(live_translator(_i, path, &status), "%s", status.message);
+    begin();
+    long n = 0, calls = 1;
+    for (bool ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.refuse = ++n;
+        ok = live_translator(_i, path, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live - before;
+        ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed",
+                      status.message);
+        ck_assert_msg(ok || status.code == SP_ERR_MEMORY || status.code == SP_ERR_FORMAT, "allocation %ld: %s", n, status.message);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak", n, leaked);
+    }
+    ck_assert_int_gt(n, 100);
+    remove(path);
+}
+END_TEST
+
 /* ---- layers of other libraries --------------------------------------------------------------------------------- */
 
 /* All or nothing: an import that fails has changed no number. */
@@ -1204,6 +1348,72 @@ START_TEST(importing)
 }
 END_TEST
 
+/* ---- a classifier's life --------------------------------------------------------------------------------------- */
+
+static bool fit_classifier(sp_classifier *m, const sp_sentences *s, const char *path, sp_status *status)
+{
+    const sp_trainer_config config = { .optimizer = "adam", .lr = 0.1, .epochs = 1 };
+    sp_training x;
+    sp_classifier_trainer *r = sp_classifier_trainer_new(m, s, s, 4, 1, path, status);
+    const sp_task task = r ? sp_classifier_trainer_task(r) : (sp_task){ 0 };
+    const bool ok = r && sp_train(&task, &config, &x, status) && (sp_classifier_trainer_restore(r) || sp_fail(status, SP_ERR_STATE, "none"));
+    sp_classifier_trainer_free(r);
+    return ok;
+}
+
+/* Dealt, learned, saved, loaded, predicted. */
+static bool classify(int kind, const sp_sentences *all, const char *path, double *nats, sp_status *status)
+{
+    const sp_classifier_config config = { .model = (sp_classifier_kind)kind, .embed = 2, .hidden = 2, .layers = 1, .cell = "gru",
+        .directions = 2, .pool = SP_POOL_ATTENTION, .dropout_embed = 0.2, .dropout = 0.2, .word_dropout = 0.2 };
+    sp_real p[64], weights[64];
+    int part[16];
+    sp_sentences *s = sp_classifier_deal(all, 2, 1, part, status) ? sp_classifier_part(all, part, 0, false, status) : NULL;
+    sp_classifier *m = s ? sp_classifier_new(&config, s, 1, status) : NULL, *back = NULL;
+    const bool ok = m && fit_classifier(m, s, path, status) && (back = sp_classifier_load(path, status))
+                    && sp_classifier_predict(back, all, p, kind ? NULL : weights, status);
+    sp_confusion *c = ok ? sp_classifier_confusion(back, all, p, nats, status) : NULL;
+    const bool counted = c;
+    sp_confusion_free(c);
+    sp_classifier_free(m);
+    sp_classifier_free(back);
+    sp_sentences_free(s);
+    return counted;
+}
+
+/* _i: the kind of model. */
+START_TEST(classifying)
+{
+    char path[PATH_ROOM];
+    sp_status status = { 0 };
+    double right, nats;
+    ck_new_file(path);
+    sp_sentences *all = sp_valence(&(sp_valence_config){ .least = 1, .most = 3 }, 16, 1, &status);
+    ck_assert_msg(all && classify(_i, all, path, &right, &status), "%s", status.message);
+    begin();
+    long n = 0, errors = 0, calls = 1;
+    for (bool ok = false; !ok || calls >= n; ) {
+        memset(&status, 0, sizeof status);
+        const long before = memory.live;
+        memory.calls = 0;
+        memory.for_good = false;
+        memory.refuse = ++n;
+        ok = classify(_i, all, path, &nats, &status);
+        memory.refuse = 0;
+        calls = memory.calls;
+        const long leaked = memory.live - before;
+        errors += !ok;
+        ck_assert_msg(ok == (status.code == SP_OK), "allocation %ld: %s, but the status is '%s'", n, ok ? "went on" : "failed",
+                      status.message);
+        ck_assert_msg(!ok || nats == right, "allocation %ld: went on with a wrong result", n);
+        ck_assert_msg(!leaked, "allocation %ld: %ld blocks leak: %s", n, leaked, status.message);
+    }
+    ck_assert_int_gt(errors, 200);
+    sp_sentences_free(all);
+    remove(path);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("alloc");
@@ -1225,8 +1435,14 @@ Suite *suite(void)
     tcase_add_loop_test(c, generating, 0, kinds);
     tcase_add_loop_test(c, every_failure, 0, 2);
     tcase_add_loop_test(c, every_failure_of_data, 0, 6);
+    tcase_add_loop_test(c, tagger_failures, 0, 2);
+    tcase_add_loop_test(c, classifying, 0, 3);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);
+    TCase *translators_case = tcase_create("translating");
+    tcase_add_loop_test(translators_case, translating, 0, 2);
+    tcase_set_timeout(translators_case, 60);
+    suite_add_tcase(all, translators_case);
     return all;
 }
 

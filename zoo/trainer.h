@@ -89,7 +89,10 @@ sp_trainer_config sp_trainer_defaults(void);
 bool sp_trainer_check(const sp_trainer_config *config, sp_status *status);
 
 /* Rows for the options of a program that trains; c is the address of its configuration. */
-#define SP_TRAINER_OPTIONS(c) \
+#define SP_TRAINER_OPTIONS(c) SP_TRAINER_STEP_OPTIONS(c), SP_TRAINER_FILE_OPTIONS(c)
+
+/* How it learns; and, where training is one run, what it writes beside the model. */
+#define SP_TRAINER_STEP_OPTIONS(c) \
     { "epochs", SP_OPTION_WHOLE, &(c)->epochs, 1, 1e6, .help = "times through the data" }, \
     { "optimizer", SP_OPTION_CHOICE, &(c)->optimizer, .argument = SP_OPTIMIZER_KINDS, .help = "rule of the steps" }, \
     { "lr", SP_OPTION_NUMBER, &(c)->lr, 1e-9, 100, .help = "learning rate" }, \
@@ -102,12 +105,14 @@ bool sp_trainer_check(const sp_trainer_config *config, sp_status *status);
     { "accumulate", SP_OPTION_WHOLE, &(c)->accumulate, 1, 1e6, .help = "batches that make one step" }, \
     { "patience", SP_OPTION_WHOLE, &(c)->patience, 0, 1e6, .help = "validations in vain before the end; 0: no limit" }, \
     { "metric", SP_OPTION_TEXT, &(c)->metric, .argument = "NAME", .help = "what is to be good: loss, or the model's own" }, \
+    { "seed", SP_OPTION_WHOLE, &(c)->seed, 0, 2147483647, .help = "of initial values and dropout" }, \
+    { "threads", SP_OPTION_WHOLE, &(c)->threads, 1, 64, \
+      .help = "that share the work: of a batch of 32 two, of 128 four, of 256 eight" }
+
+#define SP_TRAINER_FILE_OPTIONS(c) \
     { "checkpoint", SP_OPTION_TEXT, &(c)->checkpoint, .argument = "FILE", .help = "what --resume needs, each epoch" }, \
     { "every", SP_OPTION_WHOLE, &(c)->every, 0, 1e9, .help = "and each so many steps; 0: not" }, \
     { "resume", SP_OPTION_FLAG, &(c)->resume, .help = "go on from the checkpoint, if there is one" }, \
-    { "seed", SP_OPTION_WHOLE, &(c)->seed, 0, 2147483647, .help = "of initial values and dropout" }, \
-    { "threads", SP_OPTION_WHOLE, &(c)->threads, 1, 64, \
-      .help = "that share the work: of a batch of 32 two, of 128 four, of 256 eight" }, \
     { "log", SP_OPTION_TEXT, &(c)->log, .argument = "FILE", .help = "JSON Lines, an object per epoch" }, \
     { "plot", SP_OPTION_TEXT, &(c)->plot, .argument = "FILE.svg", .help = "learning curves, by gnuplot" }
 

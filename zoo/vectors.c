@@ -55,8 +55,8 @@ static long count_columns(const char *s)
 static bool is_header(const char *s, long *vectors, long *width)
 {
     int used = 0;
-    return s[strspn(s, "0123456789 \t")] == '\0' && count_columns(s) == 2 && sscanf(s, "%18ld %18ld%n", vectors, width, &used) == 2
-           && !s[(size_t)used + strspn(s + used, " \t")];
+    return s[strspn(s, "0123456789 \t")] == '\0' && count_columns(s) == 2
+           && sscanf(s, "%18ld %18ld%n", vectors, width, &used) == 2 && !s[(size_t)used + strspn(s + used, " \t")];
 }
 
 /* The last `width` columns of a line, cut off from the word before them. NULL if there are not so many and a word. */
@@ -78,27 +78,50 @@ static const char *cut_numbers(char *line, size_t length, long width)
     return numbers;
 }
 
-/* The next line that is not blank, without its end. 0 at the end of the file, -1 for an error. */
+/* The next line, without its end; nobody else reads the file. 0 at the end of the file, -1 for an error. */
+static int read_line(struct reading *r, size_t *length)
+{
+    size_t n = 0;
+    int c;
+    do {
+        c = getc_unlocked(r->in);
+        if (n + 1 >= r->room) {
+            char *more = r->room < SIZE_MAX / 4 ? realloc(r->line, 2 * r->room + 256) : NULL;
+            if (!more) {
+                sp_fail(r->status, SP_ERR_MEMORY, "%s:%ld: out of memory for a line", r->path, r->number + 1);
+                return -1;
+            }
+            r->line = more;
+            r->room = 2 * r->room + 256;
+        }
+        r->line[n++] = (char)c;
+    } while (c != EOF && c != '\n');
+    if (ferror(r->in)) {
+        sp_fail(r->status, SP_ERR_FILE, "%s: cannot be read: %s", r->path, strerror(errno));
+        return -1;
+    }
+    r->line[--n] = '\0';
+    *length = n;
+    r->number++;
+    return n || c != EOF;
+}
+
+/* The next line that is not blank, without blanks at its end. */
 static int next_line(struct reading *r, size_t *length)
 {
-    ssize_t n;
-    do {
-        errno = 0;
-        if ((n = getline(&r->line, &r->room, r->in)) < 0) {
-            if (ferror(r->in) || !feof(r->in))
-                sp_fail(r->status, errno == ENOMEM ? SP_ERR_MEMORY : SP_ERR_FILE, "%s: cannot be read: %s", r->path, strerror(errno));
-            return ferror(r->in) || !feof(r->in) ? -1 : 0;
-        }
-        r->number++;
-        if (strlen(r->line) < (size_t)n) {
-            sp_fail(r->status, SP_ERR_FORMAT, "%s:%ld: is not text: byte %zu is zero", r->path, r->number, strlen(r->line));
+    int more;
+    while ((more = read_line(r, length)) > 0) {
+        const size_t n = strlen(r->line);
+        if (n < *length) {
+            sp_fail(r->status, SP_ERR_FORMAT, "%s:%ld: is not text: byte %zu is zero", r->path, r->number, n);
             return -1;
         }
-        while (n && (r->line[n - 1] == '\n' || r->line[n - 1] == '\r' || is_blank(r->line[n - 1])))
-            r->line[--n] = '\0';
-    } while (!n);
-    *length = (size_t)n;
-    return 1;
+        while (*length && (r->line[*length - 1] == '\r' || is_blank(r->line[*length - 1])))
+            r->line[--*length] = '\0';
+        if (*length)
+            break;
+    }
+    return more;
 }
 
 static int refuse(const struct reading *r, long numbers)
@@ -123,7 +146,8 @@ static int next_vector(struct reading *r, char **word, const char **numbers)
         more = next_line(r, &length);
     }
     if (!more && r->promised > r->vectors) {
-        sp_fail(r->status, SP_ERR_FORMAT, "%s: %ld vectors, but line 1 says %ld: is it cut short?", r->path, r->vectors, r->promised);
+        sp_fail(r->status, SP_ERR_FORMAT, "%s: %ld vectors, but line 1 says %ld: is it cut short?", r->path, r->vectors,
+                r->promised);
         return -1;
     }
     if (more <= 0)

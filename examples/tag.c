@@ -1,0 +1,500 @@
+/* A tagger from the command line: train it on tagged sentences, let it tag others, measure it.
+
+       tag train --data en_ewt-ud-train.conllu --valid en_ewt-ud-dev.conllu --out model.safetensors
+       tag train --format columns --data wnut17train.conll --valid emerging.dev.conll --crf
+       echo "the old man sees a boat ." | tag predict model.safetensors --lines
+       tag eval model.safetensors --data en_ewt-ud-test.conllu
+       tag demo
+*/
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+
+/* ---- what all commands share ----------------------------------------------------------------------------------- */
+
+#define FORMATS "conllu|conll2003|columns"
+#define OPTION_FORMAT(f) { "format", SP_OPTION_CHOICE, &(f)->name, .argument = FORMATS, .help = "of --data: zoo/readers.h" }
+#define OPTION_COLUMN(f) { "column", SP_OPTION_WHOLE, &(f)->column, 0, SP_MOST_COLUMNS, \
+                           .help = "of the tags, from 1; 0: that of the format" }
+
+struct file_format {
+    const char *name;
+    long column;
+};
+
+/* Sentences of a file, or of standard input where path is NULL. Without tags if only words are wanted. */
+static sp_sentences *read_sentences(const char *path, const struct file_format *how, bool lines, bool tags, sp_status *status)
+{
+    size_t size;
+    sp_format format = *sp_format_named(lines ? "lines" : how->name);
+    if (!lines && how->column)
+        format.field[1].column = (int)how->column;
+    if (!tags)
+        format.fields = 1;
+    if (path)
+        return sp_sentences_read(path, &format, status);
+    char *text = program_input(&size, status);
+    sp_sentences *s = text ? sp_sentences_parse("standard input", text, size, &format, status) : NULL;
+    free(text);
+    return s;
+}
+
+static void close_model(sp_tagger *m)
+{
+    program_profile_end(m ? m->profile : NULL);
+    sp_tagger_free(m);
+}
+
+static sp_tagger *open_model(const char *path, bool profile, sp_status *status)
+{
+    sp_tagger *m = sp_tagger_load(path, status);
+    if (m && program_profile_begin(&m->profile, profile, status))
+        return m;
+    close_model(m);
+    return NULL;
+}
+
+/* ---- train ----------------------------------------------------------------------------------------------------- */
+
+struct settings {
+    const char *data, *valid, *out, *vectors, *graph;
+    struct file_format format;
+    sp_tagger_config model;
+    long batch;
+    bool profile;
+    sp_trainer_config trainer;
+};
+
+static struct settings defaults(void)
+{
+    struct settings s = { .out = "tagger.safetensors", .format = { .name = "conllu" }, .batch = 32,
+                          .model = sp_tagger_defaults(), .trainer = sp_trainer_defaults() };
+    s.trainer.lr = 3e-3;
+    s.trainer.schedule = "cosine";
+    return s;
+}
+
+struct run {
+    sp_sentences *train, *valid;
+    sp_tagger *model;
+    sp_tagger_trainer *trainer;
+};
+
+static void close_run(struct run *r)
+{
+    sp_tagger_trainer_free(r->trainer);
+    close_model(r->model);
+    sp_sentences_free(r->train);
+    sp_sentences_free(r->valid);
+}
+
+/* Takes the last tenth of the sentences off, to validate on. */
+static bool split(struct run *r, const char *data, sp_status *status)
+{
+    const long n = r->train->n, keep = n - n / 10;
+    long *index = malloc((size_t)(n + 1) * sizeof *index);
+    if (n < 10 || !index) {
+        free(index);
+        return sp_fail(status, n < 10 ? SP_ERR_VALUE : SP_ERR_MEMORY, "%s: %ld sentences: %s", data, n,
+                       n < 10 ? "too few to take a tenth of them to validate on; give --valid" : "out of memory");
+    }
+    for (long i = 0; i < n; i++)
+        index[i] = i;
+    sp_sentences *train = sp_sentences_choose(r->train, index, keep, status);
+    r->valid = train ? sp_sentences_choose(r->train, index + keep, n - keep, status) : NULL;
+    free(index);
+    sp_sentences_free(r->train);
+    r->train = train;
+    return r->valid;
+}
+
+/* The graph of two short sentences. */
+static bool draw_graph(const struct run *r, const char *path, sp_status *status)
+{
+    long index[2] = { 0, 0 }, count;
+    for (long i = 0; i < r->train->n; i++)
+        for (int k = 0; k < 2; k++) {
+            const long n = sp_sentence_length(r->train, 0, i), have = sp_sentence_length(r->train, 0, index[k]);
+            if (n > 1 && (n < have || have < 2) && i != index[0]) {
+                index[k] = i;
+                break;
+            }
+        }
+    sp_tagger_data *d = sp_tagger_data_new(r->model, r->train, status);
+    if (!d)
+        return false;
+    sp_tape *t = sp_tape_new(r->model->store);
+    sp_tagger_loss(t, r->model, sp_tagger_on(t, r->model, d, index, 2), d, index, 2, &count);
+    sp_tagger_data_free(d);
+    return program_save_graph(t, path, status);
+}
+
+static void describe_run(const struct run *r, const char *vectors)
+{
+    char a[32], b[32], c[32], word[SP_CHOICE_ROOM];
+    const sp_tagger *m = r->model;
+    fprintf(stderr, "%s words in %s sentences to train on, ", sp_thousands(a, r->train->field[0].strings),
+            sp_thousands(b, r->train->n));
+    fprintf(stderr, "%s in %s to validate on\n", sp_thousands(a, r->valid->field[0].strings), sp_thousands(b, r->valid->n));
+    fprintf(stderr, "%d tags (scheme: %s), %s known words, %s parameters, %s kernels\n", sp_vocabulary_size(m->tags),
+            sp_choice_word(SP_TAG_SCHEMES, (int)m->scheme, word), sp_thousands(a, sp_vocabulary_size(m->words)),
+            sp_thousands(c, sp_model_parameters(m->store)), sp_blas_kernels());
+    if (vectors)
+        fprintf(stderr, "%s of these words have a vector in %s\n", sp_thousands(a, m->found), vectors);
+}
+
+/* Makes the model for the sentences, and trains it; it is measured by its metric unless another was asked for. */
+static bool train_run(struct run *r, const struct settings *s, sp_training *result, sp_status *status)
+{
+    sp_trainer_config config = s->trainer;
+    const uint64_t seed = (uint64_t)config.seed;
+    if (!(r->model = sp_tagger_new(&s->model, r->train, s->vectors, seed, status))
+        || !program_profile_begin(&r->model->profile, s->profile, status)
+        || !(r->trainer = sp_tagger_trainer_new(r->model, r->train, r->valid, s->batch, seed, s->out, status))
+        || (s->graph && !draw_graph(r, s->graph, status)))
+        return false;
+    const sp_task task = sp_tagger_trainer_task(r->trainer);
+    config.profile = r->model->profile;
+    if (!config.metric)
+        config.metric = task.metric;
+    describe_run(r, s->vectors);
+    return program_train(&task, &config, s->out, result, status);
+}
+
+static bool check_files(const struct settings *s, sp_status *status)
+{
+    const struct named_file files[] = {
+        { "data", s->data }, { "valid", s->valid }, { "vectors", s->vectors }, { "out", s->out }, { "log", s->trainer.log },
+        { "graph", s->graph }, { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
+    };
+    return program_check_files(files, sizeof files / sizeof *files, 3, status);
+}
+
+static bool parse_train(struct settings *s, int argc, char **argv, int *code)
+{
+    const sp_option options[] = {
+        { "data", SP_OPTION_TEXT, &s->data, .argument = "FILE", .required = true, .help = "tagged sentences to train on" },
+        { "valid", SP_OPTION_TEXT, &s->valid, .argument = "FILE", .help = "those to validate on; else the last tenth of --data" },
+        OPTION_FORMAT(&s->format),
+        OPTION_COLUMN(&s->format),
+        { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
+        { "vectors", SP_OPTION_TEXT, &s->vectors, .argument = "FILE", 
+          .help = "word vectors, as text, to begin with: --embed numbers each" },
+        SP_TAGGER_OPTIONS(&s->model),
+        { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "sentences of a step" },
+        SP_TRAINER_OPTIONS(&s->trainer),
+        { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of two sentences, for Graphviz" },
+        SP_OPTION_PROFILE(&s->profile),
+        { 0 }
+    };
+    const sp_command command = { "tag train", "Trains a tagger on sentences whose words have tags. Ctrl-C ends it and saves.\n"
+                                 "The last line on standard output is a JSON object of the results, here as in all commands.",
+                                 options, NULL };
+    return program_parse(&command, argc, argv, NULL, code);
+}
+
+static int train(int argc, char **argv)
+{
+    struct settings s = defaults();
+    struct run r = { 0 };
+    sp_status status = { 0 };
+    sp_training result;
+    int code;
+    if (!parse_train(&s, argc, argv, &code))
+        return code;
+    bool ok = check_files(&s, &status) && (r.train = read_sentences(s.data, &s.format, false, true, &status))
+              && (s.valid ? (r.valid = read_sentences(s.valid, &s.format, false, true, &status)) != NULL
+                          : split(&r, s.data, &status))
+              && sp_file_writable(s.out, &status) && sp_trainer_check(&s.trainer, &status) && train_run(&r, &s, &result, &status);
+    if (ok) {
+        sp_report *j = sp_report_new();
+        sp_report_text(j, "command", "train");
+        program_report_training(j, &result, sp_tagger_trainer_task(r.trainer).metric, s.out);
+        code = program_finish(j);
+    } else {
+        code = program_error(&status);
+    }
+    close_run(&r);
+    return code;
+}
+
+/* ---- predict --------------------------------------------------------------------------------------------------- */
+
+/* word<TAB>tag, a blank line behind each sentence */
+static void write_tagged(const sp_sentences *s, FILE *out)
+{
+    for (long i = 0; i < s->n; i++) {
+        for (long j = 0; j < sp_sentence_length(s, 0, i); j++)
+            fprintf(out, "%s\t%s\n", sp_sentence_word(s, 0, i, j, NULL), sp_sentence_word(s, 1, i, j, NULL));
+        fputc('\n', out);
+    }
+}
+
+static bool save_tagged(const sp_sentences *s, const char *path, sp_status *status)
+{
+    sp_file f;
+    if (!path) {
+        write_tagged(s, stdout);
+        return true;
+    }
+    if (!sp_file_begin(&f, path, status))
+        return false;
+    write_tagged(s, f.out);
+    return sp_file_end(&f, true, status);
+}
+
+static int predict(int argc, char **argv)
+{
+    const char *model, *data = NULL, *out = NULL;
+    struct file_format format = { .name = "columns" };
+    bool lines = false, profile = false;
+    int code;
+    sp_status status = { 0 };
+    const sp_option options[] = {
+        { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .help = "sentences to tag; else standard input" },
+        { "format", SP_OPTION_CHOICE, &format.name, .argument = FORMATS, .help = "of --data, of which the words alone are read" },
+        { "lines", SP_OPTION_FLAG, &lines, .help = "a sentence on each line, words between white space" },
+        { "out", SP_OPTION_TEXT, &out, .argument = "FILE", .help = "where words and tags go; else to standard output" },
+        SP_OPTION_PROFILE(&profile),
+        { 0 }
+    };
+    const sp_command command = { "tag predict", "Writes the words of sentences with the tags that a model gives them, a tab\n"
+                                 "between, a blank line behind each sentence.", options, "MODEL" };
+    if (!program_parse(&command, argc, argv, &model, &code))
+        return code;
+    const struct named_file files[] = { { "data", data }, { "out", out } };
+    sp_sentences *s = NULL, *tagged = NULL;
+    sp_tagger *m = program_check_files(files, 2, 1, &status) ? open_model(model, profile, &status) : NULL;
+    bool ok = m && (!out || sp_file_writable(out, &status)) && (s = read_sentences(data, &format, lines, false, &status))
+              && (tagged = sp_tagger_tag(m, s, &status)) && save_tagged(tagged, out, &status);
+    close_model(m);
+    if (ok) {
+        sp_report *j = sp_report_new();
+        sp_report_text(j, "command", "predict");
+        sp_report_count(j, "sentences", s->n);
+        sp_report_count(j, "words", s->field[0].strings);
+        code = program_finish(j);
+    } else {
+        code = program_error(&status);
+    }
+    sp_sentences_free(s);
+    sp_sentences_free(tagged);
+    return code;
+}
+
+/* ---- eval ------------------------------------------------------------------------------------------------------ */
+
+/* Names the tags that the model has never seen, each with how often it is there. */
+static bool tell_unseen(const sp_tagger *m, const sp_sentences *s, long *unseen, sp_status *status)
+{
+    sp_counts *c = sp_counts_new(status);
+    const bool ok = c && sp_counts_add_field(c, s, 1, status);
+    *unseen = 0;
+    for (long i = 0; ok && i < sp_counts_size(c); i++) {
+        size_t length;
+        long times;
+        const char *tag = sp_counts_symbol(c, i, &length, &times);
+        if (sp_vocabulary_id(m->tags, tag, length) >= 0)
+            continue;
+        fprintf(stderr, "tag: the tag '%s' of %ld word%s was never seen in training, and counts as wrong\n", tag, times,
+                times == 1 ? "" : "s");
+        *unseen += times;
+    }
+    sp_counts_free(c);
+    return ok;
+}
+
+/* How many words the model does not know, and how many of these have the right tag. */
+static void count_unknown(const sp_tagger *m, const sp_sentences *truth, const sp_sentences *guess, long *unknown, long *right)
+{
+    *unknown = *right = 0;
+    for (long i = 0; i < truth->n; i++)
+        for (long j = 0; j < sp_sentence_length(truth, 0, i); j++) {
+            size_t length;
+            const char *w = sp_sentence_word(truth, 0, i, j, &length);
+            if (sp_vocabulary_id(m->words, w, length) == SP_UNKNOWN) {
+                ++*unknown;
+                *right += !strcmp(sp_sentence_word(truth, 1, i, j, NULL), sp_sentence_word(guess, 1, i, j, NULL));
+            }
+        }
+}
+
+/* What is known of a model's tags, printed and into a report. */
+static bool report_tags(sp_report *j, const sp_tagger *m, const sp_sentences *truth, const sp_sentences *guess, sp_status *status)
+{
+    long unseen, unknown, known_right, right, words;
+    if (!tell_unseen(m, truth, &unseen, status))
+        return false;
+    const double accuracy = sp_tags_accuracy(truth, guess, &right, &words);
+    count_unknown(m, truth, guess, &unknown, &known_right);
+    const double of_unknown = unknown ? (double)known_right / (double)unknown : NAN;
+    printf("accuracy %.2f %% of %ld words", 100 * accuracy, words);
+    if (unknown)
+        printf("; %.2f %% of the %ld that training did not know", 100 * of_unknown, unknown);
+    putchar('\n');
+    sp_report_count(j, "sentences", truth->n);
+    sp_report_count(j, "words", words);
+    sp_report_number(j, "accuracy", accuracy);
+    sp_report_count(j, "unknown_words", unknown);
+    sp_report_number(j, "accuracy_unknown", of_unknown);
+    sp_report_count(j, "unseen_tags", unseen);
+    if (!sp_tags_are_spans(m->tags))
+        return true;
+    sp_spans *spans = sp_tags_spans(truth, guess, status);
+    if (!spans)
+        return false;
+    const sp_score total = sp_spans_total(spans);
+    const bool ok = sp_spans_write(spans, stdout) || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
+    sp_report_number(j, "precision", total.precision);
+    sp_report_number(j, "recall", total.recall);
+    sp_report_number(j, "f1", total.f1);
+    sp_spans_free(spans);
+    return ok;
+}
+
+static int eval(int argc, char **argv)
+{
+    const char *model, *data = NULL;
+    struct file_format format = { .name = "conllu" };
+    bool profile = false;
+    int code;
+    sp_status status = { 0 };
+    const sp_option options[] = {
+        { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .required = true, .help = "tagged sentences" },
+        OPTION_FORMAT(&format),
+        OPTION_COLUMN(&format),
+        SP_OPTION_PROFILE(&profile),
+        { 0 }
+    };
+    const sp_command command = { "tag eval", "Measures how many tags a model gives right; where tags are of spans (B-LOC),\n"
+                                 "also the spans, as conlleval does.", options, "MODEL" };
+    if (!program_parse(&command, argc, argv, &model, &code))
+        return code;
+    sp_sentences *s = NULL, *tagged = NULL;
+    sp_report *j = sp_report_new();
+    sp_tagger *m = open_model(model, profile, &status);
+    sp_report_text(j, "command", "eval");
+    bool ok = m && (s = read_sentences(data, &format, false, true, &status))
+              && (s->n || sp_fail(&status, SP_ERR_FORMAT, "%s: there are no sentences", data))
+              && (tagged = sp_tagger_tag(m, s, &status)) && report_tags(j, m, s, tagged, &status);
+    close_model(m);
+    if (ok) {
+        code = program_finish(j);
+    } else {
+        code = program_error(&status);
+        sp_report_free(j);
+    }
+    sp_sentences_free(s);
+    sp_sentences_free(tagged);
+    return code;
+}
+
+/* ---- demo ------------------------------------------------------------------------------------------------------ */
+
+/* A sentence with the tags of the grammar below it, and the model's where these differ. */
+static void show(const sp_sentences *truth, const sp_sentences *guess, long i)
+{
+    for (int row = 0; row < 3; row++) {
+        for (long j = 0; j < sp_sentence_length(truth, 0, i); j++) {
+            const char *word = sp_sentence_word(truth, 0, i, j, NULL), *tag = sp_sentence_word(truth, 1, i, j, NULL);
+            const char *ours = sp_sentence_word(guess, 1, i, j, NULL);
+            const int width = (int)(strlen(word) > 5 ? strlen(word) : 5) + 1;
+            printf("%s%-*s", j ? "" : "  ", width, !row ? word : row == 1 ? tag : strcmp(tag, ours) != 0 ? ours : "");
+        }
+        putchar('\n');
+    }
+}
+
+static bool run_demo(struct run *r, const struct settings *s, long sentences, const char *svg, sp_status *status)
+{
+    sp_hmm *grammar = sp_hmm_english(status);
+    sp_sentences *test = grammar ? sp_hmm_sentences(grammar, 5000, 3, status) : NULL, *ours = NULL, *plain = NULL;
+    sp_hmm_optimum best;
+    sp_training x;
+    bool ok = test && (r->train = sp_hmm_sentences(grammar, sentences, 1, status))
+              && (r->valid = sp_hmm_sentences(grammar, 1000, 2, status)) && sp_file_writable(s->out, status) && sp_hmm_best(grammar, test, &best, status) && train_run(r, s, &x, status);
+    sp_tagger *m = ok ? sp_tagger_load(s->out, status) : NULL;          /* the best one, which need not be the last */
+    ok = m && (ours = sp_tagger_tag(m, test, status)) && (plain = sp_tags_most_frequent(r->train, test, status));
+    if (ok) {
+        const double accuracy = sp_tags_accuracy(test, ours, NULL, NULL), baseline = sp_tags_accuracy(test, plain, NULL, NULL);
+        printf("Share of right tags in 5,000 new sentences of a little grammar of English:\n"
+               "  each word's most frequent tag   %.2f %%\n  this model                      %.2f %%\n"
+               "  who knows the grammar           %.2f %%\n\nA sentence, its tags, and where the model has another:\n\n",
+               100 * baseline, 100 * accuracy, 100 * best.accuracy);
+        show(test, ours, 4);
+        const bool drawn = program_draw(s->graph, svg);
+        printf("\nModel %s, log %s, graph %s%s%s.\n", s->out, s->trainer.log, s->graph, drawn ? " and " : "", drawn ? svg : "");
+        sp_report *j = sp_report_new();
+        sp_report_text(j, "command", "demo");
+        program_report_training(j, &x, "accuracy", s->out);
+        sp_report_number(j, "accuracy", accuracy);
+        sp_report_number(j, "best_accuracy", best.accuracy);
+        sp_report_number(j, "baseline_accuracy", baseline);
+        sp_report_text(j, "graph", s->graph);
+        sp_report_text(j, "picture", drawn ? svg : NULL);
+        ok = program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
+    }
+    sp_tagger_free(m);
+    sp_sentences_free(ours);
+    sp_sentences_free(plain);
+    sp_sentences_free(test);
+    sp_hmm_free(grammar);
+    return ok;
+}
+
+static int demo(int argc, char **argv)
+{
+    const char *directory = "demo";
+    struct settings s = defaults();
+    struct run r = { 0 };
+    long sentences = 15000;
+    int code;
+    sp_status status = { 0 };
+    s.trainer.epochs = 4;
+    const sp_option options[] = {
+        { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and graph go" },
+        { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the sentences" },
+        { "sentences", SP_OPTION_WHOLE, &sentences, 1, 1e6, .help = "to train on" },
+        { "threads", SP_OPTION_WHOLE, &s.trainer.threads, 1, 64, .help = "that share the work" },
+        SP_OPTION_PROFILE(&s.profile),
+        { 0 }
+    };
+    const sp_command command = { "tag demo", "Trains on sentences of a little grammar for about a minute, and compares what\n"
+                                 "it learned with the best that can be.", options, NULL };
+    if (!program_parse(&command, argc, argv, NULL, &code))
+        return code;
+    char *model = program_path(directory, "tagger.safetensors"), *log = program_path(directory, "log.jsonl");
+    char *graph = program_path(directory, "graph.dot"), *svg = program_path(directory, "graph.svg");
+    char *curve = program_path(directory, "curve.svg");
+    bool ok = model && log && graph && svg && curve ? program_directory(directory, &status)
+                                                    : sp_fail(&status, SP_ERR_MEMORY, "out of memory");
+    s.out = model;
+    s.trainer.log = log;
+    s.trainer.plot = curve;
+    s.graph = graph;
+    ok = ok && run_demo(&r, &s, sentences, svg, &status);
+    close_run(&r);
+    free(model);
+    free(log);
+    free(graph);
+    free(svg);
+    free(curve);
+    return ok ? EXIT_SUCCESS : program_error(&status);
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- */
+
+int main(int argc, char **argv)
+{
+    static const struct verb verbs[] = {
+        { "train",   train,   "train a model on tagged sentences" },
+        { "predict", predict, "let a model tag sentences" },
+        { "eval",    eval,    "measure how many tags are right" },
+        { "demo",    demo,    "do all of this in a minute, without any data" },
+        { 0 }
+    };
+    return program_main("tag", verbs, argc, argv);
+}
