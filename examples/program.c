@@ -139,7 +139,8 @@ static bool apart(const struct named_file *a, const struct named_file *b, sp_sta
     for (int i = 0; name_of(a, i, x); i++)
         for (int k = 0; name_of(b, k, y); k++)
             if (same_file(x, y))
-                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of --%s", a->option, i ? x : a->path, b->option);
+                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of %s%s", a->option, i ? x : a->path,
+                               strcmp(b->option, "MODEL") ? "--" : "", b->option);
     return true;
 }
 
