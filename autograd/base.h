@@ -59,7 +59,8 @@ typedef enum sp_code {
     SP_ERR_STATE,       /* a call that is not possible now (backward twice, a parameter added under a live tape) */
     SP_ERR_MEMORY,      /* an allocation failed */
     SP_ERR_FILE,        /* a file could not be opened, read or written */
-    SP_ERR_FORMAT       /* a file was read and is not what was expected */
+    SP_ERR_FORMAT,      /* a file was read and is not what was expected */
+    SP_ERR_BUDGET       /* what has to be kept does not fit into sp_tape_set_budget */
 } sp_code;
 
 /* The first error, kept until somebody clears it: later errors are consequences and are dropped. */

@@ -152,7 +152,7 @@ static bool train_run(struct run *r, sp_status *status)
     if (program_train(&task, &config, s->out, &r->result, status))
         return measure_test(r, status);
     char *end = status->message + strlen(status->message);
-    if (strstr(status->message, "a budget of"))
+    if (status->code == SP_ERR_BUDGET)
         snprintf(end, sizeof status->message - (size_t)(end - status->message),
                  " (--memory %ld is shared by layers x shards, %ld x %d)", s->memory, s->model.layers, task.shards);
     return false;

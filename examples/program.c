@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -103,20 +104,52 @@ void program_profile_end(sp_profile *p)
 
 /* ---- files ----------------------------------------------------------------------------------------------------- */
 
+/* A path without links, "." and ".."; of a file that is not there, its folder's. */
+static void find_real(const char *path, char real[PATH_MAX])
+{
+    char folder[PATH_MAX], copy[PATH_MAX];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    snprintf(copy, sizeof copy, "%.*s", slash ? (int)(name - path) : 1, slash ? path : ".");
+    if (!realpath(path, real) && (!realpath(copy, folder) || snprintf(real, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX))
+        snprintf(real, PATH_MAX, "%s", path);
+}
+
+/* By paths without links. Two may go to one device. */
 static bool same_file(const char *a, const char *b)
 {
     struct stat x, y;
-    if (!a || !b)
-        return false;
-    return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+    if (stat(a, &x))
+        return !strcmp(a, b);
+    return S_ISREG(x.st_mode) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The i-th name of a file: a checkpoint has more than one. NULL: there is none. */
+static const char *name_of(const struct named_file *f, int i, char name[PATH_MAX + 8])
+{
+    static const char *const suffix[] = { "", ".old", ".new" };
+    if (!f->path || i >= (strcmp(f->option, "checkpoint") ? 1 : 3))
+        return NULL;
+    find_real(f->path, name);
+    return strcat(name, suffix[i]);
+}
+
+static bool apart(const struct named_file *a, const struct named_file *b, sp_status *status)
+{
+    char x[PATH_MAX + 8], y[PATH_MAX + 8];
+    for (int i = 0; name_of(a, i, x); i++)
+        for (int k = 0; name_of(b, k, y); k++)
+            if (same_file(x, y))
+                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of %s%s", a->option, i ? x : a->path,
+                               strcmp(b->option, "MODEL") ? "--" : "", b->option);
+    return true;
 }
 
 bool program_check_files(const struct named_file *files, int n, int reads, sp_status *status)
 {
     for (int i = reads; i < n; i++)
         for (int k = 0; k < i; k++)
-            if (same_file(files[i].path, files[k].path))
-                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of --%s", files[i].option, files[i].path, files[k].option);
+            if (!apart(&files[i], &files[k], status))
+                return false;
     return true;
 }
 

@@ -31,8 +31,9 @@ const volatile sig_atomic_t *program_stop(void);
 bool program_profile_begin(sp_profile **p, bool wanted, sp_status *status);
 void program_profile_end(sp_profile *p);
 
-/* No file that is written may be one that is read, or another that is written. Files are named by their options; the first
-   `reads` of n are read; a path may be NULL. */
+/* No file that is written may be one that is read, or another that is written; it need not be there yet. Files are named by
+   their options, "MODEL" by the argument of that name; the first `reads` of n are read; a path may be NULL. What a checkpoint
+   writes beside itself counts. */
 struct named_file {
     const char *option, *path;
 };

@@ -160,7 +160,7 @@ static void fail_budget(sp_tape *t, const sp_layout *l, long least, long budget)
     char rows[40] = "";
     if (!sp_layout_even(l))
         snprintf(rows, sizeof rows, ", %ld rows in all,", l->rows);
-    sp_tape_fail(t, SP_ERR_VALUE, "scan: %ld steps of %s%ld sequences%s need a budget of %ld bytes, not %ld", l->steps,
+    sp_tape_fail(t, SP_ERR_BUDGET, "scan: %ld steps of %s%ld sequences%s need a budget of %ld bytes, not %ld", l->steps,
                  *rows ? "up to " : "", l->batch, rows, least, budget);
 }
 

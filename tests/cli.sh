@@ -177,6 +177,8 @@ wrong 2 '--hidden 0: expected a whole number from 1 to 65536' train --data "$tex
 wrong 2 '--threads 0: expected a whole number from 1 to 64' train --data "$text" --threads 0
 wrong 2 '--hidden 1x: expected a whole number' train --data "$text" --hidden 1x
 wrong 2 '--dropout 1: expected a number from 0 to 0.99' train --data "$text" --dropout 1
+wrong 1 'training: decay 1: plateau lowers the rate by a factor below 1' train --data "$work/none" --schedule plateau --decay 1
+wrong 1 'training: every 3: there is no checkpoint to write' train --data "$work/none" --every 3
 wrong 2 '--lr nan: expected a number' train --data "$text" --lr nan
 wrong 2 '--cell lsdm: expected one of rnn|relu|lstm|gru|' train --data "$text" --cell lsdm
 wrong 2 '--tied=1: --tied takes no value' train --data "$text" --tied=1
@@ -223,6 +225,10 @@ wrong 1 "$work/one/below: cannot be read: Not a directory" eval "$model" --data 
 cp "$text" "$work/copy"
 wrong 1 "--log $work/copy is the file of --data" train --data "$work/copy" --log "$work/copy"
 wrong 1 "--out $work/./copy is the file of --data" train --data "$work/copy" --out "$work/./copy"
+wrong 1 "--checkpoint $work/copy.old is the file of --data" train --data "$work/./copy.old" --checkpoint "$work/copy"
+wrong 1 "--checkpoint $work/copy.new is the file of --out" train --data "$text" --out "$work/copy.new" --checkpoint "$work/copy"
+wrong 1 "--plot $work/copy.old is the file of --checkpoint" train --data "$text" --plot "$work/copy.old" --checkpoint "$work/copy"
+wrong 1 "--log $work/./new is the file of --out" train --data "$text" --out "$work/new" --log "$work/./new"
 cmp -s "$text" "$work/copy" || fail 'a text was overwritten'
 wrong 1 'evaluation needs 2 symbols or more, there are 1' eval "$model" --data "$work/one"
 
@@ -302,8 +308,15 @@ if command -v gnuplot >/dev/null; then
 else
     grep -q "$work/curve.svg: no picture: gnuplot is not installed" "$work/err" || fail 'silent about a picture that is not there'
 fi
+longer 1
+grep -Fq "lm: $work/check: is there already: resume goes on from it, remove it to begin anew" "$work/err" || fail "no --resume: $(cat "$work/err")"
 longer 0 --resume
 json epochs=6
+cmp -s "$model" "$work/first" || fail 'the model is not there again when its training is resumed'
+echo foreign >"$work/foreign"
+longer 0 --resume --test "$text" --out "$work/foreign"
+json test_loss
+cmp -s "$work/foreign" "$work/first" || fail 'resumed with another model file: another model'
 untimed "$work/log" | cmp -s - "$work/first.log" || fail 'what is done changes when it is resumed'
 longer 1 --resume --lr 0.1
 grep -Fq "lm: $work/check: is of another training: lr is 0.002, not 0.1" "$work/err" || fail "another rate: $(cat "$work/err")"

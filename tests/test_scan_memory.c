@@ -222,7 +222,7 @@ START_TEST(too_small)
     ck_tape_ok(k.t);
     ck_assert_int_eq(calls("lstm_gates"), 2 * T - STRETCH);
     train(from - 1);
-    ck_assert_int_eq(sp_tape_status(k.t)->code, SP_ERR_VALUE);
+    ck_assert_int_eq(sp_tape_status(k.t)->code, SP_ERR_BUDGET);
     ck_assert_msg(strstr(sp_error(k.t), "bytes, not "), "%s", sp_error(k.t));
     sp_tape_clear(k.t);
     for (int i = 0; i < sp_store_size(k.store); i++)

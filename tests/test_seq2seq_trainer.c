@@ -249,6 +249,8 @@ static char *trained(long epochs, long threads, bool resume, long all, size_t *s
     }
     volatile sig_atomic_t stop = epochs < all;          /* as if Ctrl-C was pressed in the first step */
     run.stop = &stop;
+    if (!resume)
+        remove(checkpoint);
     sp_seq2seq_free(train(&config, s, s, &how, &run, &result));
     sp_sentences_free(s);
     return sp_file_read(path, size, NULL);

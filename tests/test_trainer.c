@@ -459,7 +459,7 @@ START_TEST(accumulated_statistics)
         sp_store *s = sp_store_new(1);
         sp_batch_norm_layer norm = sp_batch_norm_make(s, "norm", 1);
         const sp_task task = { .self = &norm, .store = s, .begin = begin_norm, .loss = loss_norm, .save = save_nothing };
-        const sp_trainer_config config = { .optimizer = "sgd", .lr = 0, .epochs = 2, .accumulate = k ? 3 : 1 };
+        const sp_trainer_config config = { .optimizer = "sgd", .lr = 1e-9, .epochs = 2, .accumulate = k ? 3 : 1 };
         ck_assert_msg(sp_train(&task, &config, &x, &status), "%s", status.message);
         mean[k] = *sp_param_values((sp_param *)(uintptr_t)norm.running_mean);
         ck_assert(*sp_param_values((sp_param *)(uintptr_t)norm.num_batches_tracked) == 10);
@@ -527,7 +527,8 @@ START_TEST(origin)
     c.state = sp_state_new(&c.stack, 1);
     const sp_task task = { .self = &c, .store = s, .begin = begin_counter, .loss = loss_counter, .save = save_nothing,
                            .carried = carried_by_counter };
-    const sp_trainer_config config = { .optimizer = "sgd", .epochs = 1, .accumulate = _i == 2 ? 3 : 0 };
+    const sp_trainer_config config = { .optimizer = "sgd", .lr = 1e-9, .clip = 1e-9, .epochs = 1,
+                                       .accumulate = _i == 2 ? 3 : 0 };
     ck_assert(!sp_train(&task, &config, &x, &status));
     char want[160];
     snprintf(want, sizeof want, "training: the %sloss became inf in step %d: first at 'exp' in l0.counter, time step 3",
@@ -620,6 +621,63 @@ START_TEST(bad_config)
 }
 END_TEST
 
+/* Out of bounds, or without effect: said before anything is trained. */
+static const struct {
+    sp_trainer_config config;
+    const char *error;
+} nonsense[] = {
+    { { .epochs = 0, .lr = 1 }, "epochs 0: expected a whole number from 1 to 1000000" },
+    { { .epochs = -3, .lr = 1 }, "epochs -3: expected" },
+    { { .epochs = 1 }, "lr 0: expected a number from 1e-09 to 100" },
+    { { .epochs = 1, .lr = 1, .clip = NAN }, "clip nan: expected" },
+    { { .epochs = 1, .lr = 1, .accumulate = -5 }, "accumulate -5: expected" },
+    { { .epochs = 1, .lr = 1, .average = NAN }, "average nan: expected" },
+    { { .epochs = 1, .lr = 1, .average = -1 }, "average -1: expected" },
+    { { .epochs = 1, .lr = 1, .patience = -1 }, "patience -1: expected" },
+    { { .epochs = 1, .lr = 1, .every = -1 }, "every -1: expected" },
+    { { .epochs = 1, .lr = 1, .seed = -1 }, "seed -1: expected" },
+    { { .epochs = 1, .lr = 1, .threads = -1 }, "threads -1: expected a whole number from 1 to 64" },
+    { { .epochs = 1, .lr = 1, .warmup = -1 }, "warmup -1: expected" },
+    { { .epochs = 1, .lr = 1, .plateau = -1 }, "plateau -1: expected" },
+    { { .epochs = 1, .lr = 1, .decay = NAN }, "decay nan: expected" },
+    { { .epochs = 1, .lr = 1, .every = 3 }, "every 3: there is no checkpoint to write" },
+    { { .epochs = 1, .lr = 1, .decay = 0.25 }, "decay 0.25: the schedule 'constant' has none, but step, exponential and plateau" },
+    { { .epochs = 1, .lr = 1, .plateau = 7, .schedule = "step" }, "plateau 7: the schedule is not plateau, but 'step'" },
+    { { .epochs = 1, .lr = 1, .decay = 1, .schedule = "plateau" }, "decay 1: plateau lowers the rate by a factor below 1" },
+};
+
+START_TEST(bad_settings)
+{
+    sp_training x;
+    sp_status status = { 0 };
+    sp_trainer_config config = nonsense[_i].config;
+    config.optimizer = "sgd";
+    ck_assert(!sp_trainer_check(&config, &status));
+    ck_assert_msg(!strncmp(status.message, "training: ", 10) && !strncmp(status.message + 10, nonsense[_i].error, strlen(nonsense[_i].error)),
+                  "%s", status.message);
+    ck_assert(!train(&runs[0].plan, &config, &x, NULL));
+    ck_assert_int_eq(seen.epoch, 0);
+}
+END_TEST
+
+/* A factor of 1 is a decay, and what the schedule does not have is not checked; zeros are sensible. */
+START_TEST(good_settings)
+{
+    static const char *const kinds[] = { "step", "exponential", "cosine", "one_cycle", "plateau", NULL };
+    sp_status status = { 0 };
+    sp_trainer_config config = sp_trainer_defaults(), zeros = { .optimizer = "sgd", .lr = 1, .epochs = 1 };
+    for (int i = 0; i < 6; i++) {
+        config.schedule = zeros.schedule = kinds[i];
+        config.decay = i < 2 ? 1 : 0.5;
+        ck_assert_msg(sp_trainer_check(&config, &status) && sp_trainer_check(&zeros, &status), "%s", status.message);
+    }
+    config.schedule = "one_cycle";
+    config.warmup = 3;
+    ck_assert(!sp_trainer_check(&config, &status));
+    ck_assert_str_eq(status.message, "schedule 'one_cycle' has a warm-up of its own, pct_start: warmup is 3, not 0");
+}
+END_TEST
+
 /* The gradient of w is 1: clipped to 0.25, a step takes 0.25. */
 START_TEST(clipping)
 {
@@ -694,6 +752,8 @@ Suite *suite(void)
     tcase_add_loop_test(c, origin, 0, 3);
     tcase_add_loop_test(c, failing, 0, sizeof failures / sizeof *failures);
     tcase_add_test(c, bad_config);
+    tcase_add_loop_test(c, bad_settings, 0, sizeof nonsense / sizeof *nonsense);
+    tcase_add_test(c, good_settings);
     tcase_add_test(c, clipping);
     tcase_add_test(c, seeds);
     tcase_add_test(c, progress);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "autograd/file.h"
 #include "nn/loss.h"
 #include "nn/safetensors.h"
 #include "nn/stack.h"
@@ -25,8 +26,9 @@ static struct run {
     sp_state *state[SHARDS];
     long order[BATCHES], epoch;
     int trained, halt;          /* batches so far; behind how many of them: */
-    enum { GO_ON, STOP, FAIL } how;
+    enum { GO_ON, STOP, FAIL, BURST } how;
     const char *data;           /* what describe says */
+    sp_optimizer *optimizer;
 } run;
 
 /* What is kept of a training; the model survives an end of the program. */
@@ -63,6 +65,8 @@ static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, int sh
     const long window = training ? r->order[batch] : BATCHES + batch;
     if (training && shard == 0 && r->how != GO_ON && r->trained++ == r->halt) {
         stop = r->how == STOP;
+        if (r->how == BURST)                    /* this step makes parameters inf */
+            r->optimizer->lr = WIDE(1e308, 3e38);
         if (r->how == FAIL)
             return sp_tape_fail(t, SP_ERR_STATE, "the power is gone");
     }
@@ -99,8 +103,9 @@ static double measure(void *self, sp_status *status)
 /* Averaging, where it waits for a loss that is worse, begins early. */
 static bool tune(void *self, sp_optimizer *o, sp_status *status)
 {
-    (void)self, (void)status;
+    (void)status;
     o->nonmono = 0;
+    ((struct run *)self)->optimizer = o;
     return true;
 }
 
@@ -119,10 +124,15 @@ static void begin(void)
     run.data = "numbers";
 }
 
-static void end(void)
+static void forget(void)
 {
     remove(checkpoint);
     remove(old);
+}
+
+static void end(void)
+{
+    forget();
     remove(log_path);
     ck_assert_msg(rmdir(directory) == 0, "something is left in %s", directory);
 }
@@ -176,6 +186,7 @@ static void resume_and_compare(sp_trainer_config config, const struct outcome *w
     sp_status status = { 0 };
     run.how = GO_ON;
     config.resume = true;
+    memset(model_file, 0, sizeof model_file);           /* and that of the model is lost */
     ck_assert_msg(train(&config, &o, &status), "%s", status.message);
     ck_same(o.last, whole->last, 256);
     ck_same(o.saved, whole->saved, 256);
@@ -220,14 +231,18 @@ START_TEST(interrupted)
     ck_assert(whole.result.epochs == (config.patience ? 4 : EPOCHS) && whole.result.patience_lost == (config.patience > 0));
     for (int halt = _i % 4; halt < all; halt += 4)
         for (int how = STOP; how <= FAIL; how++) {
-            remove(checkpoint);
-            remove(old);
+            forget();
+            memset(model_file, 0, sizeof model_file);
             run.halt = halt;
             run.how = how;
             config.resume = how == FAIL;        /* there is none yet: as without it */
             config.threads = 1 + halt % 3;
             ck_assert(train(&config, &part, NULL) == (how == STOP));
             ck_assert(part.result.interrupted == (how == STOP));
+            /* what was asked to stop leaves a model: the best so far, or in the first epoch the present one */
+            if (how == STOP && halt < batches_in(0) && config.average == 0 && strcmp(config.optimizer, "nt-asgd"))
+                ck_same(part.saved, part.last, 256);
+            ck_assert(how != STOP || part.result.saved);
             resume_and_compare(config, &whole);
         }
 }
@@ -239,8 +254,7 @@ START_TEST(many_times)
     struct outcome whole, part;
     sp_trainer_config config = with_settings(_i);
     ck_assert(train(&config, &whole, NULL));
-    remove(checkpoint);
-    remove(old);
+    forget();
     config.resume = true;
     config.every = 2;
     run.halt = 3;
@@ -262,8 +276,10 @@ START_TEST(more_epochs)
     resume_and_compare(config, &three);
     run.how = GO_ON;
     config.epochs = 5;
+    forget();
     ck_assert(train(&config, &five, NULL));
     config.epochs = EPOCHS;
+    forget();
     ck_assert(train(&config, &three, NULL));
     config.epochs = 5;
     resume_and_compare(config, &five);
@@ -287,8 +303,7 @@ START_TEST(cut_short)
     sp_trainer_config config = config_of();
     config.every = 2;
     ck_assert(train(&config, &whole, NULL));
-    remove(checkpoint);
-    remove(old);
+    forget();
     run.how = FAIL;
     run.halt = 7;
     ck_assert(!train(&config, &part, NULL));
@@ -324,11 +339,123 @@ START_TEST(both_damaged)
     ck_assert(!truncate(checkpoint, 100) && !truncate(old, 3));
     config.resume = true;
     ck_assert(!train(&config, &o, &status));
-    ck_assert_msg(strstr(status.message, old) && strstr(status.message, "3 bytes are no safetensors file"), "%s",
-                  status.message);
+    char want[2 * PATH_ROOM + 64];
+    snprintf(want, sizeof want, "; and %s: 3 bytes are no safetensors file", old);
+    ck_assert_msg(!strncmp(status.message, checkpoint, strlen(checkpoint)) && strstr(status.message, want), "%s", status.message);
     ck_assert_int_eq(size_of(checkpoint), 100);
     ck_assert_int_eq(size_of(old), 3);
     ck_assert(strlen(o.log) > 0);               /* nor is the log touched */
+}
+END_TEST
+
+static char *read_all(const char *path, size_t *size)
+{
+    char *text = sp_file_read(path, size, NULL);
+    ck_assert_ptr_nonnull(text);
+    return text;
+}
+
+static void write_all(const char *path, const char *text, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    ck_assert(f && fwrite(text, 1, size, f) == size && !fclose(f));
+}
+
+/* One bit is another, in a tensor, in where training is, in the log: the one before it is used. */
+START_TEST(bit_changed)
+{
+    struct outcome whole, part;
+    size_t size;
+    sp_trainer_config config = config_of();
+    ck_assert(train(&config, &whole, NULL));
+    forget();
+    run.how = FAIL;
+    run.halt = BATCHES + BATCHES;
+    ck_assert(!train(&config, &part, NULL));
+    char *text = read_all(checkpoint, &size), *place = NULL, *line = NULL;
+    for (size_t i = 0; i + 16 < size; i++) {
+        place = !memcmp(text + i, "training.place\":", 16) ? text + i : place;
+        line = !memcmp(text + i, "valid_loss", 10) ? text + i : line;
+    }
+    ck_assert(place && line);
+    uint64_t header;                            /* its length, then come the numbers */
+    memcpy(&header, text, sizeof header);
+    char *const numbers = text + 8 + header;
+    char *const at[] = { numbers, numbers + (text + size - numbers) / 2, text + size - 1, place + 21, line + 15 };
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        char said[1024] = "";
+        *at[i] ^= 1;
+        write_all(checkpoint, text, size);
+        *at[i] ^= 1;
+        size_t older;
+        char *kept = read_all(old, &older);
+        config.progress = tmpfile();
+        resume_and_compare(config, &whole);
+        rewind(config.progress);
+        ck_assert_uint_gt(fread(said, 1, sizeof said - 1, config.progress), 0);
+        fclose(config.progress);
+        ck_assert_msg(strstr(said, ": is damaged: its hash is ") && strstr(said, "; going on from "), "%zu: %s", i, said);
+        write_all(old, kept, older);
+        free(kept);
+    }
+    free(text);
+}
+END_TEST
+
+/* A file that was never a checkpoint stays, though there is one before it. */
+START_TEST(another_file)
+{
+    static const char text[] = "A text that took a year to write.\n";
+    struct outcome o;
+    sp_status status = { 0 };
+    size_t size;
+    sp_trainer_config config = config_of();
+    ck_assert(train(&config, &o, NULL));
+    write_all(checkpoint, text, sizeof text);
+    config.resume = true;
+    ck_assert(!train(&config, &o, &status));
+    ck_assert_msg(strstr(status.message, "it is another file, and so left as it is"), "%s", status.message);
+    char *now = read_all(checkpoint, &size);
+    ck_assert(size == sizeof text && !memcmp(now, text, size));
+    free(now);
+}
+END_TEST
+
+/* Of another training that is not resumed; a pipe; a link stays one. */
+START_TEST(what_is_there)
+{
+    char target[PATH_ROOM + 16], behind[PATH_ROOM + 16];
+    struct outcome o;
+    sp_status status = { 0 };
+    struct stat s;
+    sp_trainer_config config = config_of();
+    ck_assert(train(&config, &o, NULL));
+    const long size = size_of(checkpoint);
+    ck_assert(!train(&config, &o, &status));
+    ck_assert_msg(strstr(status.message, ": is there already: resume goes on from it, remove it to begin anew"), "%s", status.message);
+    ck_assert(size_of(checkpoint) == size && o.result.epochs == 0);
+    forget();
+    status = (sp_status){ 0 };
+    ck_assert(!mkfifo(checkpoint, 0600) && !train(&config, &o, &status));
+    ck_assert_msg(strstr(status.message, ": is no file, and a checkpoint must be one"), "%s", status.message);
+    ck_assert(!lstat(checkpoint, &s) && S_ISFIFO(s.st_mode));
+    forget();
+    snprintf(target, sizeof target, "%s/t", directory);
+    snprintf(behind, sizeof behind, "%s/t.old", directory);
+    write_all(target, "", 0);
+    ck_assert(!symlink("t", checkpoint));
+    config.resume = true;
+    ck_assert(!train(&config, &o, &status));            /* an empty file is no checkpoint */
+    remove(target);
+    ck_assert(!rename(checkpoint, old));
+    config.checkpoint = target;
+    ck_assert(train(&config, &o, NULL) && !rename(old, checkpoint));
+    config.checkpoint = checkpoint;
+    config.epochs++;
+    ck_assert(train(&config, &o, NULL));
+    ck_assert(!lstat(checkpoint, &s) && S_ISLNK(s.st_mode) && size_of(old) < 0 && size_of(behind) > 0);
+    remove(target);
+    remove(behind);
 }
 END_TEST
 
@@ -339,11 +466,12 @@ START_TEST(of_another)
         "lr is 0.05, not 0.1", "optimizer is \"adam\", not \"sgd\"", "seed is 5, not 6", "clip is 0.0, not 1.0",
         "schedule is \"constant\", not \"inverse_sqrt\"", "accumulate is 0, not 3", "metric is \"loss\", not \"merit\"",
         "average is 0.0, not 0.5", "data is \"numbers\", not \"others\"", "epochs is 3, not 4",
+        "warmup is 0, not 2", "plateau is 0, not 1", "decay is 0.0, not 0.25",
     };
     struct outcome o;
     sp_status status = { 0 };
     sp_trainer_config c = config_of();
-    c.schedule = _i == 9 ? "cosine" : NULL;
+    c.schedule = _i == 9 ? "cosine" : _i > 10 ? "plateau" : NULL;
     ck_assert(train(&c, &o, NULL));
     const long size = size_of(checkpoint);
     c.resume = true;
@@ -358,6 +486,9 @@ START_TEST(of_another)
     case 7: c.average = 0.5; break;
     case 8: run.data = "others"; break;
     case 9: c.epochs = 4; break;
+    case 10: c.warmup = 2; break;
+    case 11: c.plateau = 1; break;
+    case 12: c.decay = 0.25; break;
     }
     ck_assert(!train(&c, &o, &status));
     ck_assert_msg(!strncmp(status.message, checkpoint, strlen(checkpoint)), "%s", status.message);
@@ -378,7 +509,7 @@ START_TEST(no_checkpoint)
     sp_store_free(s);
     config.resume = true;
     ck_assert(!train(&config, &o, &status));
-    ck_assert_msg(strstr(status.message, ": is no checkpoint of a training of version 1, but of none"), "%s", status.message);
+    ck_assert_msg(strstr(status.message, ": is no checkpoint of a training of version 2, but of none"), "%s", status.message);
     status = (sp_status){ 0 };
     config.checkpoint = NULL;
     ck_assert(!train(&config, &o, &status));
@@ -395,23 +526,18 @@ END_TEST
 /* A step of the optimizer that makes parameters inf: no checkpoint of them is written. */
 START_TEST(last_good_stays)
 {
-    struct outcome o;
+    struct outcome whole, o;
     sp_status status = { 0 };
     sp_trainer_config config = config_of();
-    config.optimizer = "sgd";
+    config.optimizer = "rmsprop";
     config.every = 1;
-    config.epochs = 1;
-    config.lr = 0.01;
-    run.how = FAIL;
+    ck_assert(train(&config, &whole, NULL));
+    forget();
+    run.how = BURST;
     run.halt = 2;
-    ck_assert(!train(&config, &o, NULL));
-    const long size = size_of(checkpoint);
-    run.how = GO_ON;
-    config.optimizer = "rmsprop";               /* its first step is 10 times the rate */
-    config.lr = WIDE(1e308, 3e38);
     ck_assert(!train(&config, &o, &status));
     ck_assert_msg(strstr(status.message, "training: a number of parameter 'rnn."), "%s", status.message);
-    ck_assert(size_of(checkpoint) == size);
+    resume_and_compare(config, &whole);
 }
 END_TEST
 
@@ -425,7 +551,10 @@ Suite *suite(void)
     tcase_add_test(c, more_epochs);
     tcase_add_loop_test(c, cut_short, 0, 6);
     tcase_add_test(c, both_damaged);
-    tcase_add_loop_test(c, of_another, 0, 10);
+    tcase_add_test(c, bit_changed);
+    tcase_add_test(c, another_file);
+    tcase_add_test(c, what_is_there);
+    tcase_add_loop_test(c, of_another, 0, 13);
     tcase_add_test(c, no_checkpoint);
     tcase_add_test(c, last_good_stays);
     suite_add_tcase(all, c);

@@ -96,16 +96,7 @@ static void set_schedule(struct trainer *r, long batches)
     const long k = c->accumulate > 1 ? c->accumulate : 1;
     if (!r->per_epoch)
         r->per_epoch = (batches + k - 1) / k;
-    if (!c->schedule)
-        return;
-    sp_schedule *s = &r->optimizer->schedule;
-    *s = sp_schedule_of(c->schedule);
-    s->warmup = c->warmup;
-    s->total_steps = sp_schedule_ends(c->schedule) ? r->per_epoch * c->epochs : 0;
-    s->step_size = r->per_epoch > 0 ? r->per_epoch : 1;
-    s->gamma = strcmp(c->schedule, "exponential") ? c->decay : pow(c->decay, 1 / (double)s->step_size);
-    s->factor = c->decay;
-    s->patience = c->plateau;
+    r->optimizer->schedule = sp_trainer_schedule(c, r->per_epoch);
 }
 
 /* What is left of a pass over the training data. */
@@ -185,6 +176,11 @@ static bool better(const struct trainer *r)
     return r->task->more_is_better ? x->metric > x->best_metric : x->metric < x->best_metric;
 }
 
+static size_t numbers_of(const sp_store *s)
+{
+    return (size_t)sp_store_size(s);
+}
+
 /* Saves the model if it is the best so far. */
 static bool keep_best(struct trainer *r)
 {
@@ -196,7 +192,10 @@ static bool keep_best(struct trainer *r)
     x->best_loss = x->valid_loss;
     x->best_metric = x->metric;
     x->best_epoch = x->interrupted ? 0 : x->epochs;
-    return x->saved = sp_trainer_sound(r) && r->task->save(r->task->self, r->status);
+    x->saved = sp_trainer_sound(r) && r->task->save(r->task->self, r->status);
+    if (x->saved && r->best)
+        memcpy(sp_param_values(r->best), sp_store_values(r->task->store), numbers_of(r->task->store) * sizeof(sp_real));
+    return x->saved;
 }
 
 /* Validates, with the averages of the weights if there are any, and keeps the model if it is good. */
@@ -269,21 +268,7 @@ sp_trainer_config sp_trainer_defaults(void)
                                 .plateau = 2, .epochs = 10, .accumulate = 1, .seed = 1, .threads = 1, .progress = stderr };
 }
 
-bool sp_trainer_check(const sp_trainer_config *c, sp_status *status)
-{
-    const sp_schedule schedule = sp_schedule_of(c->schedule);
-    const char *const files[] = { c->checkpoint, c->log, c->plot };
-    if (c->resume && !c->checkpoint)
-        return sp_fail(status, SP_ERR_VALUE, "training: there is no checkpoint to resume from");
-    if (!sp_schedule_ends(c->schedule) && !sp_schedule_check(&schedule, status))
-        return false;
-    for (int i = 0; i < 3; i++)
-        if (files[i] && !sp_file_writable(files[i], status))
-            return false;
-    return true;
-}
-
-/* And with a task. */
+/* The settings, also with the task. */
 static bool check(const sp_task *task, const sp_trainer_config *c, sp_status *status)
 {
     if (c->metric && strcmp(c->metric, "loss") && (!task->measure || strcmp(c->metric, task->metric)))
@@ -292,14 +277,17 @@ static bool check(const sp_task *task, const sp_trainer_config *c, sp_status *st
     return sp_trainer_check(c, status);
 }
 
-/* Room for the numbers that the task carries from batch to batch. */
-static sp_store *carried_of(const sp_task *task)
+/* Room for the numbers that the task carries from batch to batch, and for the best model. */
+static bool open_carried(struct trainer *r)
 {
+    const sp_task *task = r->task;
     long size;
-    sp_store *s = sp_store_new(0);
+    r->carried = sp_store_new(0);
     for (int i = 0; task->carried && task->carried(task->self, i, &size); i++)
-        sp_store_add(s, SP_SHAPE(size), "carried.%d", i);
-    return s;
+        sp_store_add(r->carried, SP_SHAPE(size), "carried.%d", i);
+    if (r->config->checkpoint)
+        r->best = sp_store_add(r->carried, SP_SHAPE(sp_store_size(task->store)), "carried.best");
+    return sp_store_ok(r->carried);
 }
 
 /* All that is needed, training resumed, the log as it was. */
@@ -308,9 +296,8 @@ static bool open_run(struct trainer *r)
     const sp_task *task = r->task;
     const sp_trainer_config *c = r->config;
     r->began = r->drawn = sp_seconds();
-    r->parallel = sp_parallel_new(task->store, task->shards, (int)c->threads);
-    r->carried = carried_of(task);
-    if (!r->parallel || !sp_store_ok(r->carried))
+    r->parallel = sp_parallel_new(task->store, task->shards, c->threads > 0 ? (int)c->threads : 1);
+    if (!r->parallel || !open_carried(r))
         return sp_fail(r->status, SP_ERR_MEMORY, "training: out of memory");
     sp_parallel_set_profile(r->parallel, c->profile);
     for (int i = 0; i < task->shards; i++)

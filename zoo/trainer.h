@@ -55,13 +55,14 @@ typedef struct sp_task {
     void (*describe)(void *self, sp_report *r);
 } sp_task;
 
-/* Zeros are sensible for all but optimizer, lr and epochs. */
+/* Zeros are sensible for all but optimizer, lr and epochs: a number that is 0 is what its comment says, or has no effect.
+   Otherwise the bounds are those of SP_TRAINER_OPTIONS. */
 typedef struct sp_trainer_config {
     const char *optimizer;      /* nn/optimizer.h */
     double lr, clip;            /* learning rate; the gradient's greatest norm, 0: no limit */
     const char *schedule;       /* nn/schedule.h, over the steps of all epochs; NULL: constant */
     long warmup;                /* steps */
-    double decay;               /* step, exponential: the factor of an epoch; plateau: of each time */
+    double decay;               /* step, exponential: the factor of an epoch; plateau: of each time, below 1; 0 is 0.5 */
     long plateau;               /* validations in turn whose loss may be no better before plateau lowers the rate */
     double average;             /* the model is an exponential average of the weights with this decay; 0: they themselves */
     long epochs;
@@ -70,9 +71,9 @@ typedef struct sp_trainer_config {
     const char *metric;         /* what "better" means: NULL or "loss", or the task's metric */
     const char *checkpoint;     /* a file from which training can go on, written after each epoch; or NULL */
     long every;                 /* and after so many steps; 0: not */
-    bool resume;                /* go on from it, if it is there */
+    bool resume;                /* go on from it, if it is there; without this it may not be there */
     long seed;                  /* of dropout */
-    long threads;               /* the result does not depend on it, */
+    long threads;               /* 0 is 1; the result does not depend on it, */
     size_t budget;              /* nor on this: sp_tape_set_budget, for the tape of each shard */
     const char *log;            /* a file that gets one JSON object per epoch, or NULL */
     const char *plot;           /* a picture of the log, made by gnuplot where that is installed; or NULL */
@@ -84,8 +85,9 @@ typedef struct sp_trainer_config {
 /* Adam with a rate of 2e-3, clipping at 5, 10 epochs, one thread, seed 1, progress on standard error. */
 sp_trainer_config sp_trainer_defaults(void);
 
-/* Can training begin? What is wrong with settings, or files that cannot be written, is better known before data are read;
-   sp_train asks again. */
+/* Can training begin? What is wrong with settings, one without effect (decay without a schedule that has one, every without
+   a checkpoint), a file that cannot be written, a checkpoint that is there though resume is not set, or that is a device: all
+   better known before data are read. sp_train asks again. */
 bool sp_trainer_check(const sp_trainer_config *config, sp_status *status);
 
 /* Rows for the options of a program that trains; c is the address of its configuration. */
@@ -142,9 +144,11 @@ void sp_trainer_shuffle(long n, long *order, uint64_t seed, long epoch);
    A loss or gradient that is not finite ends training. The step is done once more, watched (autograd/watch.h): "training:
    the loss became nan in step 812: first at 'exp' in rnn.l0.lstm, time step 17".
 
-   A checkpoint replaces the file whole or not at all, and the one before it stays as FILE.old. Where the file is damaged,
-   FILE.old is taken, and progress says so. Where it is of other settings or data, that is an error which says what differs;
-   epochs (unless the schedule depends on them), patience, threads and files may be others. */
+   A checkpoint replaces the file whole or not at all, and the one before it stays as FILE.old; FILE.new is there while it is
+   written. It has the best model too, which is saved again when training goes on from it: whatever became of the model's file,
+   or if the task has another one now, it is as it was. Where the file is damaged (a hash shows every change), FILE.old is taken,
+   and progress says so. Where it is of other settings or data, that is an error which says what differs; epochs (unless the
+   schedule depends on them), patience, threads and files may be others. */
 bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training *result, sp_status *status);
 
 SP_END

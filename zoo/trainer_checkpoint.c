@@ -1,20 +1,25 @@
 /* Checkpoints of a training: parameters, optimizer and carried states are tensors, the rest is metadata. */
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "autograd/file.h"
+#include "autograd/random.h"
 #include "autograd/timing.h"
 #include "zoo/trainer_inside.h"
 
-static const char version[] = "1";      /* a change that old checkpoints do not survive raises it */
+static const char version[] = "2";      /* a change that old checkpoints do not survive raises it */
 
 /* ---- carried numbers ------------------------------------------------------------------------------------------- */
 
 static void copy_carried(struct trainer *r, bool back)
 {
     long size;
-    for (int i = 0; i < sp_store_count(r->carried); i++) {
+    for (int i = 0, n = sp_store_count(r->carried) - (r->best != NULL); i < n; i++) {
         sp_real *block = r->task->carried(r->task->self, i, &size), *kept = sp_param_values(sp_store_at(r->carried, i));
         memcpy(back ? block : kept, back ? kept : block, (size_t)size * sizeof *block);
     }
@@ -28,6 +33,15 @@ void sp_trainer_remember(struct trainer *r)
 void sp_trainer_recall(struct trainer *r)
 {
     copy_carried(r, true);
+}
+
+static void swap_numbers(long n, sp_real *x, sp_real *y)
+{
+    for (long i = 0; i < n; i++) {
+        const sp_real kept = x[i];
+        x[i] = y[i];
+        y[i] = kept;
+    }
 }
 
 /* ---- what is in it ---------------------------------------------------------------------------------------------- */
@@ -84,17 +98,64 @@ static bool place_from_text(struct trainer *r, const char *text)
     return ok;
 }
 
+/* Of all that a checkpoint has: each change of a bit is another. */
+static uint64_t hash_of_block(uint64_t hash, const void *block, size_t bytes)
+{
+    const char *from = block;
+    for (size_t i = 0; i < bytes; i += sizeof hash) {
+        uint64_t word = 0;
+        memcpy(&word, from + i, bytes - i < sizeof word ? bytes - i : sizeof word);
+        hash = sp_hash(hash, word);
+    }
+    return sp_hash(hash, bytes);
+}
+
+enum { SETTINGS, PLACE_TEXT, LOG, TEXTS };
+enum { HASH_TEXT = 17 };
+
+static void write_hash(const struct trainer *r, const char *const text[TEXTS], char hash[HASH_TEXT])
+{
+    sp_store *const stores[] = { r->task->store, r->optimizer->memory, r->carried };
+    uint64_t h = hash_of_block(0, &r->optimizer->state, sizeof r->optimizer->state);
+    for (int i = 0; i < TEXTS; i++)
+        h = hash_of_block(h, text[i], strlen(text[i]));
+    for (int i = 0; i < 3; i++)
+        h = hash_of_block(h, sp_store_values(stores[i]), (size_t)sp_store_size(stores[i]) * sizeof(sp_real));
+    snprintf(hash, HASH_TEXT, "%016" PRIx64, h);
+}
+
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
-static char *with_suffix(const struct trainer *r, const char *suffix)
+/* FILE, or what it links to; FILE.old, FILE.new. */
+struct paths {
+    char now[PATH_MAX], old[PATH_MAX + 8], new[PATH_MAX + 8];
+};
+
+static void find_paths(const char *checkpoint, struct paths *p)
 {
-    const char *path = r->config->checkpoint;
-    char *text = malloc(strlen(path) + strlen(suffix) + 1);
-    if (text)
-        strcat(strcpy(text, path), suffix);
-    else
-        sp_fail(r->status, SP_ERR_MEMORY, "%s: out of memory", path);
-    return text;
+    struct stat link;
+    if (lstat(checkpoint, &link) || !S_ISLNK(link.st_mode) || !realpath(checkpoint, p->now))
+        snprintf(p->now, sizeof p->now, "%s", checkpoint);
+    snprintf(p->old, sizeof p->old, "%s.old", p->now);
+    snprintf(p->new, sizeof p->new, "%s.new", p->now);
+}
+
+bool sp_trainer_check_checkpoint(const sp_trainer_config *c, sp_status *status)
+{
+    struct stat file;
+    if (!c->checkpoint && c->resume)
+        return sp_fail(status, SP_ERR_VALUE, "training: there is no checkpoint to resume from");
+    if (!c->checkpoint && c->every)
+        return sp_fail(status, SP_ERR_VALUE, "training: every %ld: there is no checkpoint to write", c->every);
+    if (!c->checkpoint)
+        return true;
+    const bool there = !stat(c->checkpoint, &file);
+    if (there && !S_ISREG(file.st_mode) && !S_ISDIR(file.st_mode))
+        return sp_fail(status, SP_ERR_FILE, "%s: is no file, and a checkpoint must be one", c->checkpoint);
+    if (!sp_file_writable(c->checkpoint, status))
+        return false;
+    return !there || c->resume
+           || sp_fail(status, SP_ERR_FILE, "%s: is there already: resume goes on from it, remove it to begin anew", c->checkpoint);
 }
 
 static bool move(struct trainer *r, const char *from, const char *to)
@@ -102,30 +163,52 @@ static bool move(struct trainer *r, const char *from, const char *to)
     return !rename(from, to) || sp_fail(r->status, SP_ERR_FILE, "%s: cannot be moved to %s: %s", from, to, strerror(errno));
 }
 
-/* FILE.new is written whole, then FILE becomes FILE.old, and FILE.new FILE. */
+/* FILE.old becomes FILE, which stays what it is; where a file cannot have two names, it is moved. */
+static bool keep_old(struct trainer *r, const struct paths *p)
+{
+    if (r->damaged || access(p->now, F_OK))
+        return true;
+    unlink(p->old);
+    return !link(p->now, p->old) || move(r, p->now, p->old);
+}
+
+/* FILE.new is written whole, then FILE.old becomes FILE, and FILE FILE.new: there always is a FILE. */
 bool sp_trainer_save(struct trainer *r)
 {
-    const char *path = r->config->checkpoint;
-    char place[SP_NUMBERS_TEXT(NUMBERS)], *new = with_suffix(r, ".new"), *old = with_suffix(r, ".old");
+    struct paths p;
+    char place[SP_NUMBERS_TEXT(NUMBERS)], hash[HASH_TEXT] = "";
+    find_paths(r->config->checkpoint, &p);
     r->result->seconds = sp_seconds() - r->began;
     sp_report *s = settings(r);
     char *text = sp_report_string(s, 17);
-    bool ok = new && old && sp_trainer_sound(r) && (text || sp_fail(r->status, SP_ERR_MEMORY, "%s: out of memory", path));
+    bool ok = sp_trainer_sound(r) && (text || sp_fail(r->status, SP_ERR_MEMORY, "%s: out of memory", p.now));
     place_to_text(r, place);
     sp_trainer_remember(r);
+    const char *const texts[TEXTS] = { text, place, r->lines ? r->lines : "" };
+    if (ok)
+        write_hash(r, texts, hash);
     const sp_metadata all[] = {
-        { "training", version }, { "training.settings", text }, { "training.place", place },
-        { "training.log", r->lines ? r->lines : "" },
+        { "training", version }, { "training.settings", text }, { "training.place", place }, { "training.log", texts[LOG] },
+        { "training.hash", hash },
     };
-    ok = ok && sp_optimizer_save(r->optimizer, r->carried, new, sizeof all / sizeof *all, all, r->status)
-         && (r->damaged || access(path, F_OK) || move(r, path, old)) && move(r, new, path);
+    ok = ok && sp_optimizer_save(r->optimizer, r->carried, p.new, sizeof all / sizeof *all, all, r->status)
+         && keep_old(r, &p) && move(r, p.new, p.now);
     if (ok)
         r->damaged = false;
     sp_report_free(s);
     free(text);
-    free(new);
-    free(old);
     return ok;
+}
+
+/* After all of it was read. */
+static bool is_whole(const struct trainer *r, const sp_safetensors *f, sp_status *status)
+{
+    char hash[HASH_TEXT];
+    const char *const texts[TEXTS] = { sp_safetensors_get(f, "training.settings"), sp_safetensors_get(f, "training.place"), r->lines };
+    const char *said = sp_safetensors_get(f, "training.hash");
+    write_hash(r, texts, hash);
+    return (said && !strcmp(said, hash))
+           || sp_fail(status, SP_ERR_FORMAT, "%s: is damaged: its hash is %s, not %s", sp_safetensors_path(f), hash, said ? said : "there");
 }
 
 /* SP_ERR_FORMAT and SP_ERR_FILE: it is damaged; another error: it is of another training. */
@@ -145,7 +228,8 @@ static bool load_from(struct trainer *r, const char *path, sp_status *status)
     ok = ok && (r->lines || sp_fail(status, SP_ERR_MEMORY, "%s: out of memory, or without a log", path))
          && sp_optimizer_load(r->optimizer, r->carried, f, status)
          && (place_from_text(r, sp_safetensors_get(f, "training.place"))
-             || sp_fail(status, SP_ERR_FORMAT, "%s: does not say where training is", path));
+             || sp_fail(status, SP_ERR_FORMAT, "%s: does not say where training is", path))
+         && is_whole(r, f, status);
     if (!ok) {
         free(r->lines);
         r->lines = NULL;
@@ -162,22 +246,50 @@ static void tell(const struct trainer *r, const char *path, const char *why)
                 r->result->epochs + 1, r->steps + 1);
 }
 
+/* Of a file that cannot be used: can it have been a checkpoint? It is gone, or empty, or it begins as one or with zeros. */
+static bool was_checkpoint(const char *path)
+{
+    char head[9] = { 0 };
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return errno == ENOENT;
+    const size_t n = fread(head, 1, sizeof head, f);
+    fclose(f);
+    for (size_t i = 4; i < n; i++)
+        if (head[i] && (i < 8 || head[i] != '{'))
+            return false;
+    return true;
+}
+
+/* The best model again, whatever has become of its file. */
+static bool restore_model(struct trainer *r)
+{
+    sp_real *best = sp_param_values(r->best), *now = sp_store_values(r->task->store);
+    const long n = sp_store_size(r->task->store);
+    if (!r->result->saved)
+        return true;
+    swap_numbers(n, best, now);
+    const bool ok = r->task->save(r->task->self, r->status);
+    swap_numbers(n, best, now);
+    return ok;
+}
+
 bool sp_trainer_load(struct trainer *r)
 {
-    const char *path = r->config->checkpoint;
-    sp_status newest = { 0 };
-    char *old = with_suffix(r, ".old");
-    bool ok = old;
-    if (ok && (!access(path, F_OK) || !access(old, F_OK))) {
-        const bool good = load_from(r, path, &newest);
-        r->damaged = newest.code == SP_ERR_FORMAT || newest.code == SP_ERR_FILE;
-        if (!good && (!r->damaged || access(old, F_OK)))
-            ok = sp_fail_with(r->status, &newest);
-        else
-            ok = good || load_from(r, old, r->status);
-        if (ok)
-            tell(r, good ? path : old, newest.message);
-    }
-    free(old);
-    return ok;
+    struct paths p;
+    sp_status newest = { 0 }, older = { 0 };
+    find_paths(r->config->checkpoint, &p);
+    const bool there = !access(p.now, F_OK), old = !access(p.old, F_OK);
+    if (!there && !old)
+        return true;
+    const bool good = load_from(r, p.now, &newest);
+    r->damaged = newest.code == SP_ERR_FORMAT || newest.code == SP_ERR_FILE;
+    if (!good && (!r->damaged || !old))
+        return sp_fail_with(r->status, &newest);
+    if (!good && !was_checkpoint(p.now))
+        return sp_fail(r->status, SP_ERR_FILE, "%s; it is another file, and so left as it is", newest.message);
+    if (!good && !load_from(r, p.old, &older))
+        return sp_fail(r->status, older.code, "%.240s; and %.240s", newest.message, older.message);
+    tell(r, good ? p.now : p.old, newest.message);
+    return restore_model(r);
 }

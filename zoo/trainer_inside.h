@@ -12,7 +12,8 @@ struct trainer {
     sp_status *status;
     sp_parallel *parallel;
     sp_optimizer *optimizer;
-    sp_store *carried;          /* the task's blocks, as they were at the last sp_trainer_remember */
+    sp_store *carried;          /* the task's blocks, as they were at the last sp_trainer_remember; and best */
+    sp_param *best;             /* the parameters of the model saved last; NULL without a checkpoint */
     bool training;              /* or validating */
     long epoch, batch;          /* at present, from 0 */
     double began;               /* when, less the seconds that were spent before it was resumed */
@@ -34,6 +35,9 @@ struct trainer {
 void sp_trainer_remember(struct trainer *r);
 void sp_trainer_recall(struct trainer *r);
 
+/* The schedule, with so many steps an epoch; it is given what its kind has, and nothing else. */
+sp_schedule sp_trainer_schedule(const sp_trainer_config *c, long per_epoch);
+
 /* Adds a line to the log. */
 bool sp_trainer_log(struct trainer *r);
 
@@ -48,8 +52,11 @@ bool sp_trainer_sound(struct trainer *r);
 
 bool sp_trainer_save(struct trainer *r);
 
-/* Goes on from the checkpoint, if there is one. False if it cannot be used. */
+/* Goes on from the checkpoint, if there is one, and saves its best model. False if it cannot be used. */
 bool sp_trainer_load(struct trainer *r);
+
+/* Can a checkpoint be written to its file, and is it of this training, if it is there? */
+bool sp_trainer_check_checkpoint(const sp_trainer_config *c, sp_status *status);
 
 /* Does the batches from first to r->batch once more, to see where the numbers of a loss (or, back, a gradient) stopped being
    finite; the error is "training: WHAT became VALUE in step N: first at ...". */
