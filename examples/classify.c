@@ -107,13 +107,13 @@ static bool make_model(struct run *r, const char *out, sp_status *status)
 /* Predicts labelled sentences and counts. NULL if it failed. */
 static sp_confusion *measure(const sp_classifier *m, const sp_sentences *s, double *nats, sp_status *status)
 {
-    sp_real *p = malloc((size_t)(s->n * sp_classifier_classes(m) + 1) * sizeof *p);
+    sp_real *logp = malloc((size_t)(s->n * sp_classifier_classes(m) + 1) * sizeof *logp);
     sp_confusion *c = NULL;
-    if (!p)
+    if (!logp)
         sp_fail(status, SP_ERR_MEMORY, "out of memory for %ld sentences", s->n);
-    else if (sp_classifier_predict(m, s, p, NULL, status))
-        c = sp_classifier_confusion(m, s, p, nats, status);
-    free(p);
+    else if (sp_classifier_predict(m, s, logp, NULL, status))
+        c = sp_classifier_confusion(m, s, logp, nats, status);
+    free(logp);
     return c;
 }
 
@@ -263,9 +263,9 @@ static int train(int argc, char **argv)
     int code;
     if (!parse_train(&s, argc, argv, &code))
         return code;
-    const bool ok = check_files(&s, &status) && open_data(&r, &status) && make_model(&r, s.out, &status)
-                    && sp_file_writable(s.out, &status) && (!s.graph || sp_file_writable(s.graph, &status)) && sp_trainer_check(&s.trainer, &status)
-                    && train_run(&r, &result, &status);
+    const bool ok = check_files(&s, &status) && sp_trainer_check(&s.trainer, &status) && sp_file_writable(s.out, &status)
+                    && (!s.graph || sp_file_writable(s.graph, &status)) && open_data(&r, &status)
+                    && make_model(&r, s.out, &status) && train_run(&r, &result, &status);
     close_run(&r);
     if (!ok)
         return program_error(&status);
@@ -282,7 +282,8 @@ enum { LINES = 1024 };
 /* Lines that are answered together. */
 struct lines {
     const sp_classifier *m;
-    sp_file page;               /* of attention, if out is not NULL */
+    sp_file page;               /* of attention, if out is not NULL; then */
+    const volatile sig_atomic_t *stop;  /* Ctrl-C ends this program, which does not leave half a page */
     char *line[LINES];
     long n, read;               /* in line; of all before */
     bool ended;
@@ -302,36 +303,39 @@ static bool read_lines(struct lines *l, FILE *in, const char *name, sp_sentences
             break;
         }
         char *line = l->line[l->n++];
-        const char *text = strncmp(line, "\xEF\xBB\xBF", 3) ? line : line + 3;
         if (memchr(line, 0, (size_t)n))
             return sp_fail(status, SP_ERR_FORMAT, "%s:%ld: is not text: a byte is zero", name, l->read + l->n);
         while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
             line[--n] = '\0';
-        if (!sp_sentences_put_text(s, 0, text, strlen(text), SP_LEVEL_WORD, status) || !sp_sentences_end(s, status))
+        if (n >= 3 && !memcmp(line, "\xEF\xBB\xBF", 3))
+            memmove(line, line + 3, (size_t)(n -= 3) + 1);      /* a byte-order mark */
+        if (!sp_sentences_put_text(s, 0, line, (size_t)n, SP_LEVEL_WORD, status) || !sp_sentences_end(s, status))
             return false;
     }
+    if (l->stop && *l->stop)
+        return sp_fail(status, SP_ERR_STATE, "interrupted: %s is not written", l->page.path);
     return !l->ended || feof(in) || sp_fail(status, SP_ERR_FILE, "%s: cannot be read: %s", name, strerror(errno));
 }
 
 static bool answer_lines(struct lines *l, const sp_sentences *s, sp_status *status)
 {
     const int classes = sp_classifier_classes(l->m);
-    sp_real *p = malloc((size_t)(l->n * classes + 1) * sizeof *p), *weights = NULL;
+    sp_real *logp = malloc((size_t)(l->n * classes + 1) * sizeof *logp), *weights = NULL;
     if (l->page.out)
         weights = malloc((size_t)(s->field[0].strings + 1) * sizeof *weights);
-    bool ok = (p && (weights || !l->page.out)) || sp_fail(status, SP_ERR_MEMORY, "out of memory for %ld lines", l->n);
-    ok = ok && sp_classifier_predict(l->m, s, p, weights, status);
+    bool ok = (logp && (weights || !l->page.out)) || sp_fail(status, SP_ERR_MEMORY, "out of memory for %ld lines", l->n);
+    ok = ok && sp_classifier_predict(l->m, s, logp, weights, status);
     for (long i = 0; ok && i < l->n; i++) {
-        const int best = sp_classifier_best(l->m, p + i * classes);
+        const int best = sp_classifier_best(l->m, logp + i * classes);
         const char *label = sp_classifier_label(l->m, best);
-        const double probability = (double)p[i * classes + best];
+        const double probability = exp((double)logp[i * classes + best]);
         printf("%s\t%.4f\t%s\n", label, probability, l->line[i]);
         if (weights)
             sp_attention_html_add(l->page.out, &(sp_attention_line){ .label = label, .probability = probability, .sentences = s,
                                                                      .i = i, .weight = weights + s->field[0].first[i] });
     }
     fflush(stdout);
-    free(p);
+    free(logp);
     free(weights);
     return ok;
 }
@@ -380,8 +384,10 @@ static int predict(int argc, char **argv)
               && (!html || sp_file_begin(&l.page, html, &status));
     if (ok) {
         l.m = m;
-        if (html)
+        if (html) {
+            l.stop = program_stop();
             sp_attention_html_begin(l.page.out, name);
+        }
         ok = answer(&l, in, name, &status);
         if (html)
             sp_attention_html_end(l.page.out);
@@ -457,7 +463,8 @@ static bool parse_cv(struct settings *s, sp_classifier_kind kind, int argc, char
         { 0 }
     };
     const sp_command command = { "classify cv", "Cross-validation, stratified: a model for each fold learns from the others,\n"
-                                 "of which a tenth chooses the best epoch. Folds and tenths depend on --seed alone.", options, NULL };
+                                 "of which a tenth chooses the best epoch. Folds and tenths depend on --seed alone.",
+                                 options, NULL };
     if (!program_parse(&command, argc, argv, NULL, code))
         return false;
     s->model.model = kind;
@@ -566,7 +573,7 @@ static int cv(int argc, char **argv)
         program_error(&status);
         return 2;
     }
-    sp_sentences *all = sp_classifier_read(s.data, &status);
+    sp_sentences *all = sp_trainer_check(&s.trainer, &status) ? sp_classifier_read(s.data, &status) : NULL;
     int *part = all ? malloc((size_t)(all->n + 1) * sizeof *part) : NULL;
     bool ok = part && sp_classifier_deal(all, (int)s.folds, (uint64_t)s.trainer.seed, part, &status);
     sp_report *j = ok ? sp_report_new() : NULL;
@@ -603,6 +610,8 @@ static bool demo_model(struct run *r, struct settings *s, const sp_sentences *te
     r->valid = r->train ? sp_valence(&demo_task, DEMO_VALID, 2, status) : NULL;
     if (!r->valid || !make_model(r, s->out, status) || !train_run(r, x, status))
         return false;
+    if (x->interrupted)
+        return sp_fail(status, SP_ERR_STATE, "the demo was interrupted: there is nothing to compare");
     sp_classifier_trainer_restore(r->trainer);
     sp_confusion *c = measure(r->model, test, NULL, status);
     *accuracy = c ? sp_confusion_accuracy(c) : 0;
@@ -623,22 +632,23 @@ static double by_rule(const sp_sentences *s)
 static bool write_page(const sp_classifier *m, const sp_sentences *s, const char *path, sp_status *status)
 {
     const int classes = sp_classifier_classes(m);
-    sp_real *p = malloc((size_t)(s->n * classes) * sizeof *p), *weights = malloc((size_t)s->field[0].strings * sizeof *weights);
+    sp_real *logp = malloc((size_t)(s->n * classes) * sizeof *logp);
+    sp_real *weights = malloc((size_t)s->field[0].strings * sizeof *weights);
     sp_file page = { 0 };
-    bool ok = (p && weights) || sp_fail(status, SP_ERR_MEMORY, "out of memory for a page");
-    ok = ok && sp_classifier_predict(m, s, p, weights, status) && sp_file_begin(&page, path, status);
+    bool ok = (logp && weights) || sp_fail(status, SP_ERR_MEMORY, "out of memory for a page");
+    ok = ok && sp_classifier_predict(m, s, logp, weights, status) && sp_file_begin(&page, path, status);
     if (ok) {
         sp_attention_html_begin(page.out, "What the classifier attends to");
         for (long i = 0; i < s->n && i < 50; i++) {
-            const int best = sp_classifier_best(m, p + i * classes);
+            const int best = sp_classifier_best(m, logp + i * classes);
             sp_attention_html_add(page.out, &(sp_attention_line){
-                sp_classifier_label(m, best), (double)p[i * classes + best], sp_sentence_word(s, 1, i, 0, NULL),
+                sp_classifier_label(m, best), exp((double)logp[i * classes + best]), sp_sentence_word(s, 1, i, 0, NULL),
                 s, i, weights + s->field[0].first[i] });
         }
         sp_attention_html_end(page.out);
         ok = sp_file_end(&page, true, status);
     }
-    free(p);
+    free(logp);
     free(weights);
     return ok;
 }
@@ -651,6 +661,7 @@ static bool run_demo(struct settings *s, const char *bag_out, const char *html, 
     double recurrent, baseline;
     bag.out = bag_out;
     bag.trainer.epochs = s->trainer.epochs;
+    bag.trainer.threads = s->trainer.threads;
     sp_sentences *test = sp_valence(&demo_task, DEMO_TEST, 3, status);
     bool ok = test && demo_model(&r, s, test, &x, &recurrent, status) && write_page(r.model, test, html, status)
               && demo_model(&other, &bag, test, &y, &baseline, status);
@@ -687,6 +698,7 @@ static int demo(int argc, char **argv)
     const sp_option options[] = {
         { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log, curve and page go" },
         { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the texts" },
+        { "threads", SP_OPTION_WHOLE, &s.trainer.threads, 1, 64, .help = "that share the work" },
         SP_OPTION_PROFILE(&s.profile),
         { 0 }
     };

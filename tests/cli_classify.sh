@@ -81,6 +81,33 @@ head -n 1 "$work/out" >"$work/answer"
 run 0 predict "$model" --data "$work/lines"
 head -n 1 "$work/out" | cmp -s - "$work/answer" || fail 'a file has other answers than standard input'
 
+printf '\357\273\277bright wheel\n\357\273\277bright wheel' >"$work/marked"
+run 0 predict "$model" --data "$work/marked"
+sed -n '$!p' "$work/out" | uniq | cmp -s - "$work/answer" || { fail 'a byte-order mark is taken for text'; cat "$work/out"; }
+
+# begin COMMAND...: in the background, its process in $child, until the file $awaited is there; the end of it by TERM
+begin_until()
+{
+    "$path" "$@" >"$work/out" 2>"$work/err" <"$work/pipe" &
+    child=$!
+    exec 9>"$work/pipe"
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        for file in "$awaited"*; do [ -e "$file" ] && break 2; done
+        sleep 0.2
+    done
+    kill -TERM "$child"
+    wait "$child"
+    status=$?
+    child=''
+    exec 9>&-
+}
+mkfifo "$work/pipe"
+awaited=$work/half.html
+begin_until predict "$model" --html "$work/half.html"
+[ "$status" = 1 ] || fail "predict, interrupted, ends with $status"
+grep -Fxq "classify: interrupted: $work/half.html is not written" "$work/err" || { fail 'predict is silent about an interruption'; cat "$work/err"; }
+for file in "$work/half.html"*; do [ ! -e "$file" ] || fail "predict, interrupted, leaves $file"; done
+
 # A file for each label, and the other models.
 for kind in bag conv; do
     # shellcheck disable=SC2086 # a list of words
@@ -131,6 +158,15 @@ cmp -s "$model" "$work/whole" || fail 'a resumed training makes another model'
 untimed "$work/log" | cmp -s - "$work/whole.log" || fail 'a resumed training has another log'
 train 1 --epochs 4 --checkpoint "$work/check" --resume --pool mean
 grep -Fq "classify: $work/check: is of another training: pool is \"attention\", not \"mean\"" "$work/err" || { fail 'another model goes on'; cat "$work/err"; }
+
+{ echo '1 8'; echo 'bright 1 0 0 0 0 0 0 0'; } >"$work/other.vectors"
+rm -f "$work/check"*
+train 0 --vectors "$work/vectors" --checkpoint "$work/check" --resume
+train 0 --vectors "$work/vectors" --checkpoint "$work/check" --resume --epochs 4
+train 0 --vectors "$work/other.vectors" --checkpoint "$work/check" --resume --epochs 5
+{ echo '1 8'; echo 'bright 2 0 0 0 0 0 0 0'; } >"$work/other.vectors"
+train 1 --vectors "$work/other.vectors" --checkpoint "$work/check" --resume --epochs 6
+grep -Fq "classify: $work/check: is of another training: initial word vectors is " "$work/err" || { fail 'other vectors go on'; cat "$work/err"; }
 
 # ---- a mistake in the command ------------------------------------------------
 
@@ -204,6 +240,11 @@ if [ -c /dev/full ]; then
     grep -q '^classify: the results could not be written' "$work/err" || fail 'silent about a lost result'
 fi
 
+# Settings are looked at before any data.
+wrong 1 "$work/none/x: cannot be written" train --data "$work/none" --out "$work/none/x"
+wrong 1 "$work/none/x: cannot be written" train --data "$work/none" --out "$work/unused" --graph "$work/none/x"
+wrong 1 'training: there is no checkpoint to resume from' train --data "$work/none" --out "$work/unused" --resume
+
 # ---- the demo ----------------------------------------------------------------
 
 run 0 demo --out "$work/demo" --epochs 1
@@ -211,5 +252,11 @@ json command='"demo"' accuracy bag_accuracy best_accuracy
 for file in recurrent.safetensors bag.safetensors log.jsonl attention.html; do
     [ -s "$work/demo/$file" ] || fail "the demo leaves no $file"
 done
+
+awaited=$work/stopped/log.jsonl
+begin_until demo --out "$work/stopped" --epochs 1000 --threads 2
+[ "$status" = 1 ] || fail "the demo, interrupted, ends with $status"
+grep -q '^classify: the demo was interrupted' "$work/err" || { fail 'the demo is silent about an interruption'; cat "$work/err"; }
+[ ! -s "$work/out" ] || fail 'an interrupted demo has results'
 
 finish

@@ -1365,7 +1365,7 @@ static bool fit_classifier(sp_classifier *m, const sp_sentences *s, const char *
 static bool classify(int kind, const sp_sentences *all, const char *path, double *nats, sp_status *status)
 {
     const sp_classifier_config config = { .model = (sp_classifier_kind)kind, .embed = 2, .hidden = 2, .layers = 1, .cell = "gru",
-        .directions = 2, .pool = SP_POOL_ATTENTION, .dropout_embed = 0.2, .dropout = 0.2, .word_dropout = 0.2 };
+        .directions = 2, .pool = SP_CLASSIFIER_POOL_ATTENTION, .dropout_embed = 0.2, .dropout = 0.2, .word_dropout = 0.2 };
     sp_real p[64], weights[64];
     int part[16];
     sp_sentences *s = sp_classifier_deal(all, 2, 1, part, status) ? sp_classifier_part(all, part, 0, false, status) : NULL;

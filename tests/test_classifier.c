@@ -1,4 +1,5 @@
 /* The classifier: its three models against slow twins, that they learn what they can, its files, its training, its data. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +17,13 @@
     .model = SP_CLASSIFIER_RECURRENT, .embed = 4, .hidden = 3, .layers = depth, .cell = kind, .directions = ways, .pool = how
 
 static const sp_classifier_config configs[] = {
-    { RECURRENT("gru", 1, 1, SP_POOL_LAST) },
-    { RECURRENT("lstm", 2, 2, SP_POOL_LAST), .dropout = 0.3 },
-    { RECURRENT("lstm", 1, 2, SP_POOL_MEAN), .dropout_embed = 0.4, .smoothing = 0.1 },
-    { RECURRENT("rnn", 1, 2, SP_POOL_MAX), .word_dropout = 0.2 },
-    { RECURRENT("gru", 1, 2, SP_POOL_ATTENTION) },
-    { .model = SP_CLASSIFIER_BAG, SIZES, .bag = SP_BAG_MEAN },
-    { .model = SP_CLASSIFIER_BAG, .embed = 4, .hidden = 3, .layers = 2, .cell = "lstm", .directions = 1, .bag = SP_BAG_SUM,
+    { RECURRENT("gru", 1, 1, SP_CLASSIFIER_POOL_LAST) },
+    { RECURRENT("lstm", 2, 2, SP_CLASSIFIER_POOL_LAST), .dropout = 0.3 },
+    { RECURRENT("lstm", 1, 2, SP_CLASSIFIER_POOL_MEAN), .dropout_embed = 0.4, .smoothing = 0.1 },
+    { RECURRENT("rnn", 1, 2, SP_CLASSIFIER_POOL_MAX), .word_dropout = 0.2 },
+    { RECURRENT("gru", 1, 2, SP_CLASSIFIER_POOL_ATTENTION) },
+    { .model = SP_CLASSIFIER_BAG, SIZES, .bag = SP_CLASSIFIER_BAG_MEAN },
+    { .model = SP_CLASSIFIER_BAG, .embed = 4, .hidden = 3, .layers = 2, .cell = "lstm", .directions = 1, .bag = SP_CLASSIFIER_BAG_SUM,
       .dropout_embed = 0.2, .dropout = 0.3 },
     { .model = SP_CLASSIFIER_CONV, SIZES, .dropout = 0.3 },
 };
@@ -45,6 +46,12 @@ static sp_sentences *of_lines(const char *lines)
     return s;
 }
 
+static void says(sp_status *status, const char *message)
+{
+    ck_assert_msg(status->code != SP_OK && strstr(status->message, message), "'%s', not '%s'", status->message, message);
+    memset(status, 0, sizeof *status);
+}
+
 static sp_classifier *new_model(const sp_classifier_config *config, const sp_sentences *s, uint64_t seed)
 {
     sp_status status = { 0 };
@@ -56,9 +63,9 @@ static sp_classifier *new_model(const sp_classifier_config *config, const sp_sen
 static sp_real *predict(const sp_classifier *m, const sp_sentences *s, sp_real *weights)
 {
     sp_status status = { 0 };
-    sp_real *p = calloc((size_t)(s->n * sp_classifier_classes(m)), sizeof *p);
-    ck_assert_msg(sp_classifier_predict(m, s, p, weights, &status), "%s", status.message);
-    return p;
+    sp_real *logp = calloc((size_t)(s->n * sp_classifier_classes(m)), sizeof *logp);
+    ck_assert_msg(sp_classifier_predict(m, s, logp, weights, &status), "%s", status.message);
+    return logp;
 }
 
 static double accuracy(const sp_classifier *m, const sp_sentences *s)
@@ -152,15 +159,15 @@ START_TEST(alone_as_in_a_batch)
 {
     sp_classifier *m = new_model(&configs[_i], texts, 5);
     const int classes = sp_classifier_classes(m);
-    const bool attention = configs[_i].model == SP_CLASSIFIER_RECURRENT && configs[_i].pool == SP_POOL_ATTENTION;
+    const bool attention = configs[_i].model == SP_CLASSIFIER_RECURRENT && configs[_i].pool == SP_CLASSIFIER_POOL_ATTENTION;
     sp_real *weights = calloc((size_t)texts->field[0].strings, sizeof *weights), *p = predict(m, texts, attention ? weights : NULL);
     for (long i = 0; i < texts->n; i++) {
         sp_sentences *one = sp_sentences_choose(texts, &i, 1, NULL);
         sp_real w[9], *q = predict(m, one, attention ? w : NULL);
         double sum = 0;
         for (int k = 0; k < classes; k++) {
-            ck_assert_double_eq_tol((double)p[i * classes + k], (double)q[k], WIDE(1e-13, 1e-6));
-            sum += (double)q[k];
+            ck_assert_double_eq_tol(exp((double)p[i * classes + k]), exp((double)q[k]), WIDE(1e-13, 1e-6));
+            sum += exp((double)q[k]);
         }
         ck_assert_double_eq_tol(sum, 1, WIDE(1e-13, 1e-6));
         sum = 0;
@@ -252,6 +259,37 @@ START_TEST(by_loops)
 }
 END_TEST
 
+/* Between the layers of a bag features are dropped: where the first layer has some, the second's weights get no gradient. */
+START_TEST(dropout_in_a_bag)
+{
+    enum { HIDDEN = 32 };
+    const sp_classifier_config config = { .model = SP_CLASSIFIER_BAG, .embed = 4, .hidden = HIDDEN, .layers = 2, .cell = "lstm",
+                                          .directions = 1, .dropout = 0.5 };
+    const long one = 3;
+    sp_classifier *m = new_model(&config, texts, 3);
+    sp_tape *t = sp_tape_new(m->store);
+    const sp_param *second = sp_store_find(m->store, "hidden.l1.weight");
+    int used[2] = { 0 };
+    for (int drops = 0; drops < 2; drops++) {
+        m->config.dropout = drops ? config.dropout : 0;
+        sp_tape_reset(t);
+        sp_zero_grad(t);
+        sp_backward(t, sp_classifier_loss(t, m, word, &one, label, 1));
+        ck_tape_ok(t);
+        const sp_real *g = sp_gradients(t) + second->offset;
+        for (int j = 0; j < HIDDEN; j++) {
+            bool any = false;
+            for (int i = 0; i < HIDDEN; i++)
+                any |= g[i * HIDDEN + j] != 0;
+            used[drops] += any;
+        }
+    }
+    ck_assert_msg(used[1] > 0 && used[1] < 0.8 * used[0], "%d features without dropout, %d with", used[0], used[1]);
+    sp_tape_free(t);
+    sp_classifier_free(m);
+}
+END_TEST
+
 /* Of two directions the last outputs are the final states of the top layer: each has seen the whole sentence. */
 START_TEST(last_of_both)
 {
@@ -287,7 +325,7 @@ START_TEST(empty_sentences)
     sp_real *p = predict(m, empty, NULL);
     ck_assert_int_eq(sp_sentence_length(empty, 0, 0), 0);
     for (int k = 0; k < 3; k++)
-        ck_assert_double_eq_tol((double)p[k], !strcmp(sp_classifier_label(m, k), "c") ? 0.2 : 0.4, 1e-6);
+        ck_assert_double_eq_tol(exp((double)p[k]), !strcmp(sp_classifier_label(m, k), "c") ? 0.2 : 0.4, 1e-6);
     ck_assert(sp_classifier_predict(m, none, p, NULL, NULL));
     free(p);
     sp_sentences_free(empty);
@@ -311,7 +349,7 @@ START_TEST(long_sentences)
     sp_real *p = predict(m, s, NULL), *q = predict(m, one = sp_sentences_choose(s, &second, 1, NULL), NULL);
     for (int k = 0; k < 3; k++) {
         ck_assert(isfinite(p[k]) && p[k] == p[6 + k]);
-        ck_assert_double_eq_tol((double)p[3 + k], (double)q[k], WIDE(1e-13, 1e-6));
+        ck_assert_double_eq_tol(exp((double)p[3 + k]), exp((double)q[k]), WIDE(1e-13, 1e-6));
     }
     free(p);
     free(q);
@@ -344,7 +382,7 @@ static sp_training fit(sp_classifier *m, const sp_sentences *train, const sp_sen
 START_TEST(learns_what_it_can)
 {
     static const sp_classifier_config sizes[] = {
-        { .embed = 12, .hidden = 16, .layers = 1, .cell = "lstm", .directions = 1, .pool = SP_POOL_LAST },
+        { .embed = 12, .hidden = 16, .layers = 1, .cell = "lstm", .directions = 1, .pool = SP_CLASSIFIER_POOL_LAST },
         { .model = SP_CLASSIFIER_BAG, .embed = 12, .hidden = 16, .layers = 1, .cell = "lstm", .directions = 1 },
     };
     const sp_valence_config task = { .least = 2, .most = 8 };
@@ -423,6 +461,56 @@ START_TEST(strange_validation)
     sp_sentences_free(known);
     sp_classifier_free(m);
     sp_classifier_free(again);
+}
+END_TEST
+
+/* A label that is next to impossible costs what the loss says, though its probability is 0 as a number. */
+START_TEST(sure_and_wrong)
+{
+    sp_classifier *m = new_model(&configs[BAG], texts, 1);
+    sp_sentences *one = of_lines("a\tone\n");
+    const int truth = sp_classifier_truth(m, one, 0);
+    double nats;
+    for (int k = 0; k < 3; k++)
+        sp_param_values(sp_store_find(m->store, "out.bias"))[k] = k == truth ? -2000 : 0;
+    sp_real *logp = predict(m, one, NULL);
+    sp_confusion *c = sp_classifier_confusion(m, one, logp, &nats, NULL);
+    sp_tape *t = sp_tape_new(m->store);
+    const int id = sp_vocabulary_id(m->words, "one", 3);
+    sp_tape_set_training(t, false);
+    const double loss = (double)sp_item(sp_classifier_loss(t, m, &id, (const long[]){ 1 }, &truth, 1));
+    ck_assert_double_gt(loss, 1990);
+    ck_assert_double_eq_tol(nats, loss, WIDE(1e-9, 1e-3));
+    sp_tape_free(t);
+    sp_confusion_free(c);
+    free(logp);
+    sp_sentences_free(one);
+    sp_classifier_free(m);
+}
+END_TEST
+
+/* Training goes on from the word vectors that it began with. */
+START_TEST(resumed_with_other_vectors)
+{
+    sp_status status = { 0 };
+    sp_trainer_config config = quick;
+    sp_training x;
+    config.epochs = 1;
+    config.checkpoint = other;
+    config.resume = true;
+    for (int i = 0; i < 3; i++) {
+        sp_classifier *m = new_model(&configs[BAG], texts, 1);
+        sp_param_values(sp_store_find(m->store, "embed.weight"))[5] += (sp_real)(i / 2);
+        sp_classifier_trainer *r = sp_classifier_trainer_new(m, texts, texts, 4, 1, NULL, &status);
+        const sp_task task = sp_classifier_trainer_task(r);
+        ck_assert_msg(sp_train(&task, &config, &x, &status) == (i < 2), "run %d: %s", i, status.message);
+        sp_classifier_trainer_free(r);
+        sp_classifier_free(m);
+        config.epochs++;
+    }
+    says(&status, "is of another training: initial word vectors is ");
+    remove(other);
+    snprintf(other, sizeof other, "%s/other.old", directory);
 }
 END_TEST
 
@@ -535,13 +623,36 @@ START_TEST(wrong_files)
 }
 END_TEST
 
-/* ---- errors ---------------------------------------------------------------------------------------------------- */
-
-static void says(sp_status *status, const char *message)
+/* What an empty sentence gets has to be a distribution; and all numbers are finite. */
+START_TEST(wrong_numbers)
 {
-    ck_assert_msg(status->code != SP_OK && strstr(status->message, message), "'%s', not '%s'", status->message, message);
-    memset(status, 0, sizeof *status);
+    static const struct {
+        const char *name;
+        sp_real value[3];
+        const char *error;
+    } wrong[] = {
+        { "prior", { (sp_real)0.4, (sp_real)0.4, (sp_real)0.2 }, NULL },
+        { "prior", { (sp_real)1e38, (sp_real)0.4, (sp_real)0.2 }, ": the share of label 1 is 1e+38, not between 0 and 1" },
+        { "prior", { (sp_real)0.5, (sp_real)0.5, 0 }, ": the share of label 3 is 0, not between 0 and 1" },
+        { "prior", { (sp_real)0.5, (sp_real)0.25, (sp_real)0.5 }, ": the shares of the labels are 1.25 together, not 1" },
+        { "out.bias", { 0, 0, NAN }, ": number 2 of tensor 'out.bias' is nan" },
+    };
+    for (int i = 0; i < (int)(sizeof wrong / sizeof *wrong); i++) {
+        sp_status status = { 0 };
+        sp_classifier *m = new_model(&configs[BAG], texts, 1), *back;
+        memcpy(sp_param_values(sp_store_find(m->store, wrong[i].name)), wrong[i].value, sizeof wrong[i].value);
+        ck_assert_msg(sp_classifier_save(m, path, &status), "%s", status.message);
+        back = sp_classifier_load(path, &status);
+        ck_assert_msg((back != NULL) == !wrong[i].error, "%s", status.message);
+        ck_assert_msg(back || (!strncmp(status.message, path, strlen(path)) && !strcmp(status.message + strlen(path), wrong[i].error)),
+                      "%s", status.message);
+        sp_classifier_free(m);
+        sp_classifier_free(back);
+    }
 }
+END_TEST
+
+/* ---- errors ---------------------------------------------------------------------------------------------------- */
 
 static const struct {
     sp_classifier_config config;
@@ -578,7 +689,7 @@ START_TEST(bad_data)
     ck_assert_ptr_null(sp_classifier_new(&configs[BAG], bare, 1, &status));
     says(&status, "classifier: no labelled sentences");
     ck_assert_ptr_null(sp_classifier_new(&configs[BAG], two, 1, &status));
-    says(&status, "classifier: sentence 0 has 2 labels, expected 1");
+    says(&status, "classifier: sentence 1 has 2 labels, expected 1");
     sp_classifier *m = new_model(&configs[BAG], texts, 1);
     ck_assert_ptr_null(sp_classifier_trainer_new(m, empty, texts, 2, 1, NULL, &status));
     says(&status, "of 2 sentences to train on none has words and a known label");
@@ -588,7 +699,7 @@ START_TEST(bad_data)
     says(&status, "no labelled sentences to validate on");
     sp_sentences *mixed = of_lines("a\tone\nx\tone\n");
     ck_assert_ptr_null(sp_classifier_trainer_new(m, mixed, texts, 2, 1, NULL, &status));
-    says(&status, "sentence 1 to train on has a label that the model has not: 'x'");
+    says(&status, "sentence 2 to train on has a label that the model has not: 'x'");
     ck_assert_ptr_null(sp_classifier_trainer_new(m, texts, texts, 0, 1, NULL, &status));
     says(&status, "9 sentences in batches of 0");
     sp_real p[64];
@@ -596,10 +707,44 @@ START_TEST(bad_data)
     says(&status, "the model has no attention");
     ck_assert(!sp_classifier_predict(m, NULL, p, NULL, &status));
     says(&status, "classifier: no sentences");
+    ck_assert_ptr_null(sp_classifier_part(NULL, (const int[]){ 0 }, 0, false, &status));
+    says(&status, "classifier: no sentences");
+    ck_assert_ptr_null(sp_classifier_part(texts, NULL, 0, false, &status));
+    says(&status, "classifier: no parts of the sentences");
     sp_classifier_free(m);
     sp_sentences *all[] = { same, empty, unseen, none, bare, two, mixed };
     for (int i = 0; i < 7; i++)
         sp_sentences_free(all[i]);
+}
+END_TEST
+
+/* Lengths that cannot be. */
+static const struct {
+    long length[2], n;
+    const char *error;
+} bad_lengths[] = {
+    { { 1, -1 }, 2, "classifier: sentence 2 has -1 words, expected 1 to 2147483631" },
+    { { 0, 1 }, 2, "classifier: sentence 1 has 0 words, expected 1 to 2147483632" },
+    { { LONG_MAX, 1 }, 2, "expected 1 to 2147483632" },
+    { { 1, LONG_MAX }, 2, "expected 1 to 2147483631" },
+    { { 1, 1 }, -1, "classifier: -1 sentences, expected 1 to 357913940" },
+    { { 1, 1 }, 0, "classifier: 0 sentences, expected 1 to 357913940" },
+    { { 1, 1 }, LONG_MAX, "sentences, expected 1 to 357913940" },
+};
+
+START_TEST(wrong_lengths)
+{
+    static const int of_model[] = { ATTENTION, BAG, CONV };
+    for (int k = 0; k < 3; k++) {
+        sp_classifier *m = new_model(&configs[of_model[k]], texts, 1);
+        sp_tape *t = sp_tape_new(m->store);
+        sp_status status;
+        ck_assert(!sp_sound(sp_classifier_on(t, m, word, bad_lengths[_i].length, bad_lengths[_i].n, NULL)));
+        status = *sp_tape_status(t);
+        says(&status, bad_lengths[_i].error);
+        sp_tape_free(t);
+        sp_classifier_free(m);
+    }
 }
 END_TEST
 
@@ -692,17 +837,22 @@ Suite *suite(void)
     tcase_add_test(c, smoothing_is_for_training);
     tcase_add_loop_test(c, alone_as_in_a_batch, 0, CONFIGS);
     tcase_add_loop_test(c, by_loops, 0, 2);
+    tcase_add_test(c, dropout_in_a_bag);
     tcase_add_test(c, last_of_both);
     tcase_add_loop_test(c, empty_sentences, 0, CONFIGS);
     tcase_add_loop_test(c, long_sentences, 0, CONFIGS);
     tcase_add_loop_test(c, learns_what_it_can, 0, 2);
     tcase_add_loop_test(c, deterministic, 0, CONFIGS);
     tcase_add_test(c, strange_validation);
+    tcase_add_test(c, sure_and_wrong);
+    tcase_add_test(c, resumed_with_other_vectors);
     tcase_add_test(c, best_is_kept);
     tcase_add_loop_test(c, save_and_load, 0, CONFIGS);
+    tcase_add_test(c, wrong_numbers);
     tcase_add_loop_test(c, wrong_files, 0, sizeof wrongs / sizeof *wrongs);
     tcase_add_loop_test(c, bad_config, 0, sizeof bad_configs / sizeof *bad_configs);
     tcase_add_test(c, bad_data);
+    tcase_add_loop_test(c, wrong_lengths, 0, sizeof bad_lengths / sizeof *bad_lengths);
     tcase_add_test(c, reading);
     tcase_add_test(c, dealing);
     tcase_set_timeout(c, 60);

@@ -98,7 +98,7 @@ START_TEST(back)
     sp_store *again = sp_model_store(f, &status);
     ck_assert(again && sp_store_add(again, SP_SHAPE(2, 3), "a") && sp_store_add(again, SP_SHAPE(4), "b"));
     ck_assert_int_eq(sp_model_parameters(again), 10);
-    ck_assert_msg(sp_store_load(again, f, &status), "%s", status.message);
+    ck_assert_msg(sp_model_read(again, f, &status), "%s", status.message);
     ck_same(sp_store_values(again), sp_store_values(store), sp_store_size(store));
     sp_store_free(again);
     sp_safetensors_free(f);
@@ -281,6 +281,30 @@ START_TEST(claims)
 }
 END_TEST
 
+/* A model answers with numbers: a file of others is refused. */
+START_TEST(not_finite)
+{
+    static const sp_real numbers[] = { NAN, INFINITY, -INFINITY };
+    static const char *const says[] = { "nan", "inf", "-inf" };
+    char message[PATH_ROOM + 64];
+    sp_status status = { 0 };
+    const sp_option none[] = { { 0 } };
+    sp_store *s = sp_store_new(1), *again = sp_store_new(1);
+    ck_assert(sp_store_add(s, SP_SHAPE(2), "a") && sp_store_add_statistic(s, SP_SHAPE(2, 2), "b"));
+    ck_assert(sp_store_add(again, SP_SHAPE(2), "a") && sp_store_add_statistic(again, SP_SHAPE(2, 2), "b"));
+    sp_param_values(sp_store_find(s, _i ? "b" : "a"))[1] = numbers[_i];
+    ck_assert_msg(sp_model_save(s, KIND, none, 0, NULL, path, &status), "%s", status.message);
+    sp_safetensors *f = sp_model_open(path, KIND, none, &status);
+    ck_assert(!sp_model_read(again, f, &status));
+    snprintf(message, sizeof message, "%s: number 1 of tensor '%s' is %s", path, _i ? "b" : "a", says[_i]);
+    ck_assert_str_eq(status.message, message);
+    ck_assert_int_eq(status.code, SP_ERR_FORMAT);
+    sp_safetensors_free(f);
+    sp_store_free(s);
+    sp_store_free(again);
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("model_file");
@@ -293,6 +317,7 @@ Suite *suite(void)
     tcase_add_test(c, files);
     tcase_add_test(c, refusing);
     tcase_add_test(c, claims);
+    tcase_add_loop_test(c, not_finite, 0, 3);
     suite_add_tcase(all, c);
     return all;
 }

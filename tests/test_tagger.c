@@ -576,6 +576,35 @@ START_TEST(same_bits)
 }
 END_TEST
 
+/* Training goes on from the word vectors that it began with. */
+START_TEST(resumed_with_other_vectors)
+{
+    char check[PATH_ROOM + 8], old[PATH_ROOM + 16];
+    sp_status status = { 0 };
+    sp_training x;
+    sp_hmm *grammar = sp_hmm_english(NULL);
+    sp_sentences *s = sp_hmm_sentences(grammar, 10, 1, NULL);
+    snprintf(check, sizeof check, "%s/c", directory);
+    snprintf(old, sizeof old, "%s.old", check);
+    for (int i = 0; i < 3; i++) {
+        sp_tagger *m = new_model(&configs[4], s, 1);
+        sp_param_values(sp_store_find(m->store, "words.weight"))[5] += (sp_real)(i / 2);
+        sp_tagger_trainer *r = sp_tagger_trainer_new(m, s, s, 32, 1, path, &status);
+        const sp_task task = sp_tagger_trainer_task(r);
+        const sp_trainer_config how = { .optimizer = "adam", .lr = 1e-2, .epochs = i + 1, .threads = 1, .checkpoint = check,
+                                        .resume = true };
+        ck_assert_msg(sp_train(&task, &how, &x, &status) == (i < 2), "run %d: %s", i, status.message);
+        sp_tagger_trainer_free(r);
+        sp_tagger_free(m);
+    }
+    ck_assert_msg(strstr(status.message, "is of another training: initial word vectors is "), "%s", status.message);
+    sp_sentences_free(s);
+    sp_hmm_free(grammar);
+    remove(check);
+    remove(old);
+}
+END_TEST
+
 /* ---- sentences of any kind ------------------------------------------------------------------------------------- */
 
 START_TEST(odd_sentences)
@@ -808,6 +837,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, learns, 0, sizeof learners / sizeof *learners);
     tcase_add_loop_test(c, learns_spans, 0, 2);
     tcase_add_test(c, same_bits);
+    tcase_add_test(c, resumed_with_other_vectors);
     tcase_add_loop_test(c, odd_sentences, 0, CONFIGS);
     tcase_add_test(c, vectors);
     tcase_add_loop_test(c, bad_config, 0, sizeof wrong_configs / sizeof *wrong_configs);

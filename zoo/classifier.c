@@ -5,6 +5,7 @@
        conv        v = relu(max_p (F_k * e)_p), side by side for k = 3, 4, 5 words; p wherever a filter meets a word */
 #include "zoo/classifier.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ enum { GAP = 5 };               /* rows of zeros between sentences: no filter me
 sp_classifier_config sp_classifier_defaults(sp_classifier_kind model)
 {
     sp_classifier_config c = { .model = model, .embed = 128, .hidden = 128, .layers = 1, .cell = "lstm", .directions = 2,
-                               .pool = SP_POOL_ATTENTION, .bag = SP_BAG_MEAN, .dropout_embed = 0.5, .dropout = 0.5,
+                               .pool = SP_CLASSIFIER_POOL_ATTENTION, .bag = SP_CLASSIFIER_BAG_MEAN, .dropout_embed = 0.5, .dropout = 0.5,
                                .word_dropout = 0.05, .least = 1 };
     if (model == SP_CLASSIFIER_CONV)
         c.hidden = 100;
@@ -36,7 +37,7 @@ static void make_recurrent(sp_classifier *m)
     const sp_classifier_config *c = &m->config;
     m->stack = sp_stack_make(m->store, "rnn", &(sp_stack_config){ .cell = c->cell, .in = c->embed, .hidden = c->hidden,
         .layers = (int)c->layers, .bidirectional = c->directions == 2, .dropout = c->dropout, .variational = true });
-    if (c->pool == SP_POOL_ATTENTION && sp_store_ok(m->store))
+    if (c->pool == SP_CLASSIFIER_POOL_ATTENTION && sp_store_ok(m->store))
         m->attention = sp_pool_attention_make(m->store, "attention", sp_stack_out(&m->stack), sp_stack_out(&m->stack));
 }
 
@@ -142,7 +143,7 @@ sp_classifier *sp_classifier_new(const sp_classifier_config *config, const sp_se
         return NULL;
     for (long i = 0; i < train->n; i++)
         if (sp_sentence_length(train, 1, i) != 1) {
-            sp_fail(status, SP_ERR_VALUE, "classifier: sentence %ld has %ld labels, expected 1", i,
+            sp_fail(status, SP_ERR_VALUE, "classifier: sentence %ld has %ld labels, expected 1", i + 1,
                     sp_sentence_length(train, 1, i));
             return NULL;
         }
@@ -182,20 +183,41 @@ const char *sp_classifier_label(const sp_classifier *m, int class_number)
 /* The words, of which each is an unknown one with the probability p. */
 static const int *drop_words(sp_tape *t, const int *word, long n, double p)
 {
-    int *dropped = p > 0 && sp_tape_training(t) ? sp_tape_take(t, (size_t)n * sizeof *dropped) : NULL;
-    if (!dropped)
+    const bool drops = p > 0 && sp_tape_training(t);
+    int *dropped = drops ? sp_tape_take(t, (size_t)n * sizeof *dropped) : NULL;
+    sp_real *drop = dropped ? sp_tape_take(t, (size_t)n * sizeof *drop) : NULL;
+    if (!drop)
         return word;
-    sp_random random = { .key = sp_tape_key(t) };
+    const sp_key key = sp_tape_key(t);
+    sp_random_mask(&key, n, 1, p, 1, 0, drop);
     for (long i = 0; i < n; i++)
-        dropped[i] = sp_random_next(&random) < p ? SP_UNKNOWN : word[i];
+        dropped[i] = drop[i] > 0 ? SP_UNKNOWN : word[i];
     return dropped;
+}
+
+/* How many words the sentences have, which with the gaps between them are counted in int; 0 is an error. */
+static long words_of(sp_tape *t, const int *word, const long *length, long n)
+{
+    long rows = 0;
+    if (!word || !length || n < 1 || n > INT32_MAX / (GAP + 1) - 1) {
+        sp_tape_fail(t, SP_ERR_VALUE, "classifier: %ld sentences%s, expected 1 to %d", n,
+                     !word ? " without words" : !length ? " without lengths" : "", INT32_MAX / (GAP + 1) - 1);
+        return 0;
+    }
+    for (long i = 0; i < n; rows += length[i++])
+        if (length[i] < 1 || length[i] > INT32_MAX - (n + 1) * GAP - rows) {
+            sp_tape_fail(t, SP_ERR_SHAPE, "classifier: sentence %ld has %ld words, expected 1 to %ld", i + 1, length[i],
+                         INT32_MAX - (n + 1) * GAP - rows);
+            return 0;
+        }
+    return rows;
 }
 
 static sp_seq embedded(sp_tape *t, const sp_classifier *m, const int *word, const long *length, long n)
 {
-    long rows = 0;
-    for (long i = 0; i < n; i++)
-        rows += length[i];
+    const long rows = words_of(t, word, length, n);
+    if (!rows)
+        return (sp_seq){ NULL, NULL };
     sp_tensor *e = sp_embed_on(t, &m->embed, drop_words(t, word, rows, m->config.word_dropout), rows);
     return sp_locked_dropout_seq(t, sp_seq_pack(t, e, length, n), m->config.dropout_embed);
 }
@@ -204,8 +226,7 @@ static sp_seq embedded(sp_tape *t, const sp_classifier *m, const int *word, cons
 static sp_tensor *last_of_both(sp_tape *t, sp_seq h)
 {
     const long out = sp_dim(h.rows, 1) / 2;
-    sp_tensor *both[] = { sp_slice(t, sp_pool_last(t, h), 1, 0, out),
-                          sp_slice(t, sp_pool_last(t, sp_seq_reverse(t, h)), 1, out, 2 * out) };
+    sp_tensor *both[] = { sp_slice(t, sp_pool_last(t, h), 1, 0, out), sp_slice(t, sp_pool_first(t, h), 1, out, 2 * out) };
     return sp_concat(t, 2, both, 1);
 }
 
@@ -216,11 +237,11 @@ static sp_tensor *recurrent_on(sp_tape *t, const sp_classifier *m, sp_seq e, sp_
     sp_scope_pop(t);
     sp_seq a;
     switch (m->config.pool) {
-    case SP_POOL_MEAN:
+    case SP_CLASSIFIER_POOL_MEAN:
         return sp_pool_mean(t, h);
-    case SP_POOL_MAX:
+    case SP_CLASSIFIER_POOL_MAX:
         return sp_pool_max(t, h);
-    case SP_POOL_ATTENTION: {
+    case SP_CLASSIFIER_POOL_ATTENTION: {
         sp_tensor *y = sp_pool_attention_on(t, &m->attention, h, &a);
         if (weights)
             *weights = sp_seq_unpack(t, a);
@@ -233,7 +254,7 @@ static sp_tensor *recurrent_on(sp_tape *t, const sp_classifier *m, sp_seq e, sp_
 
 static sp_tensor *bag_on(sp_tape *t, const sp_classifier *m, sp_seq e)
 {
-    const int *number = m->config.bag == SP_BAG_SUM ? sp_seq_numbers(t, e) : NULL;
+    const int *number = m->config.bag == SP_CLASSIFIER_BAG_SUM ? sp_seq_numbers(t, e) : NULL;
     sp_tensor *x = number ? sp_segment_sum(t, e.rows, number, e.layout->batch) : sp_pool_mean(t, e);
     for (long i = 0; i < m->config.layers; i++)
         x = sp_relu(t, sp_linear_on(t, &m->hidden[i], i ? sp_dropout(t, x, m->config.dropout) : x));
@@ -324,6 +345,24 @@ bool sp_classifier_save(const sp_classifier *m, const char *path, sp_status *sta
     return ok;
 }
 
+/* Is what an empty sentence gets a distribution, as far as a file of 16 bits can say it? */
+static bool check_prior(const sp_classifier *m, const sp_safetensors *f, sp_status *status)
+{
+    const sp_real *prior = sp_param_read(m->prior);
+    sp_status inner = { 0 };
+    double sum = 0;
+    bool ok = true;
+    for (int k = 0; ok && k < sp_classifier_classes(m); k++) {
+        ok = (prior[k] > 0 && prior[k] < 1)
+             || sp_fail(&inner, SP_ERR_FORMAT, "the share of label %d is %g, not between 0 and 1", k + 1, (double)prior[k]);
+        sum += (double)prior[k];
+    }
+    ok = ok && (fabs(sum - 1) < 0.01 || sp_fail(&inner, SP_ERR_FORMAT, "the shares of the labels are %g together, not 1", sum));
+    if (!ok)
+        sp_model_refuse(f, &inner, status);
+    return ok;
+}
+
 sp_classifier *sp_classifier_load(const char *path, sp_status *status)
 {
     sp_status inner = { 0 };
@@ -339,7 +378,7 @@ sp_classifier *sp_classifier_load(const char *path, sp_status *status)
         sp_vocabulary_free(words);
     if (labels && !m)
         sp_model_refuse(f, &inner, status);
-    if (m && !sp_store_load(m->store, f, status)) {
+    if (m && !(sp_model_read(m->store, f, status) && check_prior(m, f, status))) {
         sp_classifier_free(m);
         m = NULL;
     }

@@ -12,7 +12,7 @@
        sp_task task = sp_classifier_trainer_task(r);
        sp_train(&task, &trainer, &result, &status);
        ...
-       sp_classifier_predict(m, test, p, NULL, &status);
+       sp_classifier_predict(m, test, logp, NULL, &status);
 
    Sources: Yang et al., "Hierarchical attention networks for document classification", NAACL 2016 (attention over time); Kim,
    "Convolutional neural networks for sentence classification", EMNLP 2014; Iyyer et al., "Deep unordered composition rivals
@@ -36,11 +36,13 @@ SP_BEGIN
 typedef enum sp_classifier_kind { SP_CLASSIFIER_RECURRENT, SP_CLASSIFIER_BAG, SP_CLASSIFIER_CONV } sp_classifier_kind;
 #define SP_CLASSIFIER_KINDS "recurrent|bag|conv"
 
-/* What a recurrent one makes of the outputs of its last layer. SP_POOL_LAST: of each direction the last that it computes. */
-typedef enum sp_classifier_pool { SP_POOL_LAST, SP_POOL_MEAN, SP_POOL_MAX, SP_POOL_ATTENTION } sp_classifier_pool;
+/* What a recurrent one makes of the outputs of its last layer. LAST: of each direction the last that it computes. */
+typedef enum sp_classifier_pool {
+    SP_CLASSIFIER_POOL_LAST, SP_CLASSIFIER_POOL_MEAN, SP_CLASSIFIER_POOL_MAX, SP_CLASSIFIER_POOL_ATTENTION
+} sp_classifier_pool;
 #define SP_CLASSIFIER_POOLS "last|mean|max|attention"
 
-typedef enum sp_classifier_bag { SP_BAG_MEAN, SP_BAG_SUM } sp_classifier_bag;
+typedef enum sp_classifier_bag { SP_CLASSIFIER_BAG_MEAN, SP_CLASSIFIER_BAG_SUM } sp_classifier_bag;
 #define SP_CLASSIFIER_BAGS "mean|sum"
 
 typedef struct sp_classifier_config {
@@ -89,7 +91,7 @@ typedef struct sp_classifier {
     sp_store *store;
     sp_embed embed;
     sp_stack stack;                     /* recurrent, */
-    sp_pool_attention attention;        /* with SP_POOL_ATTENTION */
+    sp_pool_attention attention;        /* with SP_CLASSIFIER_POOL_ATTENTION */
     sp_linear *hidden;                  /* bag: [layers] */
     sp_conv_layer filters[SP_CLASSIFIER_WIDTHS];    /* conv */
     sp_linear out;
@@ -106,7 +108,8 @@ int sp_classifier_classes(const sp_classifier *m);
 /* The label of a class, borrowed; "<unk>" for a number that is none. */
 const char *sp_classifier_label(const sp_classifier *m, int class_number);
 
-/* n sentences, 1 or more and none of them empty, one behind the other: word [sum of lengths] -> logits [n,classes]. *weights,
+/* n sentences, 1 or more and none of them empty, one behind the other: word [sum of lengths] -> logits [n,classes]. The words and
+   5 more for each sentence are to be fewer than 2^31. *weights,
    unless NULL, gets the attention of each word, [sum of lengths,1]; NULL of a model that has none. */
 sp_tensor *sp_classifier_on(sp_tape *t, const sp_classifier *m, const int *word, const long *length, long n, sp_tensor **weights);
 
@@ -119,20 +122,20 @@ sp_classifier *sp_classifier_load(const char *path, sp_status *status);
 
 /* ---- using it -------------------------------------------------------------------------------------------------- */
 
-/* The probabilities of all classes for each sentence, p [n,classes]. An empty sentence has those of the training data: the best
-   guess of one who has read nothing. weights, unless NULL, gets the attention of each word of field 0, [strings], which sums to 1
-   over a sentence; a model without it is an error. Only field 0 is looked at. */
-bool sp_classifier_predict(const sp_classifier *m, const sp_sentences *s, sp_real *p, sp_real *weights, sp_status *status);
+/* The natural logarithms of the probabilities of all classes for each sentence, logp [n,classes]. An empty sentence has those of
+   the training data: the best guess of one who has read nothing. weights, unless NULL, gets the attention of each word of field 0,
+   [strings], which sums to 1 over a sentence; a model without it is an error. Only field 0 is looked at. */
+bool sp_classifier_predict(const sp_classifier *m, const sp_sentences *s, sp_real *logp, sp_real *weights, sp_status *status);
 
-/* The class of the largest of p [classes], the first of equals. */
-int sp_classifier_best(const sp_classifier *m, const sp_real *p);
+/* The class of the largest of score [classes] (logits, or probabilities, or their logarithms), the first of equals. */
+int sp_classifier_best(const sp_classifier *m, const sp_real *score);
 
 /* The class of sentence i of s by its field 1; -1 for a label that training had not. */
 int sp_classifier_truth(const sp_classifier *m, const sp_sentences *s, long i);
 
-/* Counts predictions p [n,classes] of labelled sentences, to be freed; *nats, unless NULL, gets the mean nats per sentence of
+/* Counts predictions logp [n,classes] of labelled sentences, to be freed; *nats, unless NULL, gets the mean nats per sentence of
    those whose label is known, NaN without any. */
-sp_confusion *sp_classifier_confusion(const sp_classifier *m, const sp_sentences *s, const sp_real *p, double *nats,
+sp_confusion *sp_classifier_confusion(const sp_classifier *m, const sp_sentences *s, const sp_real *logp, double *nats,
                                       sp_status *status);
 
 /* ---- training it ----------------------------------------------------------------------------------------------- */
@@ -141,7 +144,8 @@ typedef struct sp_classifier_trainer sp_classifier_trainer;
 
 /* What sp_train needs, for batches of so many sentences, shuffled by the seed; model and sentences are borrowed. The best model is
    written to `out` (NULL: not) and kept in memory. Empty sentences are no use and left out. A label of the validation data that
-   training had not counts as wrong, and not in the loss. The metric is "accuracy". NULL, with a status, if the data do not suit. */
+   training had not counts as wrong, and not in the loss. The metric is "accuracy". The checkpoint of a training that began with
+   other embeddings than the model has now is another's. NULL, with a status, if the data do not suit. */
 sp_classifier_trainer *sp_classifier_trainer_new(sp_classifier *m, const sp_sentences *train, const sp_sentences *valid, long batch,
                                                  uint64_t seed, const char *out, sp_status *status);
 void sp_classifier_trainer_free(sp_classifier_trainer *r);

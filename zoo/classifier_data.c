@@ -1,3 +1,4 @@
+/* Labelled texts: files of them, and their parts. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,7 +107,11 @@ bool sp_classifier_deal(const sp_sentences *s, int parts, uint64_t seed, int *pa
 sp_sentences *sp_classifier_part(const sp_sentences *s, const int *part, int which, bool others, sp_status *status)
 {
     long n = 0;
-    long *index = s && part ? malloc((size_t)(s->n + 1) * sizeof *index) : NULL;
+    if (!s || !part) {
+        sp_fail(status, SP_ERR_VALUE, "classifier: no %s", s ? "parts of the sentences" : "sentences");
+        return NULL;
+    }
+    long *index = malloc((size_t)(s->n + 1) * sizeof *index);
     if (!index) {
         sp_fail(status, SP_ERR_MEMORY, "classifier: out of memory for a part");
         return NULL;

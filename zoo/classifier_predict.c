@@ -1,3 +1,4 @@
+/* What a classifier makes of sentences, and how often it is right. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +14,17 @@ struct prediction {
     const sp_classifier *m;
     const sp_sentences *s;
     sp_ids ids;                 /* of field 0 */
-    sp_real *p, *weights;       /* the results */
+    sp_real *logp, *weights;    /* the results */
     int *word;                  /* [WORDS], or of a sentence that is longer: those of a batch, */
     sp_real *row;               /* the same size: their attention */
     long length[SENTENCES], index[SENTENCES];
 };
 
-int sp_classifier_best(const sp_classifier *m, const sp_real *p)
+int sp_classifier_best(const sp_classifier *m, const sp_real *score)
 {
     int best = 0;
     for (int k = 1; k < sp_classifier_classes(m); k++)
-        if (p[k] > p[best])
+        if (score[k] > score[best])
             best = k;
     return best;
 }
@@ -45,11 +46,11 @@ static bool predict_batch(sp_tape *t, struct prediction *r, long n)
     for (long k = 0; k < n; words += r->length[k++])
         memcpy(r->word + words, r->ids.id + first[r->index[k]], (size_t)r->length[k] * sizeof *r->word);
     sp_tape_reset(t);
-    sp_tensor *p = sp_softmax(t, sp_classifier_on(t, r->m, r->word, r->length, n, r->weights ? &weights : NULL));
-    if (!sp_ok(t) || !(all = sp_tape_take(t, (size_t)(n * classes) * sizeof *all)) || !sp_read(p, all))
+    sp_tensor *logp = sp_log_softmax(t, sp_classifier_on(t, r->m, r->word, r->length, n, r->weights ? &weights : NULL));
+    if (!sp_ok(t) || !(all = sp_tape_take(t, (size_t)(n * classes) * sizeof *all)) || !sp_read(logp, all))
         return false;
     for (long k = 0; k < n; k++)
-        memcpy(r->p + r->index[k] * classes, all + k * classes, (size_t)classes * sizeof *all);
+        memcpy(r->logp + r->index[k] * classes, all + k * classes, (size_t)classes * sizeof *all);
     if (!r->weights)
         return true;
     if (!sp_read(weights, r->row))
@@ -67,7 +68,8 @@ static bool predict_all(sp_tape *t, struct prediction *r, const sp_batches *by_l
     for (long i = 0; i < r->s->n; i++) {
         const long index = *sp_batches_part(by_length, i, 0, 1, &one), length = sp_sentence_length(r->s, 0, index);
         if (!length) {
-            memcpy(r->p + index * classes, sp_param_read(r->m->prior), (size_t)classes * sizeof *r->p);
+            for (long k = 0; k < classes; k++)
+                r->logp[index * classes + k] = (sp_real)log((double)sp_param_read(r->m->prior)[k]);
             continue;
         }
         if (n && (n == SENTENCES || words + length > WORDS)) {
@@ -82,12 +84,12 @@ static bool predict_all(sp_tape *t, struct prediction *r, const sp_batches *by_l
     return !n || predict_batch(t, r, n);
 }
 
-bool sp_classifier_predict(const sp_classifier *m, const sp_sentences *s, sp_real *p, sp_real *weights, sp_status *status)
+bool sp_classifier_predict(const sp_classifier *m, const sp_sentences *s, sp_real *logp, sp_real *weights, sp_status *status)
 {
-    struct prediction r = { .m = m, .s = s, .p = p, .weights = weights };
-    if (!m || !s || !p)
+    struct prediction r = { .m = m, .s = s, .logp = logp, .weights = weights };
+    if (!m || !s || !logp)
         return sp_fail(status, SP_ERR_VALUE, "classifier: no %s", !m ? "model" : !s ? "sentences" : "room for the result");
-    if (weights && (m->config.model != SP_CLASSIFIER_RECURRENT || m->config.pool != SP_POOL_ATTENTION))
+    if (weights && (m->config.model != SP_CLASSIFIER_RECURRENT || m->config.pool != SP_CLASSIFIER_POOL_ATTENTION))
         return sp_fail(status, SP_ERR_VALUE,
                        "classifier: the model has no attention: only a recurrent one pooled by attention has");
     if (!s->n)
@@ -118,7 +120,7 @@ bool sp_classifier_predict(const sp_classifier *m, const sp_sentences *s, sp_rea
     return ok;
 }
 
-sp_confusion *sp_classifier_confusion(const sp_classifier *m, const sp_sentences *s, const sp_real *p, double *nats,
+sp_confusion *sp_classifier_confusion(const sp_classifier *m, const sp_sentences *s, const sp_real *logp, double *nats,
                                       sp_status *status)
 {
     const int classes = sp_classifier_classes(m);
@@ -127,8 +129,8 @@ sp_confusion *sp_classifier_confusion(const sp_classifier *m, const sp_sentences
     bool ok = c;
     for (long i = 0; ok && i < s->n; i++) {
         const int truth = sp_classifier_truth(m, s, i);
-        ok = sp_confusion_add(c, truth, sp_classifier_best(m, p + i * classes), status);
-        sum -= truth < 0 ? 0 : log((double)p[i * classes + truth]);
+        ok = sp_confusion_add(c, truth, sp_classifier_best(m, logp + i * classes), status);
+        sum -= truth < 0 ? 0 : (double)logp[i * classes + truth];
     }
     if (!ok) {
         sp_confusion_free(c);

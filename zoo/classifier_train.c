@@ -1,3 +1,4 @@
+/* The classifier as a task of the trainer. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ struct sp_classifier_trainer {
     long batch;
     uint64_t seed;
     const char *out;
+    char vectors[SP_FINGERPRINT];   /* of the embeddings before training: the checkpoint of others is another training's */
     int *guess;                 /* [n] of the validation's sentences; each shard writes its own */
     sp_real *best;              /* the store's values at the best validation */
     bool kept;
@@ -74,11 +76,12 @@ sp_classifier_trainer *sp_classifier_trainer_new(sp_classifier *m, const sp_sent
     bool ok = r || sp_fail(status, SP_ERR_MEMORY, "classifier: out of memory");
     if (ok) {
         *r = (sp_classifier_trainer){ .m = m, .batch = batch, .seed = seed, .out = out };
+        sp_model_fingerprint(m->embed.weight, r->vectors);
         ok = open_side(&r->train, m, train, batch, "train", status) && open_side(&r->valid, m, valid, batch, "validate", status);
     }
     for (long i = 0; ok && i < train->n; i++)
         if (r->train.label[i] < 0)
-            ok = sp_fail(status, SP_ERR_VALUE, "classifier: sentence %ld to train on has a label that the model has not: '%s'", i,
+            ok = sp_fail(status, SP_ERR_VALUE, "classifier: sentence %ld to train on has a label that the model has not: '%s'", i + 1,
                          sp_sentence_word(train, 1, i, 0, NULL));
     if (ok) {
         r->guess = malloc((size_t)valid->n * sizeof *r->guess);
@@ -212,6 +215,7 @@ static void describe(void *self, sp_report *report)
     sp_report_count(report, "words", sp_vocabulary_size(r->m->words));
     sp_report_count(report, "labels", sp_vocabulary_size(r->m->labels));
     sp_report_count(report, "order", (long)r->seed);
+    sp_report_text(report, "initial word vectors", r->vectors);
     describe_side(&r->train, "training", report);
     describe_side(&r->valid, "validation", report);
 }
@@ -219,7 +223,8 @@ static void describe(void *self, sp_report *report)
 sp_task sp_classifier_trainer_task(sp_classifier_trainer *r)
 {
     return (sp_task){ .self = r, .store = r->m->store, .shards = sp_trainer_shards(r->batch), .begin = begin, .loss = loss,
-                      .save = save, .measure = measure, .metric = "accuracy", .more_is_better = true, .unit = "sentence", .describe = describe };
+                      .save = save, .measure = measure, .metric = "accuracy", .more_is_better = true, .unit = "sentence",
+                      .describe = describe };
 }
 
 bool sp_classifier_trainer_restore(sp_classifier_trainer *r)

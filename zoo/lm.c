@@ -175,7 +175,7 @@ sp_lm *sp_lm_load(const char *path, sp_status *status)
     sp_lm *m = v ? make(&config, v, sp_model_store(f, &inner), &inner) : NULL;
     if (v && !m)
         sp_model_refuse(f, &inner, status);
-    if (m && !sp_store_load(m->store, f, status)) {
+    if (m && !sp_model_read(m->store, f, status)) {
         sp_lm_free(m);
         m = NULL;
     }

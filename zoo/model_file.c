@@ -218,6 +218,26 @@ sp_store *sp_model_store(const sp_safetensors *f, sp_status *status)
     return s;
 }
 
+bool sp_model_read(sp_store *s, const sp_safetensors *f, sp_status *status)
+{
+    if (!sp_store_load(s, f, status))
+        return false;
+    for (int i = 0; i < sp_store_count(s); i++) {
+        const sp_param *p = sp_store_at(s, i);
+        const sp_real *x = sp_param_read(p);
+        for (long k = 0, n = sp_shape_size(p->shape); k < n; k++)
+            if (!isfinite(x[k]))
+                return sp_fail(status, SP_ERR_FORMAT, "%s: number %ld of tensor '%s' is %g", sp_safetensors_path(f), k, p->name,
+                               (double)x[k]);
+    }
+    return true;
+}
+
+const char *sp_model_fingerprint(const sp_param *p, char text[SP_FINGERPRINT])
+{
+    return sp_fingerprint(sp_param_read(p), (size_t)sp_shape_size(p->shape) * sizeof(sp_real), text);
+}
+
 long sp_model_parameters(const sp_store *s)
 {
     long n = 0;

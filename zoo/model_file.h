@@ -7,7 +7,7 @@
        sp_safetensors *f = sp_model_open(path, "spindle.tagger 1", rows, status);           the configuration is there
        sp_vocabulary *words = sp_model_vocabulary(f, "words", status);
        ... declares its parameters in a store of sp_model_store(f, status) ...
-       sp_store_load(store, f, status); */
+       sp_model_read(store, f, status); */
 #ifndef SP_ZOO_MODEL_FILE_H
 #define SP_ZOO_MODEL_FILE_H
 
@@ -37,6 +37,13 @@ void sp_model_refuse(const sp_safetensors *f, const sp_status *why, sp_status *s
 
 /* A store that takes no more parameters than a file of so many bytes has: sizes that it claims wrongly take no memory. */
 sp_store *sp_model_store(const sp_safetensors *f, sp_status *status);
+
+/* sp_store_load, with an error for a number that is not finite: "m.st: number 3 of tensor 'out.bias' is nan", from 0. After an
+   error the store is of no use. */
+bool sp_model_read(sp_store *s, const sp_safetensors *f, sp_status *status);
+
+/* The fingerprint (zoo/report.h) of a parameter's values. */
+const char *sp_model_fingerprint(const sp_param *p, char text[SP_FINGERPRINT]);
 
 /* How many numbers the parameters are together. */
 long sp_model_parameters(const sp_store *s);

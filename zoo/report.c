@@ -69,14 +69,19 @@ void sp_report_flag(sp_report *r, const char *key, bool value)
     put(r, key, json_boolean(value));
 }
 
-void sp_report_bytes(sp_report *r, const char *key, const void *bytes, size_t size)
+const char *sp_fingerprint(const void *bytes, size_t size, char text[SP_FINGERPRINT])
 {
-    char text[48];
     uint64_t hash = 0xCBF29CE484222325u;               /* FNV-1a */
     for (const unsigned char *p = bytes, *end = p + size; p < end; p++)
         hash = (hash ^ *p) * 0x100000001B3u;
-    snprintf(text, sizeof text, "%zu:%016" PRIx64, size, hash);
-    sp_report_text(r, key, text);
+    snprintf(text, SP_FINGERPRINT, "%zu:%016" PRIx64, size, hash);
+    return text;
+}
+
+void sp_report_bytes(sp_report *r, const char *key, const void *bytes, size_t size)
+{
+    char text[SP_FINGERPRINT];
+    sp_report_text(r, key, sp_fingerprint(bytes, size, text));
 }
 
 /* Not json_dumps: where it gets no memory for a key it leaves the key out and goes on (Jansson 2.14). */

@@ -21,6 +21,10 @@ void sp_report_flag(sp_report *r, const char *key, bool value);
 /* What bytes these are: how many, and a hash of them. */
 void sp_report_bytes(sp_report *r, const char *key, const void *bytes, size_t size);
 
+/* What it puts there, as text, for bytes that will not be there when it is told. */
+enum { SP_FINGERPRINT = 48 };
+const char *sp_fingerprint(const void *bytes, size_t size, char text[SP_FINGERPRINT]);
+
 /* The object as text of one line, numbers with so many digits (17: exact), to be freed. NULL if it could not be built. */
 char *sp_report_string(const sp_report *r, int digits);
 

@@ -185,7 +185,7 @@ sp_seq2seq *sp_seq2seq_load(const char *path, sp_status *status)
         sp_coder_free(source);
     else if (!m)
         sp_model_refuse(f, &inner, status);
-    if (m && !sp_store_load(m->store, f, status)) {
+    if (m && !sp_model_read(m->store, f, status)) {
         sp_seq2seq_free(m);
         m = NULL;
     }

@@ -212,7 +212,7 @@ sp_tagger *sp_tagger_load(const char *path, sp_status *status)
         if (!(ok = m))
             sp_model_refuse(f, &inner, status);
     }
-    ok = ok && sp_store_load(m->store, f, status);
+    ok = ok && sp_model_read(m->store, f, status);
     sp_safetensors_free(f);
     if (ok)
         return m;

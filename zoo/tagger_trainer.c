@@ -19,6 +19,7 @@ struct sp_tagger_trainer {
     uint64_t seed;
     const char *out;
     int shards;
+    char vectors[SP_FINGERPRINT];   /* of the words' embeddings before training */
     int *guess;                 /* [words to validate on] */
     bool spans;
 };
@@ -100,6 +101,7 @@ static void describe(void *self, sp_report *report)
     sp_options_report(rows, report);
     sp_report_count(report, "batch", r->batch);
     sp_report_count(report, "known words", sp_vocabulary_size(r->m->words));
+    sp_report_text(report, "initial word vectors", r->vectors);
     for (int f = 0; f < 2; f++) {
         describe_field(report, "training", f ? "tags" : "words", r->train.s, f);
         describe_field(report, "validation", f ? "tags" : "words", r->valid.s, f);
@@ -133,6 +135,7 @@ sp_tagger_trainer *sp_tagger_trainer_new(sp_tagger *m, const sp_sentences *train
     }
     *r = (sp_tagger_trainer){ .m = m, .batch = batch, .seed = seed, .out = out, .shards = sp_trainer_shards(batch),
                               .spans = sp_tags_are_spans(m->tags) };
+    sp_model_fingerprint(m->word_embed.weight, r->vectors);
     bool ok = open_part(m, &r->train, train, "learn from", batch, status)
               && open_part(m, &r->valid, valid, "validate on", batch, status);
     if (ok && !(r->guess = calloc((size_t)r->valid.data->strings + 1, sizeof *r->guess)))

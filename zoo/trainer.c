@@ -164,16 +164,19 @@ static bool validate(struct trainer *r)
 
 /* ---- after a pass ---------------------------------------------------------------------------------------------- */
 
-/* Is this validation the best so far? A metric that is NaN is worse than any other. */
+/* Is this validation the best so far? A metric that is NaN is worse than any other; of equals the smaller loss is better. */
 static bool better(const struct trainer *r)
 {
     const sp_training *x = r->result;
-    const char *metric = r->config->metric;
-    if (!x->saved || !metric || !strcmp(metric, "loss"))
-        return !x->saved || x->valid_loss < x->best_loss;
-    if (isnan(x->best_metric))
-        return !isnan(x->metric);
-    return r->task->more_is_better ? x->metric > x->best_metric : x->metric < x->best_metric;
+    const char *name = r->config->metric;
+    const bool by_metric = name && strcmp(name, "loss"), none = isnan(x->metric), none_yet = isnan(x->best_metric);
+    if (!x->saved)
+        return true;
+    if (by_metric && none != none_yet)
+        return none_yet;
+    if (by_metric && !none && x->metric != x->best_metric)
+        return (x->metric > x->best_metric) == r->task->more_is_better;
+    return x->valid_loss < x->best_loss;
 }
 
 static size_t numbers_of(const sp_store *s)

@@ -68,7 +68,7 @@ typedef struct sp_trainer_config {
     long epochs;
     long accumulate;            /* batches that make one step together, as one large batch would; 0 is 1 */
     long patience;              /* training ends when so many validations in turn were no better than the best; 0: never */
-    const char *metric;         /* what "better" means: NULL or "loss", or the task's metric */
+    const char *metric;         /* what "better" means: NULL or "loss", or the task's metric, and of equals the loss */
     const char *checkpoint;     /* a file from which training can go on, written after each epoch; or NULL */
     long every;                 /* and after so many steps; 0: not */
     bool resume;                /* go on from it, if it is there; without this it may not be there */
