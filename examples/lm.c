@@ -33,20 +33,22 @@ static void close_model(sp_lm *m)
     sp_lm_free(m);
 }
 
-/* Symbols as text: words with spaces between them, except at line ends. */
-static void print_symbols(const sp_vocabulary *v, const int *id, long n, FILE *out)
+/* Symbols as text: words with spaces between them, except at line ends. *line_start: here, and then behind them. */
+static void print_symbols(const sp_vocabulary *v, const int *id, long n, bool *line_start)
 {
-    bool word = sp_vocabulary_level(v) == SP_LEVEL_WORD, line_start = true;
+    const bool word = sp_vocabulary_level(v) == SP_LEVEL_WORD;
     for (long i = 0; i < n; i++) {
         size_t length;
         const char *s = sp_vocabulary_symbol(v, id[i], &length);
-        bool line_end = length == 1 && *s == '\n';
-        if (word && !line_start && !line_end)
-            fputc(' ', out);
-        fwrite(s, 1, length, out);
-        line_start = line_end;
+        const bool line_end = length == 1 && *s == '\n';
+        if (word && !*line_start && !line_end)
+            putchar(' ');
+        fwrite(s, 1, length, stdout);
+        *line_start = line_end;
     }
 }
+
+enum { STREAMS = 10 };          /* a text that is only measured is read as so many */
 
 /* ---- train ----------------------------------------------------------------------------------------------------- */
 
@@ -132,7 +134,6 @@ static void tell_sizes(const struct run *r)
 /* Of the best model, which is the one in the file. */
 static bool measure_test(struct run *r, sp_status *status)
 {
-    enum { STREAMS = 10 };
     sp_lm *best = r->data.test.n ? sp_lm_load(r->settings->out, status) : NULL;
     r->test = best ? sp_lm_evaluate(best, r->data.test.id, r->data.test.n, STREAMS, status) : NAN;
     sp_lm_free(best);
@@ -170,7 +171,7 @@ static void report_loss(sp_report *j, const sp_lm *m, const char *text, double n
 static void report_run(sp_report *j, const struct run *r)
 {
     program_report_training(j, &r->result, NULL, r->settings->out);
-    report_loss(j, r->model, "valid", r->result.best_loss);
+    report_loss(j, r->model, "best_valid", r->result.best_loss);
     if (r->data.test.n) {
         sp_report_number(j, "test_loss", r->test);
         report_loss(j, r->model, "test", r->test);
@@ -187,13 +188,13 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
           .help = "percents of --data to train, validate, test on; else 90,10" },
         { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
         { "level", SP_OPTION_INDEX, &s->data.level, .argument = SP_LEVEL_KINDS, .help = "what a symbol is; each line end is one" },
-        { "vocab", SP_OPTION_WHOLE, &s->data.most, 1, 1e6, .help = "most symbols; rarer ones are <unk>" },
+        { "vocab", SP_OPTION_WHOLE, &s->data.most, 1, 1e6, .help = "most symbols, <unk> not counted; rarer ones are <unk>" },
         SP_LM_OPTIONS(&s->model),
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "streams read side by side" },
         { "bptt", SP_OPTION_WHOLE, &s->bptt, 1, 65536, .help = "time steps of a window" },
         SP_TRAINER_OPTIONS(&s->trainer),
         { "memory", SP_OPTION_WHOLE, &s->memory, 0, 1e6, 
-          .help = "most MB that layers keep for the way back, where they compute the rest twice; 0: no limit" },
+          .help = "most MB kept for the way back, more is computed twice; 0: all" },
         { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
         SP_OPTION_PROFILE(&s->profile),
         { 0 }
@@ -241,7 +242,7 @@ static bool encode_prime(const sp_lm *m, const char *prime, sp_ids *ids, sp_stat
     if (!ids->n)
         return sp_fail(status, SP_ERR_VALUE, "--prime: there is no symbol in it");
     for (const char *s; prime && (s = sp_text_next(prime, strlen(prime), level, &at, &length)); )
-        if (sp_vocabulary_id(m->vocabulary, s, length) == SP_UNKNOWN)
+        if (sp_vocabulary_id(m->vocabulary, s, length) == SP_UNKNOWN && !(length == 5 && !memcmp(s, "<unk>", 5)))
             return sp_fail(status, SP_ERR_VALUE, "--prime: the model has never seen '%.*s'", (int)length, s);
     return true;
 }
@@ -260,13 +261,11 @@ static bool write_samples(const sp_lm *m, const char *prime, const sp_sampling *
     for (long i = 0; ok && i < count; i++) {
         if (count > 1)
             printf("---- %ld, ln p %.2f ----\n", i + 1, each[i]);
-        if (prime) {
-            print_symbols(m->vocabulary, ids.id, ids.n, stdout);
-            if (sp_vocabulary_level(m->vocabulary) == SP_LEVEL_WORD)
-                fputc(' ', stdout);
-        }
-        print_symbols(m->vocabulary, out + i * length, length, stdout);
-        fputc('\n', stdout);
+        bool line_start = true;
+        if (prime)
+            print_symbols(m->vocabulary, ids.id, ids.n, &line_start);
+        print_symbols(m->vocabulary, out + i * length, length, &line_start);
+        putchar('\n');
         *log_p += each[i];
     }
     free(ids.id);
@@ -322,18 +321,19 @@ struct evaluation {
     sp_lm_dynamic how;
 };
 
+static const sp_lm_dynamic plain_steps = { .rate = 0.1, .decay = 0.001, .window = 20 };
+
 static bool parse_eval(struct evaluation *e, int argc, char **argv, int *code)
 {
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &e->data, .argument = "FILE", .required = true, .help = "text to measure" },
-        { "batch", SP_OPTION_WHOLE, &e->batch, 1, 65536, .help = "pieces of the text read side by side" },
-        { "dynamic", SP_OPTION_FLAG, &e->dynamic, 
-          .help = "the model goes on learning from what it has read; its file stays. Best with --batch 1" },
+        { "batch", SP_OPTION_WHOLE, &e->batch, 0, 65536, .help = "pieces read side by side; 0: 10, or 1 if dynamic" },
+        { "dynamic", SP_OPTION_FLAG, &e->dynamic, .help = "learn on from what was read; the model's file stays" },
         { "rate", SP_OPTION_NUMBER, &e->how.rate, 0, 100, .help = "dynamic: learning rate; of words more, 0.3 or so" },
-        { "decay", SP_OPTION_NUMBER, &e->how.decay, 0, 1, .help = "dynamic: how far back to the trained weights, each step" },
+        { "decay", SP_OPTION_NUMBER, &e->how.decay, 0, 1, .help = "dynamic: back to the trained weights, each step" },
         { "window", SP_OPTION_WHOLE, &e->how.window, 1, 65536, .help = "dynamic: symbols between steps" },
         { "train", SP_OPTION_TEXT, &e->train, .argument = "FILE",
-          .help = "dynamic: text it was trained on, or some of it, to scale the steps by; then --rate 0.001 or so" },
+          .help = "dynamic: a text it learned, to scale steps; then --rate 0.0003" },
         SP_OPTION_PROFILE(&e->profile),
         { 0 }
     };
@@ -341,26 +341,17 @@ static bool parse_eval(struct evaluation *e, int argc, char **argv, int *code)
     return program_parse(&command, argc, argv, &e->model, code);
 }
 
-/* A text in the model's numbers. */
-static bool encode_file(const sp_lm *m, const char *path, sp_ids *ids, sp_status *status)
-{
-    size_t size;
-    char *text = sp_text_read(path, &size, status);
-    bool ok = text && sp_encode(m->vocabulary, text, size, ids, status);
-    free(text);
-    return ok;
-}
-
 static double measure(sp_lm *m, struct evaluation *e, const sp_ids *ids, sp_status *status)
 {
     sp_ids train = { 0 };
     double nats = NAN;
+    const long batch = e->batch ? e->batch : e->dynamic ? 1 : STREAMS;
     if (!e->dynamic)
-        return sp_lm_evaluate(m, ids->id, ids->n, e->batch, status);
-    if (!e->train || encode_file(m, e->train, &train, status)) {
+        return sp_lm_evaluate(m, ids->id, ids->n, batch, status);
+    if (!e->train || sp_lm_data_encode(m->vocabulary, e->train, &train, status)) {
         e->how.train = train.id;
         e->how.n = train.n;
-        nats = sp_lm_evaluate_dynamic(m, ids->id, ids->n, e->batch, &e->how, status);
+        nats = sp_lm_evaluate_dynamic(m, ids->id, ids->n, batch, &e->how, status);
     }
     free(train.id);
     return nats;
@@ -368,22 +359,28 @@ static double measure(sp_lm *m, struct evaluation *e, const sp_ids *ids, sp_stat
 
 static int eval(int argc, char **argv)
 {
-    struct evaluation e = { .batch = 20, .how = { .rate = 0.1, .decay = 0.001, .window = 20 } };
+    struct evaluation e = { .how = plain_steps };
     sp_ids ids = { 0 };
     sp_status status = { 0 };
     double nats = NAN;
     int code;
     if (!parse_eval(&e, argc, argv, &code))
         return code;
-    sp_lm *m = sp_lm_load(e.model, &status);
-    if (m && begin_profile(m, e.profile, &status) && encode_file(m, e.data, &ids, &status))
+    if (!e.dynamic && (e.train || e.how.rate != plain_steps.rate || e.how.decay != plain_steps.decay
+                       || e.how.window != plain_steps.window))
+        sp_fail(&status, SP_ERR_VALUE, "--rate, --decay, --window and --train are settings of --dynamic, which is not given");
+    sp_lm *m = status.code == SP_OK ? sp_lm_load(e.model, &status) : NULL;
+    if (m && begin_profile(m, e.profile, &status) && sp_lm_data_encode(m->vocabulary, e.data, &ids, &status))
         nats = measure(m, &e, &ids, &status);
+    const double guess = m ? log(sp_vocabulary_size(m->vocabulary)) : NAN;
     free(ids.id);
     close_model(m);
     if (status.code != SP_OK)
         return program_error(&status);
     if (ids.unknown)
         fprintf(stderr, "%ld of %ld symbols are unknown\n", ids.unknown, ids.n);
+    if (e.dynamic && nats > guess)
+        fprintf(stderr, "%.4f nats are more than the %.4f of a guess: lower --rate\n", nats, guess);
     printf("%.4f nats, %.4f bits per symbol, perplexity %.3f\n", nats, nats / log(2), exp(nats));
     sp_report *j = sp_report_new();
     sp_report_text(j, "command", "eval");
@@ -440,7 +437,9 @@ static int score(int argc, char **argv)
             break;
         if (unknown)
             fprintf(stderr, "lm: line %ld: %ld symbol(s) that the model has never seen\n", lines + 1, unknown);
-        printf("%.3f\t%.*s\n", log_p, (int)n, line);
+        printf("%.3f\t", log_p);
+        fwrite(line, 1, (size_t)n, stdout);
+        putchar('\n');
         sum += log_p;
     }
     if (m && ferror(stdin))

@@ -38,12 +38,12 @@ static bool check_config(sp_store *s, const char *scope, const sp_stack_config *
     return true;
 }
 
-/* "<scope>.weight_hh_l..." among the parameters from the given one on. */
+/* The matrix "<scope>.weight_hh_l..." among the parameters from the given one on; an IndRNN's is a vector, which is none. */
 static const sp_param *find_recurrent(const sp_store *s, const char *scope, int from)
 {
     static const char name[] = ".weight_hh_l";
     for (int i = from; i < sp_store_count(s); i++)
-        if (!strncmp(sp_store_at(s, i)->name + strlen(scope), name, sizeof name - 1))
+        if (!strncmp(sp_store_at(s, i)->name + strlen(scope), name, sizeof name - 1) && sp_store_at(s, i)->shape.rank == 2)
             return sp_store_at(s, i);
     return NULL;
 }
@@ -57,7 +57,7 @@ static sp_cell make_cell(sp_store *s, const char *scope, const sp_stack_config *
     sp_cell cell = c->projected ? sp_lstm_projected_to(s, scope, layer, in, c->hidden, c->projected)
                                 : sp_cell_make(s, c->cell, scope, layer, in, c->hidden);
     if (cell.step && c->weight_drop > 0 && !(*drop = find_recurrent(s, scope, before)))
-        sp_store_fail(s, SP_ERR_VALUE, "%s: weight drop %g, but a cell '%s' has no weight_hh", scope, c->weight_drop, c->cell);
+        sp_store_fail(s, SP_ERR_VALUE, "%s: weight drop %g, but a cell '%s' has no matrix weight_hh", scope, c->weight_drop, c->cell);
     return sp_store_ok(s) && c->zoneout > 0 ? sp_zoneout_make(s, &cell, p) : cell;
 }
 

@@ -31,7 +31,7 @@ typedef struct sp_stack_config {
     double dropout;             /* between the layers, while training, */
     bool variational;           /* with one mask over time for each sequence (nn/locked_dropout.h) */
     double zoneout;             /* of every state of every cell (nn/zoneout_cell.h) */
-    double weight_drop;         /* of every weight_hh (nn/weight_drop.h) */
+    double weight_drop;         /* of every weight_hh (nn/weight_drop.h); a cell without such a matrix is refused */
 } sp_stack_config;
 
 typedef struct sp_stack_layer {

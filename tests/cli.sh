@@ -70,14 +70,23 @@ echo 'a few unseen words and a line to follow' | cat - "$text" >"$work/valid"
 run 0 train --data "$work/latin" --valid "$work/valid" --out "$work/words" --level word --cell gru --tied --hidden 8 \
     --embed 8 --batch 4 --bptt 10 --epochs 1 --dropout 0.1 --vocab 1000
 grep -q 'of the symbols to validate on are unknown' "$work/err" || fail 'silent about unknown words'
+run 0 sample "$work/words" --prime 'the <unk>
+' --length 5
+sed -n 1p "$work/out" | grep -q '^the <unk>$' || fail 'a prime may have <unk>'
+sed -n 2p "$work/out" | grep -q '^ ' && fail 'a line begins with a space'
 run 0 sample "$work/words" --prime 'the wheel' --length 5
-grep -q '^the wheel ' "$work/out" || fail 'words are not apart'
+grep -q '^the wheel\( \|$\)' "$work/out" || fail 'words are not apart'
 run 0 eval "$work/words" --data "$work/latin"
 json unknown=0
 printf 'nothing known here\n' >"$work/strange"
 run 0 eval "$work/words" --data "$work/strange"
 json symbols=4 unknown=3
 [ "$(cat "$work/err")" = '3 of 4 symbols are unknown' ] || fail 'silent about unknown words'
+printf '\357\273\277the <unk> wheel' >"$work/strange2"
+run 0 eval "$work/words" --data "$work/strange2"
+json symbols=4 unknown=0
+printf 'the\0wheel\n' | "$path" score "$work/words" >"$work/out" 2>"$work/err" || fail 'score fails on a zero byte'
+head -n 1 "$work/out" | tr '\0' '_' | grep -q 'the_wheel$' || fail 'score cuts a line off'
 awk 'BEGIN { for (i = 0; i < 10000; i++) printf "wheel "; print "" }' >"$work/long"
 "$path" score "$work/words" <"$work/long" >"$work/out" 2>"$work/err" || fail 'score fails on a sentence of 10,000 words'
 json lines=1
@@ -87,12 +96,17 @@ sed 's/$/\r/' "$text" >"$work/dos"
 for lines in text dos; do
     run 0 train --data "$work/$lines" --valid "$text" --test "$work/strange" --out "$work/three" --level word --tied --hidden 8 --embed 8 \
         --batch 4 --bptt 10 --epochs 1 --dropout 0.1 --variational --embed-dropout 0.1 --weight-drop 0.1 --log "$work/$lines.log"
-    json valid_perplexity test_loss test_perplexity
+    json best_valid_perplexity test_loss test_perplexity
     mv "$work/three" "$work/$lines.model"
 done
 cmp -s "$work/text.model" "$work/dos.model" || fail 'a carriage return is part of a word'
 run 0 train --data "$text" --split 70,20,10 --out "$work/three" --hidden 8 --embed 8 --batch 4 --bptt 10 --epochs 1 --adaptive 5
-json valid_bits test_bits test_loss
+json best_valid_bits test_bits test_loss
+head -c 600 "$text" >"$work/last_part"
+run 0 train --data "$text" --valid "$text" --test "$work/last_part" --out "$work/three" --hidden 8 --embed 8 --batch 4 --bptt 10 --epochs 1
+tested=$(sed -n 's/.*"test_loss": \([0-9.]*\).*/\1/p' "$work/out")
+run 0 eval "$work/three" --data "$work/last_part"
+json nats="$tested"
 run 0 sample "$work/three" --length 20 --count 2
 printf 'the wheel\n' | "$path" score "$work/three" >"$work/out" || fail 'score fails with an adaptive softmax'
 
@@ -110,6 +124,14 @@ run 0 eval "$model" --data "$work/shifted" --dynamic --rate 0.002 --train "$text
 run 0 eval "$model" --data "$work/shifted" --batch 1 --dynamic --rate 0 --window 64
 [ "$(sed -n 's/^\([0-9.]*\) nats.*/\1/p' "$work/out")" = "$still" ] || fail 'a rate of 0 is not static evaluation'
 cmp -s "$model" "$work/kept" || fail 'dynamic evaluation changes the model'
+run 0 eval "$model" --data "$work/shifted" --dynamic
+[ "$(sed -n 's/^\([0-9.]*\) nats.*/\1/p' "$work/out")" = "$moved" ] || fail 'dynamic evaluation is not of one stream'
+run 0 eval "$model" --data "$work/shifted" --dynamic --rate 100
+grep -q '^[0-9.]* nats are more than the [0-9.]* of a guess: lower --rate$' "$work/err" || fail 'silent about a rate too high'
+for option in '--rate 1' '--decay 1' '--window 1' "--train $text"; do
+    # shellcheck disable=SC2086 # an option and its value
+    wrong 1 '--rate, --decay, --window and --train are settings of --dynamic, which is not given' eval "$model" --data "$text" $option
+done
 
 run 0 demo --text grammar --epochs 1 --out "$work/demo"
 json command='"demo"' best_possible_loss bigram_loss best_valid_loss

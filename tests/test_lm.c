@@ -277,13 +277,15 @@ static sp_tape *gradients(const sp_lm *m)
 START_TEST(variational_dropout)
 {
     static const char *const read[] = { "out.weight", "rnn.weight_ih_l1", "rnn.weight_ih_l0" };
-    for (int variational = 0; variational < 2; variational++) {
+    for (int way = 0; way < 4; way++) {
+        const bool variational = way % 2, adaptive = way / 2;
         sp_lm *m = new_model(&(sp_lm_config){ .cell = "lstm", .embed = WIDTH, .hidden = WIDTH, .layers = 2, .dropout = 0.5,
-                                              .variational = variational }, 1);
+                                              .variational = variational, .adaptive = adaptive ? 4 : 0 }, 1);
         sp_tape *t = gradients(m);
         for (int i = 0; i < 3; i++) {
-            const int none = zeros(t, m, read[i], true);
-            ck_assert_msg(variational ? none > 0 && none < WIDTH : !none, "%s: %d columns", read[i], none);
+            const char *name = adaptive && !i ? "out.head.weight" : read[i];
+            const int none = zeros(t, m, name, true);
+            ck_assert_msg(variational ? none > 0 && none < WIDTH : !none, "%s: %d columns", name, none);
         }
         sp_tape_free(t);
         sp_lm_free(m);
@@ -310,6 +312,21 @@ START_TEST(embed_dropout)
     ck_assert_msg(often > 5 && none > 0 && none < often, "%d of %d", none, often);
     sp_tape_free(t);
     sp_lm_free(m);
+}
+END_TEST
+
+/* Of 16 symbols some are in the head; then 4 times as many are in the first cluster, 16 times in the second, or what is left. */
+START_TEST(clusters)
+{
+    static const struct { long head, clusters, cutoff[3]; } want[] = {
+        { 1, 2, { 1, 5, 16 } }, { 2, 2, { 2, 10, 16 } }, { 3, 2, { 3, 15, 16 } }, { 4, 1, { 4, 16 } },
+    };
+    for (int i = 0; i < 4; i++) {
+        sp_lm *m = new_model(&(sp_lm_config){ .cell = "lstm", .embed = 4, .hidden = 16, .layers = 1, .adaptive = want[i].head }, 1);
+        ck_assert_int_eq(m->adaptive.clusters, want[i].clusters);
+        ck_assert_mem_eq(m->adaptive.cutoff, want[i].cutoff, (size_t)(want[i].clusters + 1) * sizeof(long));
+        sp_lm_free(m);
+    }
 }
 END_TEST
 
@@ -394,7 +411,7 @@ static double dynamic(sp_lm *m, const int *id, long n, long batch, const sp_lm_d
     return nats;
 }
 
-/* Without a rate it is static evaluation, and so it is where each step goes all the way back. */
+/* Without a rate it is static evaluation. */
 START_TEST(dynamic_without_a_step)
 {
     enum { STATIC_WINDOW = 64 };
@@ -404,35 +421,54 @@ START_TEST(dynamic_without_a_step)
         ck_assert(dynamic(model, ids.id, ids.n, batch, &(sp_lm_dynamic){ .window = STATIC_WINDOW, .decay = 0.5, .train = ids.id,
                                                                          .n = ids.n }) == still);
         ck_assert_double_eq_tol(dynamic(model, ids.id, ids.n, batch, &(sp_lm_dynamic){ .window = 7 }), still, WIDE(1e-13, 1e-5));
-        ck_assert_double_eq_tol(dynamic(model, ids.id, ids.n, batch, &(sp_lm_dynamic){ .window = 7, .rate = 0.5, .decay = 1 }),
-                                still, WIDE(1e-13, 1e-5));
     }
 }
 END_TEST
 
-/* Two windows by hand: the second is predicted by the weights that the first has left. */
-static double two_windows(const sp_lm_dynamic *how)
+enum { GATHERED = 20 };         /* streams of the text trained on, here of two windows of LATER symbols each */
+enum { LATER = 10, LEARNED = 2 * LATER * GATHERED + 1 };
+
+/* The root mean squares of the gradients of the two windows. */
+static void scales(const sp_lm *m, const int *id, double *s)
+{
+    sp_tape *t = sp_tape_new(m->store);
+    sp_state *state = sp_state_new(&m->stack, GATHERED);
+    int x[LATER][GATHERED], y[LATER][GATHERED];
+    sp_tape_set_training(t, false);
+    for (int w = 0; w < 2; w++) {
+        for (int i = 0; i < LATER; i++)
+            for (int b = 0; b < GATHERED; b++) {
+                const int at = (2 * b + w) * LATER + i;
+                x[i][b] = id[at];
+                y[i][b] = id[at + 1];
+            }
+        sp_tape_reset(t);
+        sp_zero_grad(t);
+        sp_backward(t, sp_lm_loss(t, m, *x, *y, LATER, GATHERED, state));
+        for (long k = 0; k < sp_store_size(m->store); k++)
+            s[k] += pow((double)sp_gradients(t)[k], 2) / 2;
+    }
+    for (long k = 0; k < sp_store_size(m->store); k++)
+        s[k] = sqrt(s[k]);
+    ck_tape_ok(t);
+    sp_tape_free(t);
+    sp_state_free(state);
+}
+
+/* Three windows by hand: each but the first is predicted by the weights that those before have left. */
+static double three_windows(const sp_lm_dynamic *how)
 {
     sp_lm *m = new_model(&small, 1);
     const long w = how->window;
     sp_tape *t = sp_tape_new(m->store);
     sp_state *state = sp_state_new(&m->stack, 1);
     double loss[3];
-    double *s = calloc((size_t)sp_store_size(m->store), sizeof *s), mean = 0, numbers = 0;
+    double *s = calloc((size_t)sp_store_size(m->store), sizeof *s), mean = 0;
     sp_tape_set_training(t, false);
-    for (long i = 0; how->train && i < 2; i++) {        /* the text trained on is of two windows */
-        sp_tape_reset(t);
-        sp_zero_grad(t);
-        sp_backward(t, sp_lm_loss(t, m, how->train + i * w, how->train + i * w + 1, w, 1, state));
-        for (long k = 0; k < sp_store_size(m->store); k++)
-            s[k] += pow((double)sp_gradients(t)[k], 2) / 2;
-    }
-    for (long k = 0; k < sp_store_size(m->store); k++) {
-        mean += s[k] = sqrt(s[k]);
-        numbers += s[k] > 0;
-    }
-    mean /= how->train ? numbers : 1;
-    sp_state_zero(state);
+    if (how->train)
+        scales(m, how->train, s);
+    for (long k = 0; k < sp_store_size(m->store); k++)
+        mean += s[k] / (double)sp_store_size(m->store);
     sp_real *trained = malloc((size_t)sp_store_size(m->store) * sizeof *trained);
     memcpy(trained, sp_store_values(m->store), (size_t)sp_store_size(m->store) * sizeof *trained);
     for (long i = 0; i < 3; i++) {
@@ -444,8 +480,9 @@ static double two_windows(const sp_lm_dynamic *how)
         const sp_real *g = sp_gradients(t);
         sp_real *v = sp_store_values(m->store);
         for (long k = 0; k < sp_store_size(m->store); k++) {
-            const double moved = (double)v[k] - how->rate * (double)g[k] / (how->train ? s[k] + mean : 1);
-            v[k] = (sp_real)(moved + fmin(1, how->train ? how->decay * s[k] / mean : how->decay) * ((double)trained[k] - moved));
+            const double back = fmin(1, how->train ? how->decay * s[k] / mean : how->decay);
+            const double step = how->rate * (double)g[k] / (how->train ? s[k] + (how->epsilon > 0 ? how->epsilon : 1e-4) : 1);
+            v[k] = (sp_real)((double)v[k] - step + back * ((double)trained[k] - (double)v[k]));
         }
     }
     ck_tape_ok(t);
@@ -459,14 +496,19 @@ static double two_windows(const sp_lm_dynamic *how)
 
 START_TEST(dynamic_twin)
 {
+    int learned[LEARNED];
+    for (int i = 0; i < LEARNED; i++)
+        learned[i] = ids.id[i * i % (ids.n / 2)];       /* without some symbols */
     const sp_lm_dynamic ways[] = {
         { .window = 10, .rate = 0.7 }, { .window = 10, .rate = 0.7, .decay = 0.3 },
-        { .window = 10, .rate = 0.05, .decay = 0.3, .train = ids.id + 20, .n = 21 },
+        { .window = 10, .rate = 0.05, .train = learned, .n = LEARNED },
+        { .window = 10, .rate = 0.05, .decay = 0.3, .train = learned, .n = LEARNED },
+        { .window = 10, .rate = 0.05, .decay = 0.3, .train = learned, .n = LEARNED, .epsilon = 0.01 },
     };
-    double nats[3];
-    for (int i = 0; i < 3; i++) {
+    double nats[5];
+    for (int i = 0; i < 5; i++) {
         nats[i] = dynamic(model, ids.id, 31, 1, &ways[i]);
-        ck_assert_double_eq_tol(nats[i], two_windows(&ways[i]), WIDE(1e-12, 1e-5));
+        ck_assert_double_eq_tol(nats[i], three_windows(&ways[i]), WIDE(1e-12, 1e-5));
         ck_assert(fabs(nats[i] - evaluate(model, ids.id, 31, 1)) > 1e-4 && (!i || fabs(nats[i] - nats[i - 1]) > 1e-4));
     }
 }
@@ -495,11 +537,12 @@ START_TEST(dynamic_errors)
 {
     static const sp_lm_dynamic wrong[] = {
         { .window = 0, .rate = 0.25 }, { .window = 5, .rate = -1 }, { .window = 5, .rate = NAN }, { .window = 5, .decay = 1.5 },
+        { .window = 5, .epsilon = -1 },
     };
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         sp_status status = { 0 };
         ck_assert(isnan(sp_lm_evaluate_dynamic(model, ids.id, ids.n, 1, &wrong[i], &status)));
-        ck_assert_msg(strstr(status.message, "rate ") && strstr(status.message, ": expected 0 or more, 0 to 1, 1 or more"), "%s",
+        ck_assert_msg(strstr(status.message, "rate ") && strstr(status.message, ": expected 0 or more, 0 to 1, 1 or more, 0 or more"), "%s",
                       status.message);
     }
     const double before = evaluate(model, ids.id, ids.n, 1);
@@ -540,6 +583,10 @@ START_TEST(bad_use)
     ck_assert(!sp_lm_sample(none, (const int[]){ SP_UNKNOWN }, 1, &how, 1, &out, NULL, &status));
     ck_assert_str_eq(status.message, "sampling needs a symbol other than <unk>");
     sp_lm_free(none);
+    status = other;
+    ck_assert_ptr_null(sp_lm_new(&config, NULL, 1, &status));
+    ck_assert_str_eq(status.message, "model: there is no vocabulary");
+    ck_assert_int_eq(status.code, SP_ERR_VALUE);
 }
 END_TEST
 
@@ -561,7 +608,8 @@ static const struct {
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .embed_dropout = 1 }, "embed dropout 1, not in 0 <= p < 1" },
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .embed_dropout = NAN }, "embed dropout nan, not in 0 <= p < 1" },
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .weight_drop = -1 }, "weight drop -1, not in 0 <= p < 1" },
-    { { .cell = "sru", .embed = 2, .hidden = 2, .layers = 1, .weight_drop = 0.5 }, "weight drop 0.5, but a cell 'sru' has no weight_hh" },
+    { { .cell = "sru", .embed = 2, .hidden = 2, .layers = 1, .weight_drop = 0.5 }, "weight drop 0.5, but a cell 'sru' has no matrix weight_hh" },
+    { { .cell = "indrnn", .embed = 2, .hidden = 2, .layers = 1, .weight_drop = 0.5 }, "but a cell 'indrnn' has no matrix weight_hh" },
 };
 
 START_TEST(bad_config)
@@ -695,6 +743,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, no_dropout_in_evaluation, 0, CHECKED);
     tcase_add_test(c, variational_dropout);
     tcase_add_test(c, embed_dropout);
+    tcase_add_test(c, clusters);
     tcase_add_test(c, weight_drop);
     tcase_add_loop_test(c, sample_batch, 0, CHECKED);
     tcase_add_test(c, dynamic_without_a_step);

@@ -61,7 +61,7 @@ static const struct {
     { "ababababababababababa", SP_LEVEL_CHAR, NULL, "ababababababababab" "a", "ba", "" },
     { "ababababababababababa", SP_LEVEL_CHAR, "80,10,10", "ababababababababa", "ba", "ba" },
     { "aaaaaaaaab", SP_LEVEL_CHAR, "50,50", "aaaaa", "aaaa<unk>", "" },
-    { "a a\na a \r\n b a\nb a", SP_LEVEL_WORD, "40,30,30", "aa\naa", "\n<unk>a", "\n<unk>a" },
+    { "a a\na a \r\n b a\nb a", SP_LEVEL_WORD, "40,30,30", "aa\naa", "\n<unk>a\n", "<unk>a\n" },
 };
 
 START_TEST(split)
@@ -88,16 +88,24 @@ START_TEST(treebank)
         fprintf(f, " w%d <unk> w%d \n", i, i / 7);
     ck_assert(!fclose(f));
     put(1, " w1 <unk> \n w2 \n", 16);
-    put(2, " w5 w2 never \n", 14);
+    put(2, " w5 w2 never", 12);                         /* a last line without an end gets one */
     const sp_lm_source from = { .train = path[0], .valid = path[1], .test = path[2], .level = SP_LEVEL_WORD, .most = 10000 };
     ck_assert_msg(sp_lm_data_read(&d, &from, &status), "%s", status.message);
     ck_assert_int_eq(sp_vocabulary_size(d.vocabulary), 10000);
     ck_assert_int_eq(d.train.n, 4 * WORDS);             /* each line has an end */
-    ck_assert_int_eq(d.train.unknown, WORDS);
+    ck_assert_int_eq(d.train.unknown, 0);               /* that is what it says */
+    ck_assert_int_eq(d.valid.unknown, 0);
     ck_symbols(d.vocabulary, &d.valid, "w1<unk>\nw2\n");
     ck_symbols(d.vocabulary, &d.test, "w5w2<unk>\n");
     ck_assert_int_eq(d.test.unknown, 1);
     ck_assert_int_eq(d.valid.id[1], SP_UNKNOWN);
+    sp_ids again;
+    ck_assert(sp_lm_data_encode(d.vocabulary, path[2], &again, NULL));
+    ck_assert_int_eq(again.n, d.test.n);
+    ck_assert_int_eq(again.unknown, 1);
+    ck_assert_mem_eq(again.id, d.test.id, (size_t)again.n * sizeof *again.id);
+    free(again.id);
+    ck_assert(!sp_lm_data_encode(d.vocabulary, directory, &again, &status) && !again.id);
     sp_lm_data_free(&d);
 }
 END_TEST
@@ -141,8 +149,8 @@ START_TEST(odd_texts)
     ck_symbols(d.vocabulary, &d.valid, "\xFF\xC3 a\xE2\x82");
     sp_lm_data_free(&d);
     d = read_text("x\xFF y \xC3 x\xFF", SP_LEVEL_WORD, "50,50");
-    ck_symbols(d.vocabulary, &d.train, "x\xFFy");
-    ck_symbols(d.vocabulary, &d.valid, "<unk>x\xFF");
+    ck_symbols(d.vocabulary, &d.train, "x\xFFy\xC3");
+    ck_symbols(d.vocabulary, &d.valid, "x\xFF<unk>");
     sp_lm_data_free(&d);
     char *text = malloc(3 * WORDS + 2);
     for (int i = 0; i < WORDS; i++)
@@ -169,8 +177,8 @@ static void ck_refused(const sp_lm_source *from, const char *error)
 START_TEST(wrong_splits)
 {
     static const char *const wrong[] = { "", "90", "90,10,", "90,20", "80,30,10", "100,0", "90,10,0", "-10,90,20", "90;10", "50,50x",
-                                         "40,20,20,20", "90.5,9.5" };
-    char error[80];
+                                         "40,20,20,20", "90.5,9.5", " 80,20", "80, 20", "+80,20", "80,20 ", "4294967376,20" };
+    char error[90];
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         snprintf(error, sizeof error, "split %s: expected two or three whole percents", wrong[i]);
         ck_refused(&(sp_lm_source){ .text = "abcdefghijabcdefghij", .size = 20, .split = wrong[i] }, error);

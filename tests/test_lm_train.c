@@ -169,11 +169,27 @@ START_TEST(resume)
 }
 END_TEST
 
-/* A checkpoint is of a model and of texts: with others it is refused. */
+/* The symbols of a vocabulary in the order of their bytes; or their letters. */
+static sp_vocabulary *sorted(const sp_vocabulary *v, sp_level level)
+{
+    char text[4000];
+    size_t at = 0, length;
+    for (int i = 1; i < sp_vocabulary_size(v); i++) {
+        const char *s = sp_vocabulary_symbol(v, i, &length);
+        ck_assert_uint_lt(at + length + 1, sizeof text);
+        memcpy(text + at, s, length);
+        at += length;
+        text[at++] = ' ';
+    }
+    return sp_vocabulary_of(text, at, level, 0, NULL);
+}
+
+/* A checkpoint is of a model and of texts: with others, and with equal ids of other symbols, it is refused. */
 START_TEST(other_training)
 {
     static const char *const errors[] = { "variational is true, not false", "embed-dropout is 0.1, not 0.3", "bptt is 10, not 11",
-                                          "training text is " };
+                                          "training text is ", "validation text is ", "vocabulary is ", "level is \"word\", not \"char\"",
+                                          "batch is 32, not 33" };
     double best;
     size_t size;
     sp_training x;
@@ -181,15 +197,18 @@ START_TEST(other_training)
     how.checkpoint = checkpoint;
     free(model_bytes(&how, &size));
     how.resume = true;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 8; i++) {
         sp_status status = { 0 };
-        sp_lm_data d = sentences(i == 3 ? 301 : 300, &best);
+        sp_lm_data d = sentences(300, &best);
+        (i == 4 ? d.valid.id : d.train.id)[1] += i == 3 || i == 4;
         sp_lm_config config = dropping;
         config.variational = i != 0;
         config.embed_dropout = i == 1 ? 0.3 : 0.1;
-        sp_lm *m = sp_lm_new(&config, d.vocabulary, 1, &status);
-        d.vocabulary = NULL;
-        sp_lm_trainer *r = sp_lm_trainer_new(m, &d.train, &d.valid, 32, i == 2 ? 11 : 10, NULL, &status);
+        sp_vocabulary *v = i == 5 || i == 6 ? sorted(d.vocabulary, i == 5 ? SP_LEVEL_WORD : SP_LEVEL_CHAR) : d.vocabulary;
+        if (v == d.vocabulary)
+            d.vocabulary = NULL;
+        sp_lm *m = sp_lm_new(&config, v, 1, &status);
+        sp_lm_trainer *r = sp_lm_trainer_new(m, &d.train, &d.valid, i == 7 ? 33 : 32, i == 2 ? 11 : 10, NULL, &status);
         const sp_task task = sp_lm_trainer_task(r);
         ck_assert(!sp_train(&task, &how, &x, &status));
         ck_assert_msg(strstr(status.message, errors[i]) != NULL, "%s", status.message);

@@ -166,7 +166,7 @@ static const sp_stack_config configs[] = {
     { .cell = "gru", .layers = 3, .skip = SP_SKIP_HIGHWAY, .variational = true, .dropout = 0.4 },
     { .cell = "lstm", .layers = 2, .bidirectional = true, .skip = SP_SKIP_HIGHWAY, .zoneout = 0.3, .weight_drop = 0.4 },
     { .cell = "lstm-projected", .projected = IN, .layers = 3, .skip = SP_SKIP_RESIDUAL, .zoneout = 0.2, .weight_drop = 0.5 },
-    { .cell = "indrnn", .layers = 2, .dropout = 0.3, .zoneout = 0.1, .weight_drop = 0.1 },
+    { .cell = "indrnn", .layers = 2, .dropout = 0.3, .zoneout = 0.1 },
 };
 
 enum { CONFIGS = sizeof configs / sizeof *configs };
@@ -588,7 +588,9 @@ static const struct {
     { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .zoneout = -0.5 }, "x: zoneout -0.5, not in 0 <= p < 1" },
     { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .weight_drop = NAN }, "x: weight drop nan, not in 0 <= p < 1" },
     { { .cell = "qrnn", .in = 2, .hidden = 3, .layers = 1, .weight_drop = 0.5 },
-      "x: weight drop 0.5, but a cell 'qrnn' has no weight_hh" },
+      "x: weight drop 0.5, but a cell 'qrnn' has no matrix weight_hh" },
+    { { .cell = "indrnn", .in = 2, .hidden = 3, .layers = 1, .weight_drop = 0.5 },
+      "x: weight drop 0.5, but a cell 'indrnn' has no matrix weight_hh" },
     { { .cell = "slstm", .in = 2, .hidden = 3, .layers = 1, .zoneout = 0.5 }, "zoneout: the states of cell 'slstm' mean" },
     { { .cell = "mlstm", .in = 2, .hidden = 3, .layers = 1, .zoneout = 0.5 }, "zoneout: the states of cell 'mlstm' mean" },
     { { .cell = "lstm", .in = 2, .hidden = 3, .layers = 1, .skip = (sp_skip)7 }, "x: a skip 7, which is no sp_skip" },

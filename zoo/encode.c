@@ -1,5 +1,6 @@
 /* Texts and sentences as numbers. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "zoo/sentences.h"
 
@@ -23,7 +24,7 @@ bool sp_encode(const sp_vocabulary *v, const char *text, size_t size, sp_ids *id
     at = 0;
     for (const char *s; (s = sp_text_next(text, size, level, &at, &length)); ) {
         const int id = sp_vocabulary_id_in_text(v, s, length);
-        ids->unknown += id == unknown;
+        ids->unknown += id == unknown && !(length == 5 && !memcmp(s, "<unk>", 5));
         ids->id[ids->n++] = id;
     }
     return true;

@@ -57,6 +57,8 @@ static void make_output(sp_lm *m, sp_store *s, long symbols)
 static sp_lm *make(const sp_lm_config *config, sp_vocabulary *vocabulary, sp_store *s, sp_status *status)
 {
     sp_lm *m = vocabulary && s ? calloc(1, sizeof *m) : NULL;
+    if (!vocabulary)
+        sp_fail(status, SP_ERR_VALUE, "model: there is no vocabulary");
     if (!m) {
         sp_fail(status, SP_ERR_MEMORY, "model: out of memory");
         sp_vocabulary_free(vocabulary);

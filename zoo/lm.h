@@ -43,13 +43,13 @@ typedef struct sp_lm_config {
     { "hidden", SP_OPTION_WHOLE, &(c)->hidden, 1, 65536, .help = "size of each layer" }, \
     { "layers", SP_OPTION_WHOLE, &(c)->layers, 1, 1000, .help = "cells on top of each other" }, \
     { "embed", SP_OPTION_WHOLE, &(c)->embed, 1, 65536, .help = "size of a symbol's vector" }, \
-    { "tied", SP_OPTION_FLAG, &(c)->tied, .help = "output weights are the embedding's; needs --embed as wide as the output" }, \
+    { "tied", SP_OPTION_FLAG, &(c)->tied, .help = "output weights are the embedding's; needs --embed as the output" }, \
     { "dropout", SP_OPTION_NUMBER, &(c)->dropout, 0, 0.99, .help = "probability, on all but recurrent connections" }, \
     { "variational", SP_OPTION_FLAG, &(c)->variational, .help = "dropout has one mask over the time of a window" }, \
     { "embed-dropout", SP_OPTION_NUMBER, &(c)->embed_dropout, 0, 0.99, .help = "probability, of a symbol's whole vector" }, \
     { "weight-drop", SP_OPTION_NUMBER, &(c)->weight_drop, 0, 0.99, .help = "probability, of recurrent weights" }, \
     { "adaptive", SP_OPTION_WHOLE, &(c)->adaptive, 0, 1e6, \
-      .help = "adaptive softmax: symbols in its head, of many thousand in all; 0: none" }
+      .help = "adaptive softmax: symbols in its head, of many; 0: none" }
 
 typedef struct sp_lm {
     sp_lm_config config;
@@ -62,7 +62,8 @@ typedef struct sp_lm {
     sp_profile *profile;        /* counts what evaluate, score and sample do, then one at a time; NULL; yours to set and free */
 } sp_lm;
 
-/* A new model over a vocabulary, which it takes over even if this fails (NULL, status says why). */
+/* A new model over a vocabulary, which it takes over even if this fails (NULL, status says why: the first error of a
+   configuration; no vocabulary; or no memory). */
 sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t seed, sp_status *status);
 void sp_lm_free(sp_lm *m);
 
@@ -79,24 +80,28 @@ sp_lm *sp_lm_load(const char *path, sp_status *status);
 
 /* ---- measuring ------------------------------------------------------------------------------------------------- */
 
-/* Mean nats per symbol of a text, read as parallel streams from zero states; the first symbol of each is not predicted. NaN if
-   it failed. The perplexity is exp(nats), bits are nats / ln 2. */
+/* Mean nats per symbol of a text, read as parallel streams from zero states (zoo/stream.h): each symbol but the text's first is
+   predicted once. NaN if it failed. The perplexity is exp(nats), bits are nats / ln 2. */
 double sp_lm_evaluate(const sp_lm *m, const int *id, long n, long batch, sp_status *status);
 
 /* ln p of ids 1 .. n-1, each given those before it. NaN if it failed. */
 double sp_lm_score(const sp_lm *m, const int *id, long n, sp_status *status);
 
 /* Dynamic evaluation: the model goes on learning from what it has read, each symbol being predicted before it is learned
-   from. After each window w -= rate g, then w += decay (w0 - w), for the gradient g of the window's mean loss and the trained
-   weights w0. With a text they were trained on, whose windows have gradients of root mean square s: w -= rate g / (s + mean s),
-   and the decay is min(1, decay s / mean s).
-   Source: Krause, Kahembwe, Murray, Renals, "Dynamic evaluation of neural sequence models", ICML 2018. */
+   from. After each window w += -rate g + decay (w0 - w), for the gradient g of the window's mean loss and the trained weights
+   w0. With a text they were trained on, w += -rate g / (s + epsilon) + min(1, decay s / mean s) (w0 - w), for the root mean
+   squares s of the gradients of its windows, it being read as 20 streams, and their mean over all weights.
+   Source: Krause, Kahembwe, Murray, Renals, "Dynamic evaluation of neural sequence models", ICML 2018: SGD and RMS with a
+   global prior. */
 typedef struct sp_lm_dynamic {
-    double rate, decay;         /* not negative; rate 0 is static evaluation */
+    double rate;                /* not negative; 0 is static evaluation */
+    double decay;               /* 0 to 1 */
     long window;                /* symbols between steps, of each stream; 1 or more */
-    const int *train;           /* [n] a text it was trained on, or NULL */
+    const int *train;           /* [n] a text it was trained on, or some of it, 2 symbols or more; or NULL */
     long n;
+    double epsilon;             /* in the units of s; 0: SP_LM_EPSILON. Not used without train */
 } sp_lm_dynamic;
+#define SP_LM_EPSILON 0.0001
 
 /* As sp_lm_evaluate. When it returns the weights are what they were; meanwhile nobody else may use the model. */
 double sp_lm_evaluate_dynamic(sp_lm *m, const int *id, long n, long batch, const sp_lm_dynamic *how, sp_status *status);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TRAIN, VALID, TEST, PARTS };
 
@@ -10,19 +11,40 @@ struct part {
     size_t size;
 };
 
-/* "80,10,10": two or three numbers over 0 whose sum is 100. */
+/* "80,10,10": two or three numbers over 0, of digits alone, whose sum is 100. */
 static bool read_split(const char *split, int percent[PARTS], sp_status *status)
 {
-    int used = 0;
-    const int n = sscanf(split, "%2d,%2d%n,%2d%n", &percent[TRAIN], &percent[VALID], &used, &percent[TEST], &used);
-    bool ok = n >= 2 && !split[used];
-    int sum = 0;
-    percent[TEST] = n == 3 ? percent[TEST] : 0;
-    for (int i = 0; ok && i < PARTS; sum += percent[i++])
-        ok = percent[i] > 0 || (i == TEST && n == 2);
-    return (ok && sum == 100)
+    const char *at = split;
+    int sum = 0, n = 0;
+    percent[TEST] = 0;
+    for (bool more = true; more && n < PARTS; n++) {
+        percent[n] = 0;
+        while (*at >= '0' && *at <= '9' && percent[n] < 100)
+            percent[n] = 10 * percent[n] + *at++ - '0';
+        sum += percent[n] ? percent[n] : 100;           /* none is one too many */
+        more = *at == ',' && n + 1 < PARTS;
+        at += more;
+    }
+    return (n >= 2 && !*at && sum == 100)
            || sp_fail(status, SP_ERR_VALUE, "split %s: expected two or three whole percents, to train, validate and test on, "
                       "whose sum is 100", split);
+}
+
+/* At word level the last line has an end as the others have: if it has none, the part becomes a copy that does. */
+static bool end_line(struct part *part, char **owned, sp_level level, sp_status *status)
+{
+    const size_t size = part->size;
+    if (level != SP_LEVEL_WORD || !part->text || !size || part->text[size - 1] == '\n')
+        return true;
+    char *copy = malloc(size + 1);
+    if (!copy)
+        return sp_fail(status, SP_ERR_MEMORY, "text: out of memory for %zu bytes", size);
+    memcpy(copy, part->text, size);
+    copy[size] = '\n';
+    free(*owned);
+    *owned = copy;
+    *part = (struct part){ copy, size + 1 };
+    return true;
 }
 
 static void split_text(struct part part[PARTS], sp_level level, const int percent[PARTS])
@@ -83,11 +105,11 @@ bool sp_lm_data_read(sp_lm_data *d, const sp_lm_source *from, sp_status *status)
     int percent[PARTS];
     *d = (sp_lm_data){ 0 };
     bool ok = read_split(split, percent, status) && check(from, split, percent, status);
-    for (int i = 0; ok && i < PARTS; i++)
-        if (file[i]) {
-            ok = (owned[i] = sp_text_read(file[i], &part[i].size, status));
-            part[i].text = owned[i];
-        }
+    for (int i = 0; ok && i < PARTS; i++) {
+        if (file[i])
+            part[i].text = owned[i] = sp_text_read(file[i], &part[i].size, status);
+        ok = (!file[i] || owned[i]) && end_line(&part[i], &owned[i], from->level, status);
+    }
     if (ok && !part[VALID].text) {
         const struct part test = part[TEST];
         split_text(part, from->level, percent);
@@ -99,6 +121,18 @@ bool sp_lm_data_read(sp_lm_data *d, const sp_lm_source *from, sp_status *status)
         free(owned[i]);
     if (!ok)
         sp_lm_data_free(d);
+    return ok;
+}
+
+bool sp_lm_data_encode(const sp_vocabulary *v, const char *path, sp_ids *ids, sp_status *status)
+{
+    size_t size;
+    char *text = sp_text_read(path, &size, status);
+    struct part part = { text, size };
+    *ids = (sp_ids){ 0 };
+    const bool ok = text && end_line(&part, &text, sp_vocabulary_level(v), status)
+                    && sp_encode(v, part.text, part.size, ids, status);
+    free(text);
     return ok;
 }
 

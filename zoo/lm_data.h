@@ -1,6 +1,7 @@
 /* The texts that a language model is made from, as numbers. At word level a sentence is a line, and each line end is a symbol
    that is predicted as words are, the end of the sentence, as the literature does with the Penn Treebank: of its files of
-   9,999 different words, "<unk>" among them, the vocabulary has 10,000. */
+   9,999 different words, "<unk>" among them, the vocabulary has 10,000. A last line without an end gets one. At character
+   level a text is what it is. */
 #ifndef SP_ZOO_LM_DATA_H
 #define SP_ZOO_LM_DATA_H
 
@@ -27,6 +28,9 @@ typedef struct sp_lm_data {
 /* Reads, splits, counts and numbers. False, and there are no data, if a file cannot be read, a split is none ("split 80,30: ...")
    or there is a text for what it splits off already, a text has fewer than 2 symbols, or without memory. */
 bool sp_lm_data_read(sp_lm_data *d, const sp_lm_source *from, sp_status *status);
+
+/* One more file as numbers, read as those above are. False if it cannot be read, or without memory. */
+bool sp_lm_data_encode(const sp_vocabulary *v, const char *path, sp_ids *ids, sp_status *status);
 
 /* Frees what there is, the vocabulary too. */
 void sp_lm_data_free(sp_lm_data *d);

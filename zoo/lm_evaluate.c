@@ -70,11 +70,14 @@ double sp_lm_score(const sp_lm *m, const int *id, long n, sp_status *status)
 
 /* ---- dynamic evaluation ---------------------------------------------------------------------------------------- */
 
+enum { GATHERED = 20 };         /* streams that the text it was trained on is read as */
+
 struct dynamic {
     const sp_lm_dynamic *how;
     sp_store *store;
     sp_real *trained;           /* [size] */
-    double *square, mean;       /* [size] sums of g^2, then their root mean squares s, and the mean of these; NULL: none */
+    double *scale, mean;        /* [size] sums of g^2, then their root mean squares s, and the mean of these; NULL: none */
+    double epsilon;
     long windows;
 };
 
@@ -90,7 +93,7 @@ static bool add_squares(void *self, sp_tape *t, sp_tensor *loss)
     struct dynamic *d = self;
     const sp_real *g = gradient(t, loss);
     for (long i = 0; g && i < sp_store_size(d->store); i++)
-        d->square[i] += (double)g[i] * (double)g[i];
+        d->scale[i] += (double)g[i] * (double)g[i];
     d->windows++;
     return g;
 }
@@ -98,17 +101,14 @@ static bool add_squares(void *self, sp_tape *t, sp_tensor *loss)
 static bool gather(struct dynamic *d, const sp_lm *m, sp_status *status)
 {
     const long size = sp_store_size(d->store);
-    long numbers = 0;
-    if (!(d->square = calloc((size_t)size, sizeof *d->square)))
+    if (!(d->scale = calloc((size_t)size, sizeof *d->scale)))
         return sp_fail(status, SP_ERR_MEMORY, "dynamic evaluation: out of memory for %ld numbers", size);
-    if (isnan(sp_lm_read(m, d->how->train, d->how->n, 1, d->how->window, add_squares, d, status)))
+    if (isnan(sp_lm_read(m, d->how->train, d->how->n, GATHERED, d->how->window, add_squares, d, status)))
         return false;
     for (long i = 0; i < size; i++) {
-        d->square[i] = sqrt(d->square[i] / (double)d->windows);
-        d->mean += d->square[i];
-        numbers += d->square[i] > 0;
+        d->scale[i] = sqrt(d->scale[i] / (double)d->windows);
+        d->mean += d->scale[i] / (double)size;
     }
-    d->mean /= numbers ? (double)numbers : 1;
     return d->mean > 0 || sp_fail(status, SP_ERR_VALUE, "dynamic evaluation: the text trained on has no gradient");
 }
 
@@ -118,22 +118,22 @@ static bool learn(void *self, sp_tape *t, sp_tensor *loss)
     const sp_real *g = gradient(t, loss);
     sp_real *w = g ? sp_store_values(d->store) : NULL;
     for (long i = 0; w && i < sp_store_size(d->store); i++) {
-        const double s = d->square ? d->square[i] : 0, divisor = d->square ? s + d->mean : 1;
-        const double back = d->square ? fmin(1, d->how->decay * s / d->mean) : d->how->decay;
-        const double moved = (double)w[i] - d->how->rate * (double)g[i] / divisor;
-        w[i] = (sp_real)(moved + back * ((double)d->trained[i] - moved));
+        const double divisor = d->scale ? d->scale[i] + d->epsilon : 1;
+        const double back = d->scale ? fmin(1, d->how->decay * d->scale[i] / d->mean) : d->how->decay;
+        w[i] = (sp_real)((double)w[i] - d->how->rate * (double)g[i] / divisor + back * ((double)d->trained[i] - (double)w[i]));
     }
     return w;
 }
 
 double sp_lm_evaluate_dynamic(sp_lm *m, const int *id, long n, long batch, const sp_lm_dynamic *how, sp_status *status)
 {
-    struct dynamic d = { .how = how, .store = m->store };
+    struct dynamic d = { .how = how, .store = m->store, .epsilon = how->epsilon > 0 ? how->epsilon : SP_LM_EPSILON };
     const size_t bytes = (size_t)sp_store_size(m->store) * sizeof *d.trained;
     double nats = NAN;
-    if (!(how->rate >= 0 && isfinite(how->rate) && how->decay >= 0 && how->decay <= 1 && how->window > 0)) {
-        sp_fail(status, SP_ERR_VALUE, "dynamic evaluation: rate %g, decay %g, window %ld: expected 0 or more, 0 to 1, 1 or more",
-                how->rate, how->decay, how->window);
+    if (!(how->rate >= 0 && isfinite(how->rate) && how->decay >= 0 && how->decay <= 1 && how->window > 0 && how->epsilon >= 0
+          && isfinite(how->epsilon))) {
+        sp_fail(status, SP_ERR_VALUE, "dynamic evaluation: rate %g, decay %g, window %ld, epsilon %g: expected 0 or more, 0 to 1, "
+                "1 or more, 0 or more", how->rate, how->decay, how->window, how->epsilon);
         return NAN;
     }
     if ((d.trained = malloc(bytes)))
@@ -145,6 +145,6 @@ double sp_lm_evaluate_dynamic(sp_lm *m, const int *id, long n, long batch, const
     if (d.trained)
         memcpy(sp_store_values(m->store), d.trained, bytes);
     free(d.trained);
-    free(d.square);
+    free(d.scale);
     return nats;
 }

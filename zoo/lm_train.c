@@ -1,12 +1,14 @@
 #include "zoo/lm_train.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct sp_lm_trainer {
     sp_lm *m;
     const sp_ids *train, *valid;
     long batch, bptt;
     const char *out;
+    char *symbols;              /* the vocabulary as text */
     int shards;
     struct part {               /* some of the streams being read: a shard of the batch */
         sp_stream stream;
@@ -57,9 +59,9 @@ static void describe(void *self, sp_report *report)
     sp_options_report(rows, report);
     sp_report_count(report, "batch", r->batch);
     sp_report_count(report, "bptt", r->bptt);
-    sp_report_count(report, "vocabulary", sp_vocabulary_size(r->m->vocabulary));
     sp_report_bytes(report, "training text", r->train->id, (size_t)r->train->n * sizeof *r->train->id);
     sp_report_bytes(report, "validation text", r->valid->id, (size_t)r->valid->n * sizeof *r->valid->id);
+    sp_report_bytes(report, "vocabulary", r->symbols, strlen(r->symbols));
 }
 
 static bool check(const sp_ids *train, const sp_ids *valid, long batch, long bptt, sp_status *status)
@@ -92,9 +94,10 @@ sp_lm_trainer *sp_lm_trainer_new(sp_lm *m, const sp_ids *train, const sp_ids *va
         return NULL;
     sp_lm_trainer *r = malloc(sizeof *r);
     if (r)
-        *r = (sp_lm_trainer){ m, train, valid, batch, bptt, out, sp_trainer_shards(batch), { { .x = NULL } } };
+        *r = (sp_lm_trainer){ m, train, valid, batch, bptt, out, sp_vocabulary_write(m->vocabulary), sp_trainer_shards(batch),
+                              { { .x = NULL } } };
     const sp_stream all = sp_stream_of(train->id, train->n, batch, bptt);
-    bool ok = r;
+    bool ok = r && r->symbols;
     for (int i = 0; ok && i < r->shards; i++)
         ok = open_part(r, &r->part[i], &all, i);
     if (ok)
@@ -111,6 +114,8 @@ void sp_lm_trainer_free(sp_lm_trainer *r)
         free(r->part[i].y);
         sp_state_free(r->part[i].state);
     }
+    if (r)
+        free(r->symbols);
     free(r);
 }
 

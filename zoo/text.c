@@ -59,10 +59,13 @@ char *sp_text_read(const char *path, size_t *size, sp_status *status)
 {
     char *text = sp_file_read(path, size, status);
     const char *zero = text ? memchr(text, 0, *size) : NULL;
+    const size_t at = zero ? (size_t)(zero - text) : 0;
+    if (text && *size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3))
+        memmove(text, text + 3, (*size -= 3) + 1);
     if (text && !*size)
         sp_fail(status, SP_ERR_FORMAT, "%s: is empty", path);
     else if (zero)
-        sp_fail(status, SP_ERR_FORMAT, "%s: is not text: byte %zu is zero", path, (size_t)(zero - text));
+        sp_fail(status, SP_ERR_FORMAT, "%s: is not text: byte %zu is zero", path, at);
     else
         return text;
     free(text);

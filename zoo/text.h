@@ -14,8 +14,8 @@ typedef enum sp_level { SP_LEVEL_CHAR, SP_LEVEL_WORD } sp_level;
 /* The next symbol at or after *at: returns its first byte and sets *length, and moves *at behind it. NULL at the end. */
 const char *sp_text_next(const char *text, size_t size, sp_level level, size_t *at, size_t *length);
 
-/* The bytes of a text file, to be freed. NULL, with one line in status, if it cannot be read, is empty, or is not text
-   (a zero byte). */
+/* The bytes of a text file, to be freed, and a zero byte behind them; a byte order mark (EF BB BF) that it begins with is none
+   of them. NULL, with one line in status, if it cannot be read, is empty, or is not text (a zero byte). */
 char *sp_text_read(const char *path, size_t *size, sp_status *status);
 
 /* Capitals to small letters, in place: ASCII, Latin-1, Latin Extended-A, Greek and Russian letters, each of which has a
@@ -84,7 +84,7 @@ sp_vocabulary *sp_vocabulary_parse(const char *json, sp_status *status);
 typedef struct sp_ids {
     int *id;                    /* [n], to be freed */
     long n;
-    long unknown;               /* how many of them are SP_UNKNOWN, or -1 */
+    long unknown;               /* how many of them are SP_UNKNOWN, or -1; a word that is written "<unk>" does not count */
 } sp_ids;
 
 /* A text as numbers. False without memory. */
