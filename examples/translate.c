@@ -27,13 +27,13 @@ struct corpus {
     { "source", SP_OPTION_TEXT, &(c)->source, .argument = "FILE", .help = "or sources, one on each line," }, \
     { "target", SP_OPTION_TEXT, &(c)->target, .argument = "FILE", .help = "and their targets, on the same lines" }
 
-static sp_sentences *read_corpus(const struct corpus *c, const char *prefix, sp_status *status)
+static sp_sentences *read_corpus(const struct corpus *c, const char *data, const char *prefix, sp_status *status)
 {
     if (c->data && !c->source && !c->target)
         return sp_sentences_read(c->data, sp_format_named(c->format), status);
     if (!c->data && c->source && c->target)
         return sp_sentences_read_parallel(c->source, c->target, SP_LEVEL_WORD, status);
-    sp_fail(status, SP_ERR_VALUE, "expected --%sdata FILE, or --%ssource FILE and --%starget FILE", prefix, prefix, prefix);
+    sp_fail(status, SP_ERR_VALUE, "expected --%s FILE, or --%ssource FILE and --%starget FILE", data, prefix, prefix);
     return NULL;
 }
 
@@ -129,10 +129,10 @@ static bool read_pairs(struct run *r, sp_status *status)
 {
     const struct settings *s = r->settings;
     const bool apart = s->valid.data || s->valid.source || s->valid.target;
-    sp_sentences *all = read_corpus(&s->corpus, "", status);
+    sp_sentences *all = read_corpus(&s->corpus, "data", "", status);
     if (all && apart) {
         r->train = all;
-        return (r->valid = read_corpus(&s->valid, "valid-", status));
+        return (r->valid = read_corpus(&s->valid, "valid", "valid-", status));
     }
     const bool ok = all && take_parts(r, all, status);
     sp_sentences_free(all);
@@ -159,7 +159,6 @@ static void tell(const struct run *r, bool training)
 static bool open_run(struct run *r, sp_status *status)
 {
     struct settings *s = r->settings;
-    s->teaching.metric = s->trainer.metric;
     r->model = sp_seq2seq_new(&s->model, r->train, (uint64_t)s->trainer.seed, status);
     if (!r->model
         || !(r->trainer = sp_seq2seq_trainer_new(r->model, r->train, r->valid, &s->teaching, &s->trainer, s->out, status))
@@ -238,58 +237,47 @@ static int train(int argc, char **argv)
 
 /* ---- translations and pictures --------------------------------------------------------------------------------- */
 
-/* Labels of a picture, to be freed each and all. NULL without memory. */
-static char **labels_of(const sp_coder *c, const int *id, long n, bool end)
+/* The symbols of a translation as labels, in one piece of memory, to be freed. NULL without memory. */
+static char **labels_of(const sp_coder *c, const int *id, long n)
 {
-    char **label = calloc((size_t)n + 2, sizeof *label);
-    for (long i = 0; label && i < n + end; i++) {
-        size_t length;
-        const char *text = sp_coder_symbol(c, i < n ? id[i] : SP_SENTENCE_END, &length);
-        if (!(label[i] = malloc(length + 1)))
-            break;
-        memcpy(label[i], text, length);
-        label[i][length] = '\0';
+    size_t bytes = 0, length;
+    for (long i = 0; i < n; i++, bytes += length + 1)
+        sp_coder_symbol(c, id[i], &length);
+    char **label = malloc((size_t)n * sizeof *label + bytes), *to = label ? (char *)(label + n) : NULL;
+    for (long i = 0; label && i < n; i++, to += length + 1) {
+        const char *text = sp_coder_symbol(c, id[i], &length);
+        label[i] = memcpy(to, text, length);
+        to[length] = '\0';
     }
     return label;
 }
-
-static void free_labels(char **label)
-{
-    for (char **at = label; at && *at; at++)
-        free(*at);
-    free(label);
-}
-
-enum { MOST_MAPS = 100 };
 
 /* Pictures of where the model looked, for the first n of these translations. */
 static bool draw_maps(const sp_seq2seq *m, char *const *text, const sp_translations *found, long n, const char *path,
                       sp_status *status)
 {
-    sp_heatmap map[MOST_MAPS];
-    char **row[MOST_MAPS] = { NULL }, **column[MOST_MAPS] = { NULL };
+    sp_heatmap map[SP_MOST_MAPS];
+    char **row[SP_MOST_MAPS] = { NULL }, **column[SP_MOST_MAPS] = { NULL };
     char note[SP_PLOT_NOTE] = "";
     long maps = 0;
     bool drawn = false, ok = true;
-    for (long i = 0; ok && i < n && maps < MOST_MAPS; i++) {
+    for (long i = 0; ok && i < n && maps < SP_MOST_MAPS; i++) {
         const sp_translation *x = sp_translations_get(found, i, 0);
-        sp_ids ids = { 0 };
         if (!x->weights || !x->length || x->length > SP_MOST_HEAT || x->places > SP_MOST_HEAT)
             continue;
-        ok = sp_coder_encode(m->source, text[i], strlen(text[i]), &ids, status);
-        row[maps] = ok ? labels_of(m->target, x->id, x->length, false) : NULL;
-        column[maps] = ok ? labels_of(m->source, ids.id, ids.n, true) : NULL;
+        row[maps] = labels_of(m->target, x->id, x->length);
+        column[maps] = sp_seq2seq_symbols(m, text[i], status);
         map[maps] = (sp_heatmap){ x->weights, x->length, x->places, (const char *const *)row[maps],
                                   (const char *const *)column[maps], NULL };
+        ok = (row[maps] && column[maps]) || sp_fail(status, SP_ERR_MEMORY, "out of memory for a picture");
         maps++;
-        free(ids.id);
     }
     ok = ok && (!maps || sp_heatmap_draw(map, maps, path, &drawn, note, status));
     if (ok && !drawn)
         fprintf(stderr, "%s is not drawn: %s\n", path, maps ? note : "no attention over 1 to 256 symbols");
     for (long i = 0; i < maps; i++) {
-        free_labels(row[i]);
-        free_labels(column[i]);
+        free(row[i]);
+        free(column[i]);
     }
     return ok;
 }
@@ -346,6 +334,23 @@ static void write_best(const struct prediction *p, const sp_translations *found,
     fflush(stdout);
 }
 
+/* Translates and prints lines; those of the first ones have pictures. */
+static bool write_lines(struct prediction *p, const struct lines *l, sp_status *status)
+{
+    sp_translating how = p->how;
+    how.weights = p->heatmap && !l->before;
+    sp_translations *found = sp_seq2seq_translate(p->model, (const char *const *)l->text, l->n, &how, status);
+    const long maps = p->maps < l->n ? p->maps : l->n;
+    const bool ok = found && (!how.weights || draw_maps(p->model, l->text, found, maps, p->heatmap, status));
+    if (found)
+        write_best(p, found, l);
+    for (long i = 0; found && i < l->n; i++)
+        p->symbols += sp_translations_get(found, i, 0)->length;
+    sp_translations_free(found);
+    return ok;
+}
+
+/* What was read before an error is translated before it. */
 static bool predict_lines(struct prediction *p, FILE *in, const char *name, sp_status *status)
 {
     enum { CHUNK = 2000 };
@@ -353,23 +358,17 @@ static bool predict_lines(struct prediction *p, FILE *in, const char *name, sp_s
     const long most = isatty(fileno(in)) ? 1 : CHUNK;
     bool ok = l.text || sp_fail(status, SP_ERR_MEMORY, "out of memory for %d lines", CHUNK);
     for (bool more = ok; more; l.n = 0) {
-        ok = read_lines(in, name, &l, most, status);
+        sp_status later = { 0 };
+        const bool read = read_lines(in, name, &l, most, &later);
+        ok = (!l.n || write_lines(p, &l, status)) && (read || sp_fail_with(status, &later));
         more = ok && l.n > 0;
-        sp_translations *found = more ? sp_seq2seq_translate(p->model, (const char *const *)l.text, l.n, &p->how, status) : NULL;
-        if (more && !found)
-            ok = more = false;
-        if (found && p->heatmap && !l.before)
-            ok = more = draw_maps(p->model, l.text, found, p->maps < l.n ? p->maps : l.n, p->heatmap, status);
-        if (found)
-            write_best(p, found, &l);
-        for (long i = 0; i < l.n; i++) {
-            p->symbols += found && sp_translations_get(found, i, 0) ? sp_translations_get(found, i, 0)->length : 0;
+        for (long i = 0; i < l.n; i++)
             free(l.text[i]);
-        }
-        sp_translations_free(found);
         l.before += l.n;
     }
     p->lines = l.before;
+    if (ok && p->heatmap && !p->lines)
+        fprintf(stderr, "%s is not drawn: there is no line\n", p->heatmap);
     free(l.text);
     return ok;
 }
@@ -386,21 +385,22 @@ static int predict(int argc, char **argv)
         { "nbest", SP_OPTION_WHOLE, &p.how.nbest, 1, 1000, .help = "of each line: its number, score and text; the beam is as wide at least" },
         SP_TRANSLATING_OPTIONS(&p.how),
         { "heatmap", SP_OPTION_TEXT, &p.heatmap, .argument = "FILE.svg", .help = "where it looked, by gnuplot" },
-        { "maps", SP_OPTION_WHOLE, &p.maps, 1, MOST_MAPS, .help = "of the first so many lines" },
+        { "maps", SP_OPTION_WHOLE, &p.maps, 1, SP_MOST_MAPS, .help = "of the first so many lines" },
         SP_OPTION_PROFILE(&profile),
         { 0 }
     };
-    const sp_command command = { "translate predict", "Translates lines, an empty one to an empty one.", options, "MODEL" };
+    const sp_command command = { "translate predict", "Translates lines, one without words to an empty one.", options, "MODEL" };
     if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     p.how.beam = p.how.beam > p.how.nbest ? p.how.beam : p.how.nbest;
-    p.how.weights = p.heatmap;
     p.how.progress = isatty(STDOUT_FILENO) ? NULL : stderr;
-    FILE *in = p.input ? fopen(p.input, "r") : stdin;
-    bool ok = in || sp_fail(&status, SP_ERR_FILE, "%s: cannot be read: %s", p.input, strerror(errno));
-    ok = ok && (p.model = sp_seq2seq_load(model, &status)) && program_profile_begin(&p.model->profile, profile, &status)
+    const struct named_file files[] = { { "model", model }, { "input", p.input }, { "heatmap", p.heatmap } };
+    bool ok = program_check_files(files, 3, 2, &status);
+    FILE *in = ok && p.input ? fopen(p.input, "r") : stdin;
+    ok = ok && (in || sp_fail(&status, SP_ERR_FILE, "%s: cannot be read: %s", p.input, strerror(errno)))
+         && (p.model = sp_seq2seq_load(model, &status)) && program_profile_begin(&p.model->profile, profile, &status)
          && predict_lines(&p, in, p.input ? p.input : "standard input", &status);
-    if (in && p.input)
+    if (in && in != stdin)
         fclose(in);
     close_model(p.model);
     if (!ok)
@@ -442,6 +442,15 @@ static void print_scores(const sp_references *r, const sp_translation_scores *s,
                100 * s->letter_error, s->bleu, s->chrf);
 }
 
+/* On standard error, what is measured. True. */
+static bool tell_part(sp_part part, long sources)
+{
+    char word[SP_CHOICE_ROOM], n[32];
+    fprintf(stderr, "Measured on the part '%s' of the data: %s sources%s\n", sp_choice_word(SP_PART_CHOICES, (int)part, word),
+            sp_thousands(n, sources), part == SP_PART_ALL ? ", which may include what was trained on" : "");
+    return true;
+}
+
 static int eval(int argc, char **argv)
 {
     struct corpus corpus = { .format = "pairs" };
@@ -473,14 +482,15 @@ static int eval(int argc, char **argv)
         return code;
     how.progress = stderr;
     const bool ok = sp_shares_parse(&split, split_text, &status) && (m = sp_seq2seq_load(model, &status))
-                    && program_profile_begin(&m->profile, profile, &status) && (all = read_corpus(&corpus, "", &status))
+                    && program_profile_begin(&m->profile, profile, &status) && (all = read_corpus(&corpus, "data", "", &status))
                     && (chosen = sp_shares_part(&split, part, all, 0, &status))
-                    && (r = sp_references_new(chosen, limit, &status)) && score(m, r, &how, &found, &scores, &status);
+                    && (r = sp_references_new(chosen, limit, &status)) && tell_part(part, r->n) && score(m, r, &how, &found, &scores, &status);
     sp_report *j = ok ? sp_report_new() : NULL;
     if (ok) {
-        print_scores(r, &scores, !strcmp(corpus.format, "cmudict"));
+        const bool phones = !strcmp(corpus.format, "cmudict");
+        print_scores(r, &scores, phones);
         sp_report_text(j, "command", "eval");
-        sp_references_report(r, &scores, j);
+        sp_references_report(r, &scores, phones, j);
         code = program_finish(j);
     } else {
         code = program_error(&status);
@@ -536,7 +546,7 @@ static bool run_demo(struct run *r, const sp_sentences *all, const sp_sentences 
         sp_report *j = sp_report_new();
         sp_report_text(j, "command", "demo");
         program_report_training(j, &x, "exact", s->out);
-        sp_references_report(truth, &scores, j);
+        sp_references_report(truth, &scores, false, j);
         ok = program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
     }
     sp_translations_free(found);

@@ -59,6 +59,15 @@ if command -v gnuplot >/dev/null; then
 else
     grep -q "$work/map.svg is not drawn: gnuplot is not installed" "$work/err" || fail 'silent about a picture that is not there'
 fi
+: >"$work/nothing"
+run 0 predict "$model" --input "$work/nothing" --heatmap "$work/none.svg"
+grep -q "$work/none.svg is not drawn: there is no line" "$work/err" || fail 'silent about a picture of nothing'
+printf 'the wheel\n  the  wheel \n  \nthe wheel\0\nwheel\n' >"$work/part"
+run 1 predict "$model" --input "$work/part"
+grep -Fq "translate: $work/part:4: a zero byte" "$work/err" || fail "a zero byte: $(cat "$work/err")"
+[ "$(wc -l <"$work/out")" -eq 3 ] || fail 'lines before a zero byte are not translated'
+[ "$(sed -n 1p "$work/out")" = "$(sed -n 2p "$work/out")" ] || fail 'white space makes another translation'
+[ -z "$(sed -n 3p "$work/out")" ] || fail 'a line of spaces is not translated to an empty one'
 printf 'caf\351 wheel\n' >"$work/latin"
 run 0 predict "$model" --input "$work/latin"
 awk 'BEGIN { for (i = 0; i < 10000; i++) printf "wheel "; print "" }' >"$work/long"
@@ -68,9 +77,11 @@ json lines=1
 for part in train valid test; do
     run 0 eval "$model" --data "$pairs" --part $part --beam 2
     json command='"eval"' sentences references exact bleu chrf word_error_rate letter_error_rate sequence_error_rate
+    grep -Eq "^Measured on the part '$part' of the data: [0-9]+ sources\$" "$work/err" || fail "no word on what is measured"
 done
 run 0 eval "$model" --source "$work/source" --target "$work/target" --limit 20
 json sentences=20
+grep -q ': 20 sources, which may include what was trained on$' "$work/err" || fail "measures training data without a word"
 
 # Two files are the same as one.
 train 0
@@ -84,7 +95,10 @@ printf ';;; words\nab  AE1 B\nab(2)  EY1 B # more\nba  B AA1\nabba  AE1 B AH0\nb
 run 0 train --data "$work/dict" --format cmudict --valid "$work/dict" --out "$work/g2p" --hidden 4 --embed 4 --epochs 1 --longest 3
 grep -q '^Left out of those to train on: 0 that are empty on a side, 1 longer than --longest 3$' "$work/err" || fail "$(cat "$work/err")"
 run 0 eval "$work/g2p" --data "$work/dict" --format cmudict
-json sentences=5 references=6
+json sentences=5 references=6 exact word_error_rate phone_error_rate
+! grep -q 'sequence_error_rate\|letter_error_rate\|bleu' "$work/last" || fail 'letters to phones are measured as translations are'
+run 0 train --data "$work/dict" --valid "$work/dict" --format cmudict --target-units bpe --vocab 270 --out "$work/pieces" --hidden 4 --embed 4 --epochs 1
+wrong 1 'translating: copying needs targets of words or letters' predict "$work/pieces" --input "$work/lines" --copy
 printf 'a b\tx\nb\t\n\tx\nb a\ty\n' >"$work/gaps"
 run 0 train --data "$work/gaps" --valid "$work/gaps" --out "$work/unused" --hidden 4 --embed 4 --epochs 1 --vocab 270
 grep -q '^Left out of those to train on: 2 that are empty on a side, 0 longer' "$work/err" || fail "$(cat "$work/err")"
@@ -136,6 +150,8 @@ wrong 1 "split: '50,40,5' sums to 95, expected 100" train --data "$pairs" --spli
 wrong 1 "--out $pairs is the file of --data" train --data "$pairs" --out "$pairs"
 wrong 1 "$work/none/x: cannot be written: " train --data "$pairs" --out "$work/none/x"
 wrong 1 "$work/none: cannot be read: " predict "$model" --input "$work/none"
+wrong 1 "--heatmap $model is the file of --model" predict "$model" --input "$work/lines" --heatmap "$model"
+wrong 1 "--heatmap $work/lines is the file of --input" predict "$model" --input "$work/lines" --heatmap "$work/lines"
 wrong 1 "$work/zero:1: a zero byte" predict "$model" --input "$work/zero"
 wrong 1 "$pairs: is no safetensors file" predict "$pairs"
 wrong 1 "$work/none: cannot be read: " eval "$work/none" --data "$pairs"

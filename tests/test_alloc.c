@@ -1253,11 +1253,12 @@ static bool judged(const sp_seq2seq *m, const sp_sentences *s, sp_status *status
 
 static bool taught(sp_seq2seq *m, const sp_sentences *s, const char *path, sp_status *status)
 {
-    const sp_seq2seq_teaching how = { .batch = 4, .longest = 9, .sampling = 0.5, .drawn = true, .metric = "exact", .judged = 2 };
+    const sp_seq2seq_teaching how = { .batch = 4, .longest = 9, .sampling = 0.5, .drawn = true, .judged = 2 };
     sp_trainer_config run = sp_trainer_defaults();
     sp_training result;
     run.progress = NULL;
     run.epochs = 1;
+    run.metric = "exact";
     sp_seq2seq_trainer *x = sp_seq2seq_trainer_new(m, s, s, &how, &run, path, status);
     const sp_task task = x ? sp_seq2seq_task(x) : (sp_task){ 0 };
     const bool ok = x && sp_train(&task, &run, &result, status);

@@ -21,6 +21,7 @@ struct toy {
     const long *used;           /* [sentences] */
     double hurry;               /* is added to the logit of the last symbol */
     int banned;                 /* a symbol that must not be; -1 */
+    const bool *no;             /* [symbols] those that must not follow though they have a logit */
     bool flat, blind;           /* all logits are equal; all weights are 0 */
     uint64_t prefix[ROOM];      /* of each row */
     int sentence[ROOM];
@@ -88,7 +89,7 @@ static bool step(void *self, const sp_beam_rows *r, sp_real *logits, sp_real *we
 static sp_beam *search(const sp_beam_config *c, struct toy *m, long sentences)
 {
     sp_status status = { 0 };
-    const sp_beam_model model = { m, SYMBOLS, PLACES, m->used, step };
+    const sp_beam_model model = { m, SYMBOLS, PLACES, m->used, m->no, step };
     m->steps = m->rows = 0;
     sp_beam *b = sp_beam_search(c, &model, sentences, &status);
     ck_assert_msg(b && status.code == SP_OK, "%s", status.message);
@@ -152,7 +153,7 @@ static long all_sequences(const struct toy *m, const sp_beam_config *c, long use
     long n = 1;
     *out = follow(m, c, used, s, LAST);
     for (int k = 0; k < SYMBOLS && s.length < MOST; k++)
-        if (k != LAST)
+        if (k != LAST && !(m->no && m->no[k]))
             n += all_sequences(m, c, used, follow(m, c, used, s, k), out + n);
     return n;
 }
@@ -360,6 +361,33 @@ START_TEST(banned)
 }
 END_TEST
 
+/* What must not follow keeps its share of the probability: ln p is that of the model, and never one above. */
+START_TEST(banned_symbols)
+{
+    static const bool no[SYMBOLS] = { [2] = true }, end[SYMBOLS] = { [LAST] = true };
+    static struct sequence all[ROOM];
+    sp_beam_config c = { .width = 100, .nbest = 31, .most = MOST, .first = FIRST, .last = LAST, .patience = INFINITY };
+    struct toy m = { .seed = 3, .banned = -1, .no = no };
+    sp_beam *b = search(&c, &m, 1);
+    const long n = all_sequences(&m, &c, PLACES, begin_sequence(&m, 0), all);
+    qsort(all, (size_t)n, sizeof *all, by_score);
+    ck_assert(n == 31 && sp_beam_count(b, 0) == n);
+    for (int k = 0; k < n; k++)
+        same(sp_beam_best(b, 0, k), &all[k], PLACES);
+    sp_beam_free(b);
+    c.width = c.nbest = 1;                              /* its best symbol may be banned */
+    b = search(&c, &m, 5);
+    for (int i = 0; i < 5; i++)
+        for (long j = 0; j < sp_beam_best(b, i, 0)->length; j++)
+            ck_assert_int_ne(sp_beam_best(b, i, 0)->symbol[j], 2);
+    sp_beam_free(b);
+    m.no = end;
+    b = search(&c, &m, 1);
+    ck_assert_int_eq(sp_beam_count(b, 0), 0);
+    sp_beam_free(b);
+}
+END_TEST
+
 /* A model that looks nowhere has a score all the same. */
 START_TEST(blind)
 {
@@ -449,7 +477,7 @@ START_TEST(decoder)
     static const char *const kinds[] = { "general", "coverage" };
     const sp_beam_config c = { .width = 4, .nbest = 3, .most = 8, .first = FIRST, .last = LAST, .patience = INFINITY };
     struct translator m = new_translator(kinds[_i]);
-    const sp_beam_model model = { &m, WORDS, LONGEST, source_length, translate_step };
+    const sp_beam_model model = { &m, WORDS, LONGEST, source_length, .step = translate_step };
     sp_status status = { 0 };
     long long_ones = 0;
     sp_beam *b = sp_beam_search(&c, &model, BATCH, &status);
@@ -486,9 +514,10 @@ START_TEST(place)
 {
     const sp_hypothesis h = { .length = 2, .places = 3, .weights = REALS(0, 2, 2, 1, 0, 3) };
     const sp_hypothesis without = { .length = 2 };
-    ck_assert(sp_hypothesis_place(&h, 0) == 1 && sp_hypothesis_place(&h, 1) == 2);
-    ck_assert(sp_hypothesis_place(&h, 2) == -1 && sp_hypothesis_place(&h, -1) == -1 && sp_hypothesis_place(&without, 0) == -1);
-    ck_assert(sp_hypothesis_place(NULL, 0) == -1);
+    ck_assert(sp_hypothesis_place(&h, 0, 3) == 1 && sp_hypothesis_place(&h, 1, 3) == 2 && sp_hypothesis_place(&h, 1, 9) == 2);
+    ck_assert(sp_hypothesis_place(&h, 1, 2) == 0 && sp_hypothesis_place(&h, 1, 0) == -1);       /* the last is not asked for */
+    ck_assert(sp_hypothesis_place(&h, 2, 3) == -1 && sp_hypothesis_place(&h, -1, 3) == -1);
+    ck_assert(sp_hypothesis_place(&without, 0, 3) == -1 && sp_hypothesis_place(NULL, 0, 3) == -1);
 }
 END_TEST
 
@@ -501,7 +530,7 @@ START_TEST(wrong_steps)
     const sp_beam_config c = { .width = 3, .nbest = 3, .most = 3, .first = FIRST, .last = LAST };
     struct toy m = { .banned = -1, .wrong = _i + 1 };
     sp_status status = { 0 };
-    ck_assert_ptr_null(sp_beam_search(&c, &(sp_beam_model){ &m, SYMBOLS, PLACES, NULL, step }, 2, &status));
+    ck_assert_ptr_null(sp_beam_search(&c, &(sp_beam_model){ &m, SYMBOLS, PLACES, .step = step }, 2, &status));
     ck_assert_str_eq(status.message, messages[_i]);
 }
 END_TEST
@@ -538,7 +567,7 @@ START_TEST(wrong_settings)
 {
     sp_status status = { 0 };
     struct toy m = { .banned = -1 };
-    const sp_beam_model model = { &m, wrong[_i].symbols, PLACES, wrong[_i].used, step };
+    const sp_beam_model model = { &m, wrong[_i].symbols, PLACES, wrong[_i].used, .step = step };
     ck_assert_ptr_null(sp_beam_search(&wrong[_i].config, &model, wrong[_i].sentences, &status));
     ck_assert_str_eq(status.message, wrong[_i].message);
     ck_assert(m.steps == 0);
@@ -569,6 +598,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, greedy, 0, PENALTIES);
     tcase_add_test(c, ties);
     tcase_add_test(c, banned);
+    tcase_add_test(c, banned_symbols);
     tcase_add_test(c, blind);
     tcase_add_test(c, little);
     tcase_add_loop_test(c, decoder, 0, 2);

@@ -111,6 +111,17 @@ static int best_of(const sp_real *x, long n)
     return best;
 }
 
+/* What no translation has: <s>, among pieces <unk>, and control characters. */
+static bool never(const sp_coder *c, int id)
+{
+    size_t length;
+    const char *x = sp_coder_symbol(c, id, &length);
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)x[i] < 0x20 || x[i] == 0x7F)
+            return true;
+    return id == SP_SENTENCE_BEGIN || (id == SP_UNKNOWN && c->units == SP_UNITS_BPE);
+}
+
 /* -ln p of one target, a symbol at a time; with its own best symbols before, if wanted. *uniform becomes the mean over all
    symbols, summed over the target. */
 static double step_by_step(const sp_seq2seq *m, const struct numbered *x, bool own, double *uniform)
@@ -274,8 +285,9 @@ static long greedy(const sp_seq2seq *m, const char *text, long most, int *out, d
     ck_assert(sp_writing_begin(&w, t, m, ids.id, &ids.n, 1, 1));
     for (*sum = 0; before != SP_SENTENCE_END; ) {
         ck_assert(sp_writing_step(&w, NULL, NULL, &before, 1, logits, NULL));
-        logits[SP_SENTENCE_BEGIN] = -INFINITY;
-        before = n == most ? SP_SENTENCE_END : best_of(logits, symbols);
+        before = SP_SENTENCE_END;
+        for (int k = 0; k < symbols && n < most; k++)
+            before = !never(m->target, k) && logits[k] > logits[before] ? k : before;
         *sum += log_p(logits, symbols, before);
         if (before != SP_SENTENCE_END)
             out[n++] = before;
@@ -295,7 +307,7 @@ START_TEST(greedy_translation)
         const sp_translation *x = sp_translations_get(r, i, 0);
         int id[8];
         double sum;
-        if (i == 1 || (i == 5 && m->source->units == SP_UNITS_WORD)) {
+        if (i == 1 || i == 5) {
             ck_assert(x->length == 0 && x->places == 0 && !*x->text);
             continue;
         }
@@ -328,7 +340,7 @@ START_TEST(beams)
 {
     sp_translating how = { .beam = 4, .nbest = 3, .batch = 4, .most = 5, .length_penalty = 0.6 };
     sp_seq2seq *m = new_model(&configs[_i], 5);
-    sp_param_values(m->out.bias)[SP_SENTENCE_BEGIN] = -60;      /* what is never written, the loss does not know */
+    sp_param_values(m->out.bias)[SP_SENTENCE_BEGIN] = 1;        /* what is never written has its share of the probability */
     if (sp_seq2seq_attends(m)) {
         how.coverage_penalty = 0.2;
         how.weights = true;
@@ -404,6 +416,7 @@ START_TEST(bad_use)
         { { .beam = 1, .nbest = 1, .batch = 1, .copy = true }, 1, "copying needs a model with attention" },
         { { .beam = 1, .nbest = 1, .batch = 1, .coverage_penalty = 1 }, 1, "a coverage penalty needs a model with attention" },
         { { .beam = 1, .nbest = 1, .batch = 1, .length_penalty = -1 }, 0, "length" },
+        { { .beam = 1, .nbest = 1, .batch = 1, .copy = true }, 7, "copying needs targets of words or letters" },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         sp_status status = { 0 };
@@ -465,6 +478,158 @@ START_TEST(bad_config)
 }
 END_TEST
 
+/* However likely control characters are, none is written, and among pieces no <unk>. */
+START_TEST(safe_text)
+{
+    const sp_translating how = { .beam = 3, .nbest = 3, .batch = 4, .most = 8 };
+    sp_seq2seq *m = new_model(&configs[7], 5);
+    long unsafe = 0;
+    for (int k = 0; k < sp_coder_size(m->target); k++)
+        if (never(m->target, k)) {
+            sp_param_values(m->out.bias)[k] = 20;
+            unsafe++;
+        }
+    ck_assert_int_eq(unsafe, 2 + 33);
+    sp_translations *r = translate(m, texts, TEXTS, &how);
+    for (int i = 0; i < TEXTS; i++)
+        for (long k = 0; sp_translations_get(r, i, k); k++) {
+            const sp_translation *x = sp_translations_get(r, i, k);
+            size_t bytes;
+            char *text = sp_coder_decode(m->target, x->id, x->length, &bytes);
+            ck_assert_str_eq(text, x->text);
+            ck_assert_uint_eq(bytes, strlen(x->text));
+            for (const char *c = x->text; *c; c++)
+                ck_assert((unsigned char)*c >= ' ' && *c != 0x7F);
+            for (long j = 0; j < x->length; j++)
+                ck_assert(!never(m->target, x->id[j]));
+            free(text);
+        }
+    sp_translations_free(r);
+    sp_seq2seq_free(m);
+}
+END_TEST
+
+/* White space at the ends, and more than one between words, are nothing, whatever a source is cut into; training is as
+   translating. And its symbols are those of the text. */
+START_TEST(white_space)
+{
+    static const sp_units units[] = { SP_UNITS_WORD, SP_UNITS_CHAR, SP_UNITS_BPE };
+    static const char *const said[] = { "c unseen a", " c\t\t unseen  a ", "\n", "  " };
+    static const char *const symbols[][13] = { { "c", "unseen", "a", "</s>" }, { "c", " ", "u", "n", "s", "e", "e", "n", " ", "a", "</s>" },
+                                               { "c", " ", "u", "n", "s", "e", "e", "n", "a", "</s>" } };
+    const sp_translating how = { .beam = 2, .nbest = 2, .batch = 4, .most = 8, .weights = true };
+    sp_seq2seq_config config = configs[0];
+    config.source_units = units[_i];
+    sp_seq2seq *m = new_model(&config, 5);
+    sp_translations *r = translate(m, said, 4, &how);
+    for (long k = 0; k < 2; k++) {
+        const sp_translation *x = sp_translations_get(r, 0, k), *y = sp_translations_get(r, 1, k);
+        ck_assert_str_eq(x->text, y->text);
+        ck_assert(x->score == y->score && x->places == y->places);
+    }
+    ck_assert(sp_translations_get(r, 2, 0)->places == 0 && sp_translations_get(r, 3, 0)->places == 0);
+    for (int i = 0; i < 2; i++) {
+        char **symbol = sp_seq2seq_symbols(m, said[i], NULL);
+        long n = 0;
+        for (; symbol[n]; n++)
+            if (_i < 2 || n == 0)
+                ck_assert_str_eq(symbol[n], symbols[_i][n]);
+        ck_assert_int_eq(n, sp_translations_get(r, i, 0)->places);
+        ck_assert_str_eq(symbol[n - 1], "</s>");
+        free(symbol);
+    }
+    sp_translations_free(r);
+    sp_seq2seq_free(m);
+}
+END_TEST
+
+/* Each first state of the decoder is that of the same layer of the encoder, those of both directions side by side, by the
+   bridge where there is one. */
+START_TEST(first_states)
+{
+    for (int kind = 0; kind < 4; kind++) {
+        const bool both = kind & 1;
+        const sp_seq2seq_config config = { WORDS, .cell = sp_cell_kind(_i), .embed = 4, .hidden = 6, .layers = 2,
+                                           .encoder = both ? SP_BOTH_WAYS : SP_FORWARD, .attention = kind & 2 ? "general" : "none" };
+        static const int id[] = { 3, 4, 5, SP_SENTENCE_END, 4, SP_SENTENCE_END, SP_SENTENCE_END }, without[] = { 3, 4, 5, 4 };
+        static const long length[] = { 4, 2, 1 }, shorter[] = { 3, 1, 0 };
+        struct encoded e;
+        sp_real final[2 * SP_MAX_STATES][3 * 64], wide[3 * 64], state[3 * 64];
+        sp_tensor *end[2 * SP_MAX_STATES] = { NULL };
+        if (both && !strcmp(config.cell, "mlstm"))
+            continue;
+        sp_seq2seq *m = new_model(&config, 1);
+        sp_tape *t = sp_tape_new(m->store);
+        sp_tape_set_training(t, false);
+        sp_stack_on_seq(t, &m->encoder, sp_seq_pack(t, sp_embed_on(t, &m->read, id, 7), length, 3), end);
+        for (int i = 0; i < sp_stack_states(&m->encoder); i++)
+            ck_assert(sp_read(end[i], final[i]));
+        ck_assert(sp_seq2seq_encode(t, m, without, shorter, 3, &e));
+        const sp_stack *to = sp_seq2seq_attends(m) ? &m->decoder.cells : &m->plain;
+        const int states = to->layer[0].cell.states;
+        for (int n = 0; n < 2 * states; n++) {
+            const int l = n / states, first = (l * (both ? 2 : 1)) * states + n % states;
+            const long half = m->encoder.layer[l].cell.width[n % states], width = both ? 2 * half : half;
+            const long out = to->layer[l].cell.width[n % states];
+            for (int r = 0; r < 3; r++) {
+                memcpy(wide + r * width, final[first] + r * half, (size_t)half * sizeof *wide);
+                if (both)
+                    memcpy(wide + r * width + half, final[first + states] + r * half, (size_t)half * sizeof *wide);
+            }
+            ck_assert((m->bridge[n].weight != NULL) == (width != out));
+            sp_tensor *x = sp_feed(t, wide, SP_SHAPE(3, width));
+            ck_assert(sp_read(m->bridge[n].weight ? sp_linear_on(t, &m->bridge[n], x) : x, wide) && sp_read(e.state[n], state));
+            double sum = 0;
+            for (long i = 0; i < 3 * out; i++) {
+                ck_assert_double_eq_tol((double)state[i], (double)wide[i], WIDE(1e-12, 1e-6));
+                sum += fabs((double)state[i]);
+            }
+            ck_assert_double_gt(sum, 1e-4);
+        }
+        ck_tape_ok(t);
+        sp_tape_free(t);
+        sp_seq2seq_free(m);
+    }
+}
+END_TEST
+
+START_TEST(bad_pairs)
+{
+    static const int id[] = { 3, 4, 99 };
+    static const long one[] = { 1, 1 }, minus[] = { 1, -2 };
+    static const struct {
+        sp_pairs pairs;
+        double smoothing, probability;
+        const char *error;
+    } wrong[] = {
+        { { -1, id, id, one, one }, 0, 0, "model: no symbols of pairs, or -1 pairs" },
+        { { 1, id, NULL, one, one }, 0, 0, "model: no symbols of pairs, or 1 pairs" },
+        { { 2, id, id, one, minus }, 0, 0, "model: pair 1 is of 1 and -2 symbols" },
+        { { 2, id, id, minus, one }, 0, 0, "model: pair 1 is of -2 and 1 symbols" },
+        { { 1, id, id, one, one }, 1.5, 0, "model: a smoothing of 1.5, expected 0 to 1" },
+        { { 1, id, id, one, one }, NAN, 0, "model: a smoothing of nan" },
+        { { 1, id, id, one, one }, 0, -1, "model: its own symbols with a probability of -1, expected 0 to 1" },
+        { { 1, id + 2, id, one, one }, 0, 0, "99" },
+        { { 1, id, id + 2, one, one }, 0, 0, "99" },
+    };
+    sp_seq2seq *m = new_model(&configs[0], 1);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        long count = 7;
+        sp_tape *t = sp_tape_new(m->store);
+        ck_assert(!sp_sound(sp_seq2seq_loss(t, m, &wrong[i].pairs, wrong[i].smoothing, &(sp_own_symbols){ wrong[i].probability, false },
+                                            &count)));
+        ck_assert_msg(strstr(sp_error(t), wrong[i].error) != NULL, "%s", sp_error(t));
+        ck_assert(count == 0 || i > 6);
+        sp_tape_free(t);
+    }
+    sp_tape *t = sp_tape_new(m->store);
+    ck_assert(!sp_sound(sp_seq2seq_loss(t, m, NULL, 0, NULL, NULL)));
+    ck_assert_str_eq(sp_error(t), "model: no pairs, or 0 pairs");
+    sp_tape_free(t);
+    sp_seq2seq_free(m);
+}
+END_TEST
+
 /* Every cell, in one direction and, where its states allow that, in both. */
 START_TEST(every_cell)
 {
@@ -502,6 +667,10 @@ Suite *suite(void)
     tcase_add_test(c, bad_use);
     tcase_add_test(c, nothing);
     tcase_add_loop_test(c, bad_config, 0, sizeof bad_configs / sizeof *bad_configs);
+    tcase_add_test(c, safe_text);
+    tcase_add_loop_test(c, white_space, 0, 3);
+    tcase_add_loop_test(c, first_states, 0, cells);
+    tcase_add_test(c, bad_pairs);
     tcase_add_loop_test(c, every_cell, 0, cells);
     suite_add_tcase(all, c);
     return all;

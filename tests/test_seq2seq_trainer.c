@@ -72,7 +72,7 @@ START_TEST(dates)
     sp_trainer_config run = silent(10);
     sp_training result;
     sp_sentences *seen = sp_dates(2500, 1, NULL), *unseen = sp_dates(200, 2, NULL);
-    how.metric = run.metric = "exact";
+    run.metric = "exact";
     how.judged = 0;
     run.lr = 1e-2;
     run.schedule = "cosine";
@@ -109,9 +109,12 @@ START_TEST(copies_unknown_words)
         sp_sentences_end(s, NULL);
     }
     how.batch = 16;
+    how.judged = 10;
     run.lr = 1e-2;
     run.schedule = "cosine";
+    run.metric = "exact";
     sp_seq2seq *m = train(&config, s, s, &how, &run, &result);
+    ck_assert(result.metric == 0);                      /* as measured by default: without copying */
     sp_translating plain = sp_translating_defaults(), copying = plain;
     copying.copy = true;
     static const char *const said[] = { "c  Zoë a d", "Zoë b b", "b a e  c Zoë " };
@@ -184,6 +187,7 @@ static const struct {
     { "source-units", "bpe", "" },
     { "target-units", "char", "its vocabulary is not one of sentences with <s> and </s>" },
     { "source-longest", "-1", "its source-longest is -1: expected" },
+    { "target-longest", "1000001", "its target-longest is 1000001: expected" },
     { "source", "{}", "" },
     { "target", NULL, "" },
 };
@@ -356,19 +360,22 @@ START_TEST(bad_teaching)
 {
     static const struct {
         sp_seq2seq_teaching how;
-        const char *error;
+        const char *metric, *error;
     } wrong[] = {
-        { { .batch = 0, .longest = 1 }, "teaching: batches of 0, at most 1 symbols, 0 judged" },
-        { { .batch = 1, .longest = 0 }, "teaching: batches of 1, at most 0 symbols" },
-        { { .batch = 1, .longest = 9, .smoothing = 1.5 }, "smoothing 1.5, sampling 0: expected 0 to 1" },
-        { { .batch = 1, .longest = 9, .sampling = NAN }, "sampling nan: expected 0 to 1" },
-        { { .batch = 1, .longest = 9, .metric = "fun" }, "the metric 'fun' is none of: loss|exact" },
+        { { .batch = 0, .longest = 1 }, NULL, "teaching: batches of 0, at most 1 symbols (expected 1 to 1000000), 0 judged" },
+        { { .batch = 1, .longest = 0 }, NULL, "teaching: batches of 1, at most 0 symbols" },
+        { { .batch = 1, .longest = 1000001 }, NULL, "at most 1000001 symbols (expected 1 to 1000000)" },
+        { { .batch = 1, .longest = 9, .smoothing = 1.5 }, NULL, "smoothing 1.5, sampling 0: expected 0 to 1" },
+        { { .batch = 1, .longest = 9, .sampling = NAN }, NULL, "sampling nan: expected 0 to 1" },
+        { { .batch = 1, .longest = 9, .rise = (sp_rise)3 }, NULL, "teaching: a rise of kind 3, expected 0 to 2" },
+        { { .batch = 1, .longest = 9 }, "fun", "the metric 'fun' is none of: loss|exact" },
     };
-    const sp_trainer_config run = silent(1);
+    sp_trainer_config run = silent(1);
     sp_sentences *s = parse(text);
     sp_seq2seq *m = sp_seq2seq_new(&small[0], s, 1, NULL);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         sp_status status = { 0 };
+        run.metric = wrong[i].metric;
         ck_assert_ptr_null(sp_seq2seq_trainer_new(m, s, s, &wrong[i].how, &run, path, &status));
         ck_assert_msg(strstr(status.message, wrong[i].error) != NULL, "%s", status.message);
     }

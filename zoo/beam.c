@@ -130,6 +130,7 @@ static bool advance(struct search *s, long sentence, long r, sp_status *status)
     const long n = s->m->symbols;
     long before = 0;
     f->n = f->ends = 0;
+    f->banned = s->m->banned;
     for (long i = 0; i < s->lives[sentence]; i++)
         if (!sp_follow(f, (int)(s->begin + r + i), live[i].log_p, n, s->logits + (r + i) * n, s->c->last,
                        s->step == longest(s, sentence)))
@@ -380,11 +381,11 @@ const sp_hypothesis *sp_beam_best(const sp_beam *b, long sentence, long rank)
     return rank >= 0 && rank < sp_beam_count(b, sentence) ? &b->best[sentence * b->nbest + rank] : NULL;
 }
 
-long sp_hypothesis_place(const sp_hypothesis *h, long i)
+long sp_hypothesis_place(const sp_hypothesis *h, long i, long places)
 {
     long best = -1;
     if (h && h->weights && i >= 0 && i < h->length)
-        for (long k = 0; k < h->places; k++)
+        for (long k = 0; k < places && k < h->places; k++)
             best = best < 0 || h->weights[i * h->places + k] > h->weights[i * h->places + best] ? k : best;
     return best;
 }

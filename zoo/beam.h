@@ -71,6 +71,7 @@ typedef struct sp_beam_model {
     void *self;                 /* handed to step */
     long symbols, places;       /* how many there are; no places: no weights */
     const long *used;           /* [sentences] how many of the places each sentence has, the others being padding; NULL: all */
+    const bool *banned;         /* [symbols] true: must not follow, and yet has its share of the probability; NULL: none */
 
     /* What may follow each row: logits [n,symbols], normalised or not (softmax makes them probabilities, here), -INFINITY for
        what must not; and where the model looked for that, weights [n,places], zeros before; NULL without places.
@@ -92,16 +93,17 @@ typedef struct sp_beam sp_beam;
 sp_beam *sp_beam_search(const sp_beam_config *config, const sp_beam_model *model, long sentences, sp_status *status);
 void sp_beam_free(sp_beam *b);
 
-/* How many were found for a sentence: fewer than wanted where no more are possible. At least one, unless logits of -INFINITY
-   left none. */
+/* How many were found for a sentence: fewer than wanted where no more are possible. At least one, unless logits of -INFINITY,
+   or what is banned, left none. */
 long sp_beam_count(const sp_beam *b, long sentence);
 
 /* The best (rank 0), the second best ... of a sentence, borrowed. NULL for what is not there. */
 const sp_hypothesis *sp_beam_best(const sp_beam *b, long sentence, long rank);
 
-/* The place that symbol i looked at most, the first of equals: whose word may be copied for an unknown one (Jean et al., "On
-   using very large target vocabulary for neural machine translation", ACL 2015). -1 without weights, or such a symbol. */
-long sp_hypothesis_place(const sp_hypothesis *h, long i);
+/* Of the first `places` the one that symbol i looked at most, the first of equals: whose word may be copied for an unknown one
+   (Jean et al., "On using very large target vocabulary for neural machine translation", ACL 2015). -1 without weights, without
+   such a symbol, or without places. */
+long sp_hypothesis_place(const sp_hypothesis *h, long i, long places);
 
 SP_END
 #endif

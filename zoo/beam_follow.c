@@ -95,7 +95,7 @@ static void go_on(struct sp_followers *f, int node, double log_p, long n, const 
             continue;
         for (long i = at; i < at + size; i++) {
             const double p = log_p + ((double)x[i] - all);
-            if (i != last && p > -INFINITY && (f->n < f->width || p >= f->heap->log_p))
+            if (i != last && p > -INFINITY && (f->n < f->width || p >= f->heap->log_p) && !(f->banned && f->banned[i]))
                 offer(f, (struct sp_candidate){ p, node, (int)i });
         }
     }
@@ -106,7 +106,7 @@ bool sp_follow(struct sp_followers *f, int node, double log_p, long n, const sp_
     const double all = log_sum(n, x);
     if (isnan(all))
         return false;
-    if (x[last] > -(sp_real)INFINITY)
+    if (x[last] > -(sp_real)INFINITY && !(f->banned && f->banned[last]))
         f->ending[f->ends++] = (struct sp_candidate){ log_p + ((double)x[last] - all), node, last };
     if (!last_only && all > -INFINITY)
         go_on(f, node, log_p, n, x, all, last);

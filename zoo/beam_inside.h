@@ -14,6 +14,7 @@ struct sp_followers {
     long width, n, ends;
     struct sp_candidate *heap;          /* [width] the n best that go on, the worst on top */
     struct sp_candidate *ending;        /* [width] with the last symbol, one for each row */
+    const bool *banned;                 /* [symbols] those that are no candidates; NULL: none */
 };
 
 /* The likelier; of equals that of the row before, then of the smaller symbol. */

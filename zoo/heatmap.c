@@ -8,7 +8,7 @@
 #include "zoo/text.h"
 
 enum { CELL = 24, LETTER = 8, EDGE = 12, TITLE = 28 };          /* pixels */
-enum { LONGEST_LABEL = 32, LONGEST_TITLE = 120, MOST_MAPS = 100 };
+enum { LONGEST_LABEL = 32, LONGEST_TITLE = 120 };
 
 /* Where a map is in the picture, in pixels from its left and upper edge. */
 struct place {
@@ -150,8 +150,8 @@ static void write_script(FILE *out, const sp_heatmap *map, const struct place *p
 
 static bool check(const sp_heatmap *map, long n, const char *path, sp_status *status)
 {
-    if (!map || !path || n < 1 || n > MOST_MAPS)
-        return map && path ? sp_fail(status, SP_ERR_VALUE, "heat map: %ld maps, there must be 1 to %d", n, MOST_MAPS)
+    if (!map || !path || n < 1 || n > SP_MOST_MAPS)
+        return map && path ? sp_fail(status, SP_ERR_VALUE, "heat map: %ld maps, there must be 1 to %d", n, SP_MOST_MAPS)
                            : sp_fail(status, SP_ERR_VALUE, "heat map: the %s is NULL", path ? "map" : "path");
     for (long i = 0; i < n; i++) {
         const sp_heatmap *m = &map[i];
@@ -172,7 +172,7 @@ static bool check(const sp_heatmap *map, long n, const char *path, sp_status *st
 
 bool sp_heatmap_draw(const sp_heatmap *map, long n, const char *path, bool *drawn, char note[SP_PLOT_NOTE], sp_status *status)
 {
-    struct place place[MOST_MAPS] = { { 0 } };
+    struct place place[SP_MOST_MAPS] = { { 0 } };
     *note = '\0';
     *drawn = false;
     if (!check(map, n, path, status))

@@ -9,7 +9,7 @@
 
 SP_BEGIN
 
-enum { SP_MOST_HEAT = 256 };
+enum { SP_MOST_HEAT = 256, SP_MOST_MAPS = 100 };
 
 typedef struct sp_heatmap {
     const sp_real *value;       /* [rows,columns] white at 0, dark blue from 1 on; NaN: left empty */
@@ -19,7 +19,7 @@ typedef struct sp_heatmap {
     const char *title;          /* or NULL */
 } sp_heatmap;
 
-/* Draws n maps, 1 to 100, each below the one before, into an SVG file, whose size grows with them. Labels are UTF-8: bytes that
+/* Draws n maps, 1 to SP_MOST_MAPS, each below the one before, into an SVG file, whose size grows with them. Labels are UTF-8: bytes that
    are not become U+FFFD, control characters spaces, and a space alone U+2423; what is over 32 characters (120 in a title) is
    cut. As sp_plot_log for all else: the file is replaced whole or not at all; without gnuplot, or if it fails, *drawn is false
    and why is in note. */

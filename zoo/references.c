@@ -132,12 +132,16 @@ bool sp_references_score(const sp_references *r, const char *const *guess, sp_tr
     return true;
 }
 
-void sp_references_report(const sp_references *r, const sp_translation_scores *scores, sp_report *report)
+void sp_references_report(const sp_references *r, const sp_translation_scores *scores, bool phones, sp_report *report)
 {
     sp_report_count(report, "sentences", r->n);
     sp_report_count(report, "references", r->first[r->n]);
     sp_report_number(report, "exact", (double)scores->exact / (double)r->n);
-    sp_report_number(report, "sequence_error_rate", scores->sequence_error);
+    sp_report_number(report, phones ? "word_error_rate" : "sequence_error_rate", scores->sequence_error);
+    if (phones) {
+        sp_report_number(report, "phone_error_rate", scores->word_error);
+        return;
+    }
     sp_report_number(report, "bleu", scores->bleu);
     sp_report_number(report, "chrf", scores->chrf);
     sp_report_number(report, "word_error_rate", scores->word_error);

@@ -33,8 +33,9 @@ typedef struct sp_translation_scores {
 bool sp_references_score(const sp_references *r, const char *const *guess, sp_translation_scores *scores, sp_status *status);
 
 /* Into a report: "sentences", "references", "exact", "sequence_error_rate", "bleu", "chrf", "word_error_rate",
-   "letter_error_rate"; all but BLEU and chrF as shares. */
-void sp_references_report(const sp_references *r, const sp_translation_scores *scores, sp_report *report);
+   "letter_error_rate"; all but BLEU and chrF as shares. Where sources are words and the words of targets are phones, names are
+   those of that field: "sentences", "references", "exact", "word_error_rate" (sequence_error), "phone_error_rate" (word_error). */
+void sp_references_report(const sp_references *r, const sp_translation_scores *scores, bool phones, sp_report *report);
 
 SP_END
 #endif

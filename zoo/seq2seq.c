@@ -152,8 +152,8 @@ void sp_seq2seq_free(sp_seq2seq *m)
 
 #define FILE_ROWS(c, source, target) \
     SP_SEQ2SEQ_OPTIONS(c), \
-    { "source-longest", SP_OPTION_WHOLE, source, 0, 1e9, .help = "" }, \
-    { "target-longest", SP_OPTION_WHOLE, target, 0, 1e9, .help = "" }
+    { "source-longest", SP_OPTION_WHOLE, source, 0, SP_SEQ2SEQ_LONGEST, .help = "" }, \
+    { "target-longest", SP_OPTION_WHOLE, target, 0, SP_SEQ2SEQ_LONGEST, .help = "" }
 
 bool sp_seq2seq_save(const sp_seq2seq *m, const char *path, sp_status *status)
 {

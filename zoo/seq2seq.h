@@ -3,9 +3,9 @@
    after the other.
 
        sp_seq2seq *m = sp_seq2seq_new(&config, train, 1, status);                   vocabularies are made from train
-       sp_seq2seq_trainer *trainer = sp_seq2seq_trainer_new(m, train, valid, &teaching, "m.safetensors", status);
+       sp_seq2seq_trainer *trainer = sp_seq2seq_trainer_new(m, train, valid, &teaching, &run, "m.safetensors", status);
        const sp_task task = sp_seq2seq_task(trainer);
-       sp_train(&task, &trainer_config, &result, status);
+       sp_train(&task, &run, &result, status);
 
        sp_translations *r = sp_seq2seq_translate(m, texts, n, &how, status);
        puts(sp_translations_get(r, 0, 0)->text);                                    the best of text 0
@@ -38,7 +38,7 @@ typedef struct sp_seq2seq_config {
     const char *cell;           /* a kind of nn/cell.h */
     long embed;                 /* the width of a symbol's vector */
     long hidden;                /* of the decoder's cells; the encoder's in both directions are half as wide */
-    long layers;                /* of the encoder, and of the decoder */
+    long layers;                /* of the encoder, and of the decoder: 1 to 8, there of SP_MAX_STATES states at most */
     sp_directions encoder;
     const char *attention;      /* a kind of nn/attention.h, or "none" */
     bool tied;                  /* the output weights are the target's embedding; needs embed == hidden */
@@ -59,11 +59,13 @@ sp_seq2seq_config sp_seq2seq_defaults(void);
     { "cell", SP_OPTION_CHOICE, &(c)->cell, .argument = SP_CELL_KINDS, .help = "kind of recurrent cell" }, \
     { "embed", SP_OPTION_WHOLE, &(c)->embed, 1, 65536, .help = "size of a symbol's vector" }, \
     { "hidden", SP_OPTION_WHOLE, &(c)->hidden, 1, 65536, .help = "size of the decoder's layers, and of what it reads" }, \
-    { "layers", SP_OPTION_WHOLE, &(c)->layers, 1, 8, .help = "cells on top of each other, in encoder and decoder" }, \
+    { "layers", SP_OPTION_WHOLE, &(c)->layers, 1, 8, .help = "cells on top of each other, in encoder and decoder; LSTMs with attention: at most 7" }, \
     { "encoder", SP_OPTION_INDEX, &(c)->encoder, .argument = "forward|both", .help = "in which directions it reads" }, \
     { "attention", SP_OPTION_CHOICE, &(c)->attention, .argument = SP_SEQ2SEQ_ATTENTIONS, .help = "how the decoder looks at the source" }, \
     { "tied", SP_OPTION_FLAG, &(c)->tied, .help = "output weights are the target's embedding; needs --embed equal to --hidden" }, \
     { "dropout", SP_OPTION_NUMBER, &(c)->dropout, 0, 0.99, .help = "probability, on all but recurrent connections" }
+
+enum { SP_SEQ2SEQ_LONGEST = 1000000 };          /* symbols of a source or target of training */
 
 typedef struct sp_seq2seq {
     sp_seq2seq_config config;
@@ -105,7 +107,8 @@ typedef struct sp_own_symbols {
 
 /* The mean nats per target symbol, a </s> for each target among them; *count, unless NULL, is how many. While training labels
    are smoothed, and its own symbols fed (own may be NULL), which it writes without dropout; no gradient flows through the
-   choice. NULL, and no symbols, of no pairs. */
+   choice. NULL, and no symbols, of no pairs. An error of the tape: a length below 0, a smoothing or a probability that is not
+   from 0 to 1, a symbol that is none. */
 sp_tensor *sp_seq2seq_loss(sp_tape *t, const sp_seq2seq *m, const sp_pairs *p, double smoothing, const sp_own_symbols *own,
                            long *count);
 
@@ -123,14 +126,14 @@ typedef struct sp_seq2seq_teaching {
     double sampling;
     sp_rise rise;
     bool drawn;
-    const char *metric;         /* what is measured by greedy translations of validation sources: one of the choices */
-    long judged;                /* of so many different sources; 0: all */
+    long judged;                /* so many different validation sources are translated for the metric; 0: all */
 } sp_seq2seq_teaching;
 
-/* "loss": nothing. exact: the share that is right; bleu, chrf; error: edits by words; letter-error: by letters. */
+/* What sp_trainer_config.metric may be. It is measured by translations as sp_translating_defaults() has them.
+   "loss", or NULL: nothing. exact: the share that is right; bleu, chrf; error: edits by words; letter-error: by letters. */
 #define SP_SEQ2SEQ_METRICS "loss|exact|bleu|chrf|error|letter-error"
 
-/* 64 pairs, 100 symbols, no smoothing, no sampling, metric "loss". */
+/* 64 pairs, 100 symbols, no smoothing, no sampling, 1000 judged. */
 sp_seq2seq_teaching sp_seq2seq_teaching_defaults(void);
 
 #define SP_SEQ2SEQ_TEACHING(c) \
@@ -144,9 +147,9 @@ sp_seq2seq_teaching sp_seq2seq_teaching_defaults(void);
 
 typedef struct sp_seq2seq_trainer sp_seq2seq_trainer;
 
-/* Numbers the sentences (fields 0 and 1). The model, the teaching's texts and `path`, where the best model goes, must live as
-   long; the sentences need not. `run` is what sp_train will get (its seed, epochs and metric count here). To be freed. NULL without a
-   pair that is neither too long nor empty on either side. */
+/* Numbers the sentences (fields 0 and 1). The model and `path`, where the best model goes, must live as long; the sentences need
+   not. `run` is what sp_train will get; its seed, epochs and metric count here, too. To be freed. NULL for a setting out of its
+   range, or without a pair that is neither too long nor empty on either side. */
 sp_seq2seq_trainer *sp_seq2seq_trainer_new(sp_seq2seq *m, const sp_sentences *train, const sp_sentences *valid,
                                            const sp_seq2seq_teaching *how, const sp_trainer_config *run, const char *path,
                                            sp_status *status);
@@ -165,10 +168,13 @@ typedef struct sp_translating {
     long beam;                  /* hypotheses side by side; 1: always the likeliest symbol */
     long nbest;                 /* of each text, at most beam */
     long batch;                 /* texts at a time, fewer where they are long */
-    long most;                  /* symbols of a translation; 0: as many as the training had, in proportion to the source */
+    long most;                  /* symbols of a translation; 0: 10 more than the longest target of training had, and where a source
+                                   is longer than all of training, in proportion more; never more than SP_SEQ2SEQ_LONGEST */
     double length_penalty, coverage_penalty;    /* zoo/beam.h */
-    bool copy;                  /* an <unk> becomes the source's symbol that is looked at most (needs attention) */
-    bool weights;               /* keep those of the attention */
+    bool copy;                  /* an <unk> becomes the source's symbol that is looked at most, be it a word, a piece or a letter;
+                                   needs attention, and targets of words or letters: among pieces there is no <unk> */
+    bool weights;               /* keep those of the attention: memory in proportion to source and translation, as for a copy and a
+                                   coverage penalty */
     FILE *progress;             /* where a person watches, or NULL */
 } sp_translating;
 
@@ -180,12 +186,12 @@ sp_translating sp_translating_defaults(void);
     { "length-penalty", SP_OPTION_NUMBER, &(c)->length_penalty, 0, 10, .help = "alpha of Wu et al.; 0: none" }, \
     { "coverage-penalty", SP_OPTION_NUMBER, &(c)->coverage_penalty, 0, 10, .help = "beta of Wu et al.; 0: none" }, \
     { "copy", SP_OPTION_FLAG, &(c)->copy, .help = "an unknown word is copied from the source, by the attention" }, \
-    { "most", SP_OPTION_WHOLE, &(c)->most, 0, 1e6, .help = "symbols of a translation; 0: as training had" }, \
+    { "most", SP_OPTION_WHOLE, &(c)->most, 0, 1e6, .help = "symbols of a translation; 0: 10 more than training had" }, \
     { "batch", SP_OPTION_WHOLE, &(c)->batch, 1, 65536, .help = "texts at a time" }
 
 typedef struct sp_translation {
     char *text;                 /* with a 0 behind it */
-    double score, log_p;        /* what it was ranked by; ln p, its </s> included */
+    double score, log_p;        /* what it was ranked by; ln p of the model, its </s> included: what sp_seq2seq_loss has */
     long length, places;        /* symbols without </s>; of the source, its </s> included */
     int *id;                    /* [length] */
     sp_real *weights;           /* [length,places] of the attention, or NULL */
@@ -193,10 +199,16 @@ typedef struct sp_translation {
 
 typedef struct sp_translations sp_translations;
 
-/* Texts without line ends -> their translations, to be freed. A text without a symbol becomes "". NULL with a status. */
+/* Texts -> their translations, to be freed. White space is what readers of words make of it: none at the ends of a text, one
+   space between words; so is a source in training. A text without a word becomes "". Never written are <s> and symbols with a
+   control character (a line end, a tab), nor, of pieces, <unk>. NULL with a status. */
 sp_translations *sp_seq2seq_translate(const sp_seq2seq *m, const char *const *text, long n, const sp_translating *how,
                                       sp_status *status);
 void sp_translations_free(sp_translations *r);
+
+/* The symbols of a source as they stand in it, not as the vocabulary has them: those that weights are of, </s> at the end, then
+   NULL. All in one piece of memory, to be freed. NULL without memory. */
+char **sp_seq2seq_symbols(const sp_seq2seq *m, const char *text, sp_status *status);
 
 /* The k-th best of text i, from 0, borrowed; NULL if there is none. */
 const sp_translation *sp_translations_get(const sp_translations *r, long i, long k);

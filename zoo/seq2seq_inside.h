@@ -12,6 +12,9 @@ struct encoded {
     sp_tensor *state[SP_MAX_STATES];    /* of the decoder at first, NULL: zeros */
 };
 
+/* A source as numbers, by its words with one space between. *joined, unless NULL, is that text, to be freed. */
+bool sp_seq2seq_read(const sp_seq2seq *m, const char *text, size_t size, sp_ids *ids, char **joined, sp_status *status);
+
 /* Sources as numbers, one behind the other, without </s>. False after an error of the tape. */
 bool sp_seq2seq_encode(sp_tape *t, const sp_seq2seq *m, const int *id, const long *length, long n, struct encoded *e);
 

@@ -181,22 +181,43 @@ static sp_tensor *decode(sp_tape *t, const sp_seq2seq *m, struct encoded *e, con
     return sp_seq_unpack(t, out);
 }
 
+static bool check(const sp_seq2seq *m, const sp_pairs *p, double smoothing, const sp_own_symbols *own, sp_status *status)
+{
+    if (!m || !p || p->n < 0 || (p->n > 0 && (!p->source || !p->target || !p->source_length || !p->target_length)))
+        return sp_fail(status, SP_ERR_VALUE, "model: no %s, or %ld pairs", !m ? "model" : !p ? "pairs" : "symbols of pairs",
+                       p ? p->n : 0);
+    if (!(smoothing >= 0 && smoothing <= 1))
+        return sp_fail(status, SP_ERR_VALUE, "model: a smoothing of %g, expected 0 to 1", smoothing);
+    if (own && !(own->probability >= 0 && own->probability <= 1))
+        return sp_fail(status, SP_ERR_VALUE, "model: its own symbols with a probability of %g, expected 0 to 1",
+                       own->probability);
+    for (long i = 0; i < p->n; i++)
+        if (p->source_length[i] < 0 || p->target_length[i] < 0)
+            return sp_fail(status, SP_ERR_VALUE, "model: pair %ld is of %ld and %ld symbols", i, p->source_length[i],
+                           p->target_length[i]);
+    return true;
+}
+
 sp_tensor *sp_seq2seq_loss(sp_tape *t, const sp_seq2seq *m, const sp_pairs *p, double smoothing, const sp_own_symbols *own,
                            long *count)
 {
     struct longer before, after;
     struct encoded e;
+    sp_status status = { 0 };
     if (count)
-        *count = p->n > 0 ? sum_of(p->target_length, p->n) + p->n : 0;
-    if (p->n < 1)
+        *count = 0;
+    if (!check(m, p, smoothing, own, &status))
+        return sp_tape_fail(t, status.code, "%s", status.message);
+    if (!p->n)
         return NULL;
+    if (count)
+        *count = sum_of(p->target_length, p->n) + p->n;
     if (!lengthen(t, &before, SP_SENTENCE_BEGIN, -1, p->target, p->target_length, p->n)
         || !lengthen(t, &after, -1, SP_SENTENCE_END, p->target, p->target_length, p->n))
         return sp_tape_fail(t, SP_ERR_MEMORY, "model: out of memory for %ld pairs", p->n);
-    if (sp_tape_training(t) && own && own->probability > 0 && !sample(t, m, p, &before, own))
-        return sp_tape_fail(t, SP_ERR_STATE, "model: its own symbols");
-    if (!sp_seq2seq_encode(t, m, p->source, p->source_length, p->n, &e))
-        return sp_tape_fail(t, SP_ERR_STATE, "model: the encoder");
+    if ((sp_tape_training(t) && own && own->probability > 0 && !sample(t, m, p, &before, own))
+        || !sp_seq2seq_encode(t, m, p->source, p->source_length, p->n, &e))
+        return sp_tape_fail(t, SP_ERR_MEMORY, "model: out of memory for %ld pairs", p->n);
     sp_tensor *h = decode(t, m, &e, &before, p->n);
     sp_scope_push(t, "out");
     sp_tensor *logits = sp_linear_on(t, &m->out, sp_dropout(t, h, m->config.dropout));

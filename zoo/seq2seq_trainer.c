@@ -40,7 +40,7 @@ double sp_rise_at(sp_rise rise, double x)
 
 sp_seq2seq_teaching sp_seq2seq_teaching_defaults(void)
 {
-    return (sp_seq2seq_teaching){ .batch = 64, .longest = 100, .metric = "loss", .judged = 1000 };
+    return (sp_seq2seq_teaching){ .batch = 64, .longest = 100, .judged = 1000 };
 }
 
 /* ---- data ------------------------------------------------------------------------------------------------------ */
@@ -72,8 +72,8 @@ static bool encode_field(const sp_seq2seq *m, const sp_sentences *s, int f, long
 {
     size_t size;
     char *text = sp_sentence_text(s, f, i, &size);
-    const bool ok = text ? sp_coder_encode(f ? m->target : m->source, text, size, ids, status)
-                         : sp_fail(status, SP_ERR_MEMORY, "model: out of memory for sentence %ld", i);
+    bool ok = text || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for sentence %ld", i);
+    ok = ok && (f ? sp_coder_encode(m->target, text, size, ids, status) : sp_seq2seq_read(m, text, size, ids, NULL, status));
     free(text);
     return ok;
 }
@@ -220,11 +220,10 @@ static double measure(void *self, sp_status *status)
 {
     const sp_seq2seq_trainer *x = self;
     const sp_references *r = x->references;
-    sp_translating how = sp_translating_defaults();
+    const sp_translating how = sp_translating_defaults();
     sp_translation_scores scores;
     sp_seq2seq m = *x->m;
     m.profile = NULL;                                   /* which counts on the tapes of training */
-    how.copy = sp_seq2seq_attends(&m);
     sp_translations *found = sp_seq2seq_translate(&m, (const char *const *)r->source, r->n, &how, status);
     const char **guess = found ? malloc((size_t)r->n * sizeof *guess) : NULL;
     bool ok = guess || sp_fail(status, SP_ERR_MEMORY, "model: out of memory for %ld translations", r->n);
@@ -273,15 +272,17 @@ void sp_seq2seq_trainer_free(sp_seq2seq_trainer *x)
     free(x);
 }
 
-static bool check(const sp_seq2seq_teaching *h, sp_status *status)
+static bool check(const sp_seq2seq_teaching *h, const char *metric, sp_status *status)
 {
-    if (h->batch < 1 || h->longest < 1 || h->judged < 0)
-        return sp_fail(status, SP_ERR_VALUE, "teaching: batches of %ld, at most %ld symbols, %ld judged", h->batch, h->longest,
-                       h->judged);
+    if (h->batch < 1 || h->longest < 1 || h->longest > SP_SEQ2SEQ_LONGEST || h->judged < 0)
+        return sp_fail(status, SP_ERR_VALUE, "teaching: batches of %ld, at most %ld symbols (expected 1 to %d), %ld judged",
+                       h->batch, h->longest, SP_SEQ2SEQ_LONGEST, h->judged);
     if (!(h->smoothing >= 0 && h->smoothing <= 1 && h->sampling >= 0 && h->sampling <= 1))
         return sp_fail(status, SP_ERR_VALUE, "teaching: smoothing %g, sampling %g: expected 0 to 1", h->smoothing, h->sampling);
-    if (h->metric && sp_choice_index(SP_SEQ2SEQ_METRICS, h->metric) < 0)
-        return sp_fail(status, SP_ERR_VALUE, "teaching: the metric '%s' is none of: %s", h->metric, SP_SEQ2SEQ_METRICS);
+    if ((int)h->rise < SP_RISE_CONSTANT || h->rise > SP_RISE_SIGMOID)
+        return sp_fail(status, SP_ERR_VALUE, "teaching: a rise of kind %d, expected 0 to %d", (int)h->rise, SP_RISE_SIGMOID);
+    if (metric && sp_choice_index(SP_SEQ2SEQ_METRICS, metric) < 0)
+        return sp_fail(status, SP_ERR_VALUE, "teaching: the metric '%s' is none of: %s", metric, SP_SEQ2SEQ_METRICS);
     return true;
 }
 
@@ -293,13 +294,13 @@ sp_seq2seq_trainer *sp_seq2seq_trainer_new(sp_seq2seq *m, const sp_sentences *tr
         sp_fail(status, SP_ERR_VALUE, "teaching: no %s", !m ? "model" : !how ? "settings" : !run ? "training" : "path");
         return NULL;
     }
-    sp_seq2seq_trainer *x = check(how, status) ? calloc(1, sizeof *x) : NULL;
+    sp_seq2seq_trainer *x = check(how, run->metric, status) ? calloc(1, sizeof *x) : NULL;
     if (!x) {
         sp_fail(status, SP_ERR_MEMORY, "model: out of memory for a trainer");
         return NULL;
     }
-    const bool measures = how->metric && strcmp(how->metric, "loss") != 0;
-    *x = (sp_seq2seq_trainer){ .m = m, .how = *how, .path = path, .metric = measures ? how->metric : NULL,
+    const bool measures = run->metric && strcmp(run->metric, "loss") != 0;
+    *x = (sp_seq2seq_trainer){ .m = m, .how = *how, .path = path, .metric = measures ? run->metric : NULL,
                                .seed = (uint64_t)run->seed, .epochs = run->epochs > 0 ? run->epochs : 1 };
     if (read_data(&x->train, m, train, how, "train on", status) && read_data(&x->valid, m, valid, how, "validate on", status)
         && (!measures || (x->references = sp_references_new(valid, how->judged, status)))) {

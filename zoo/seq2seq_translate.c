@@ -8,7 +8,7 @@
 #include "zoo/seq2seq_inside.h"
 
 enum {
-    ROOM = 16384,               /* source symbols of a batch, padding counted */
+    ROOM = 16384,               /* source symbols of a batch, padding counted, times the beam */
     SLACK = 10                  /* symbols that a translation may have beyond proportion */
 };
 
@@ -47,7 +47,7 @@ const sp_translation *sp_translations_get(const sp_translations *r, long i, long
 
 struct source {
     long index;                 /* of the text */
-    const char *text;
+    char *text;                 /* its words with a space between */
     sp_ids ids;
 };
 
@@ -58,6 +58,7 @@ struct work {
     sp_translations *result;
     sp_status *status;
     sp_tape *tape;
+    bool *banned;               /* [symbols of the target] what is never written */
     struct source *source;      /* [n] by length */
     struct writing writing;
 };
@@ -65,50 +66,20 @@ struct work {
 static bool step(void *self, const sp_beam_rows *rows, sp_real *logits, sp_real *weights, sp_status *status)
 {
     struct work *w = self;
-    const long symbols = sp_coder_size(w->m->target);
-    if (!sp_writing_step(&w->writing, rows->sentence, rows->parent, rows->symbol, rows->n, logits, weights))
-        return sp_fail_with(status, sp_tape_status(w->tape));
-    for (long r = 0; r < rows->n; r++)
-        logits[r * symbols + SP_SENTENCE_BEGIN] = -INFINITY;
-    return true;
-}
-
-/* The i-th symbol of a source as it stands there, not as the vocabulary has it. */
-static const char *source_symbol(const sp_coder *c, const struct source *s, long i, size_t *length)
-{
-    const sp_level level = c->units == SP_UNITS_CHAR ? SP_LEVEL_CHAR : SP_LEVEL_WORD;
-    const char *w = "";
-    size_t at = 0;
-    if (c->units == SP_UNITS_BPE) {
-        w = sp_coder_symbol(c, s->ids.id[i], length);
-        if (*length > 1 && *w == ' ')
-            return --*length, w + 1;
-        return w;
-    }
-    for (*length = 0; i >= 0 && (w = sp_text_next(s->text, strlen(s->text), level, &at, length)); )
-        i -= level == SP_LEVEL_CHAR || *w != '\n';
-    return w ? w : "";
-}
-
-/* Which place but </s> is looked at most. */
-static long looked_at(const sp_real *weights, long n)
-{
-    long best = 0;
-    for (long i = 1; i < n; i++)
-        if (weights[i] > weights[best])
-            best = i;
-    return best;
+    return sp_writing_step(&w->writing, rows->sentence, rows->parent, rows->symbol, rows->n, logits, weights)
+           || sp_fail_with(status, sp_tape_status(w->tape));
 }
 
 /* The text of a translation in which each <unk> is copied from the source; or, where out is NULL, nothing. Its bytes. */
-static size_t write_copied(const struct work *w, const struct source *s, const sp_hypothesis *h, char *out)
+static size_t write_copied(const sp_coder *c, char *const *symbol, long symbols, const sp_hypothesis *h, char *out)
 {
-    const sp_coder *c = w->m->target;
     size_t bytes = 0, length;
     for (long i = 0; i < h->length; i++) {
-        const char *x = h->symbol[i] == SP_UNKNOWN
-                        ? source_symbol(w->m->source, s, looked_at(h->weights + i * h->places, s->ids.n), &length)
-                        : sp_coder_symbol(c, h->symbol[i], &length);
+        const char *x = sp_coder_symbol(c, h->symbol[i], &length);
+        if (h->symbol[i] == SP_UNKNOWN) {
+            x = symbol[sp_hypothesis_place(h, i, symbols)];
+            length = strlen(x);
+        }
         const bool space = bytes && c->units == SP_UNITS_WORD;
         if (out && space)
             out[bytes] = ' ';
@@ -123,12 +94,15 @@ static size_t write_copied(const struct work *w, const struct source *s, const s
 
 static char *text_of(const struct work *w, const struct source *s, const sp_hypothesis *h)
 {
+    const sp_coder *c = w->m->target;
     size_t size;
-    if (!w->how->copy || w->m->target->units == SP_UNITS_BPE)
-        return sp_coder_decode(w->m->target, h->symbol, h->length, &size);
-    char *text = malloc(write_copied(w, s, h, NULL) + 1);
+    if (!w->how->copy)
+        return sp_coder_decode(c, h->symbol, h->length, &size);
+    char **symbol = sp_seq2seq_symbols(w->m, s->text, NULL);
+    char *text = symbol ? malloc(write_copied(c, symbol, s->ids.n, h, NULL) + 1) : NULL;
     if (text)
-        write_copied(w, s, h, text);
+        write_copied(c, symbol, s->ids.n, h, text);
+    free(symbol);
     return text;
 }
 
@@ -155,21 +129,22 @@ static long most_of(const struct work *w, long length)
 {
     const double longest = (double)(w->m->source_longest > 0 ? w->m->source_longest : 1);
     const double share = (double)length > longest ? (double)length / longest : 1;
-    return w->how->most > 0 ? w->how->most : (long)((double)w->m->target_longest * share) + SLACK;
+    const double most = (double)w->m->target_longest * share + SLACK;
+    return w->how->most > 0 ? w->how->most : most < SP_SEQ2SEQ_LONGEST ? (long)most : SP_SEQ2SEQ_LONGEST;
 }
 
 static bool search(struct work *w, const struct source *s, long n, const int *id, const long *length, const long *used,
                    const long *most)
 {
-    const bool attends = sp_seq2seq_attends(w->m);
+    const bool looks = sp_seq2seq_attends(w->m) && (w->how->weights || w->how->copy || w->how->coverage_penalty > 0);
     const sp_beam_config config = { .width = w->how->beam, .nbest = w->how->nbest, .longest = most, .first = SP_SENTENCE_BEGIN,
                                     .last = SP_SENTENCE_END, .length_penalty = w->how->length_penalty,
                                     .coverage_penalty = w->how->coverage_penalty };
     sp_tape_reset(w->tape);
     if (!sp_writing_begin(&w->writing, w->tape, w->m, id, length, n, n * w->how->beam))
         return sp_fail_with(w->status, sp_tape_status(w->tape));
-    const sp_beam_model model = { .self = w, .step = step, .symbols = sp_coder_size(w->m->target),
-                                  .places = attends ? w->writing.encoded.places : 0, .used = attends ? used : NULL };
+    const sp_beam_model model = { .self = w, .step = step, .symbols = sp_coder_size(w->m->target), .banned = w->banned,
+                                  .places = looks ? w->writing.encoded.places : 0, .used = looks ? used : NULL };
     sp_beam *found = sp_beam_search(&config, &model, n, w->status);
     bool ok = found;
     for (long i = 0; ok && i < n; i++) {
@@ -219,6 +194,9 @@ static bool check(const sp_seq2seq *m, const char *const *text, long n, const sp
     if (!sp_seq2seq_attends(m) && (how->copy || how->coverage_penalty > 0))
         return sp_fail(status, SP_ERR_VALUE, "translating: %s needs a model with attention",
                        how->copy ? "copying" : "a coverage penalty");
+    if (how->copy && m->target->units == SP_UNITS_BPE)
+        return sp_fail(status, SP_ERR_VALUE, "translating: copying needs targets of words or letters: among pieces nothing is "
+                       "unknown");
     return true;
 }
 
@@ -228,12 +206,26 @@ static int by_length(const void *a, const void *b)
     return x->ids.n != y->ids.n ? (x->ids.n > y->ids.n) - (x->ids.n < y->ids.n) : (x->index > y->index) - (x->index < y->index);
 }
 
+/* <s>; among pieces <unk>, which no target has; and what would break lines or columns. */
+static bool *find_banned(const sp_coder *c)
+{
+    const int n = sp_coder_size(c);
+    bool *banned = calloc((size_t)n, sizeof *banned);
+    for (int i = 0; banned && i < n; i++) {
+        size_t length;
+        const char *x = sp_coder_symbol(c, i, &length);
+        banned[i] = i == SP_SENTENCE_BEGIN || (i == SP_UNKNOWN && c->units == SP_UNITS_BPE);
+        for (size_t k = 0; k < length; k++)
+            banned[i] = banned[i] || (unsigned char)x[k] < ' ' || x[k] == 0x7F;
+    }
+    return banned;
+}
+
 static bool read_sources(struct work *w, const char *const *text, long n)
 {
     for (long i = 0; i < n; i++) {
         w->source[i].index = i;
-        w->source[i].text = text[i];
-        if (!sp_coder_encode(w->m->source, text[i], strlen(text[i]), &w->source[i].ids, w->status))
+        if (!sp_seq2seq_read(w->m, text[i], strlen(text[i]), &w->source[i].ids, &w->source[i].text, w->status))
             return false;
     }
     qsort(w->source, (size_t)n, sizeof *w->source, by_length);
@@ -257,7 +249,7 @@ static bool translate_all(struct work *w, long n)
         ok = keep_empty(w, &w->source[done]);
     for (; ok && done < n; done += count) {
         for (count = 1; count < w->how->batch && done + count < n; count++)
-            if ((count + 1) * (w->source[done + count].ids.n + 1) > ROOM)
+            if ((count + 1) * w->how->beam * (w->source[done + count].ids.n + 1) > ROOM)
                 break;
         ok = translate_batch(w, w->source + done, count);
         for (long i = 0; i < count; i++)
@@ -277,18 +269,22 @@ sp_translations *sp_seq2seq_translate(const sp_seq2seq *m, const char *const *te
     w.result = calloc(1, sizeof *w.result);
     w.source = calloc((size_t)n + 1, sizeof *w.source);
     w.tape = sp_tape_new(m->store);
+    w.banned = find_banned(m->target);
     if (w.result) {
         *w.result = (sp_translations){ n, how->nbest, calloc((size_t)(n * how->nbest) + 1, sizeof *w.result->item) };
         sp_tape_set_recording(w.tape, false);
         sp_tape_set_training(w.tape, false);
         sp_tape_set_profile(w.tape, m->profile);
     }
-    const bool ok = w.result && w.result->item && w.source && w.tape
+    const bool ok = w.result && w.result->item && w.source && w.tape && w.banned
                     ? read_sources(&w, text, n) && translate_all(&w, n)
                     : sp_fail(status, SP_ERR_MEMORY, "model: out of memory for %ld texts", n);
-    for (long i = 0; w.source && i < n; i++)
+    for (long i = 0; w.source && i < n; i++) {
         free(w.source[i].ids.id);
+        free(w.source[i].text);
+    }
     free(w.source);
+    free(w.banned);
     sp_tape_free(w.tape);
     if (ok)
         return w.result;
