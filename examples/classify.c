@@ -215,7 +215,8 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
 
 #define MODEL_OPTIONS(s) \
     SP_CLASSIFIER_OPTIONS(&(s)->model), \
-    { "vectors", SP_OPTION_TEXT, &(s)->vectors, .argument = "FILE", .help = "word vectors to begin with, as text: word2vec, GloVe" }, \
+    { "vectors", SP_OPTION_TEXT, &(s)->vectors, .argument = "FILE", \
+      .help = "word vectors to begin with, as text: word2vec, GloVe" }, \
     { "batch", SP_OPTION_WHOLE, &(s)->batch, 1, 65536, .help = "sentences of a step" }
 
 static bool parse_train(struct settings *s, int argc, char **argv, int *code)

@@ -23,8 +23,8 @@ static const sp_classifier_config configs[] = {
     { RECURRENT("rnn", 1, 2, SP_CLASSIFIER_POOL_MAX), .word_dropout = 0.2 },
     { RECURRENT("gru", 1, 2, SP_CLASSIFIER_POOL_ATTENTION) },
     { .model = SP_CLASSIFIER_BAG, SIZES, .bag = SP_CLASSIFIER_BAG_MEAN },
-    { .model = SP_CLASSIFIER_BAG, .embed = 4, .hidden = 3, .layers = 2, .cell = "lstm", .directions = 1, .bag = SP_CLASSIFIER_BAG_SUM,
-      .dropout_embed = 0.2, .dropout = 0.3 },
+    { .model = SP_CLASSIFIER_BAG, .embed = 4, .hidden = 3, .layers = 2, .cell = "lstm", .directions = 1,
+      .bag = SP_CLASSIFIER_BAG_SUM, .dropout_embed = 0.2, .dropout = 0.3 },
     { .model = SP_CLASSIFIER_CONV, SIZES, .dropout = 0.3 },
 };
 enum { CONFIGS = sizeof configs / sizeof *configs, ATTENTION = 4, BAG = 5, CONV = 7 };

@@ -23,8 +23,8 @@ enum { GAP = 5 };               /* rows of zeros between sentences: no filter me
 sp_classifier_config sp_classifier_defaults(sp_classifier_kind model)
 {
     sp_classifier_config c = { .model = model, .embed = 128, .hidden = 128, .layers = 1, .cell = "lstm", .directions = 2,
-                               .pool = SP_CLASSIFIER_POOL_ATTENTION, .bag = SP_CLASSIFIER_BAG_MEAN, .dropout_embed = 0.5, .dropout = 0.5,
-                               .word_dropout = 0.05, .least = 1 };
+                               .pool = SP_CLASSIFIER_POOL_ATTENTION, .bag = SP_CLASSIFIER_BAG_MEAN,
+                               .dropout_embed = 0.5, .dropout = 0.5, .word_dropout = 0.05, .least = 1 };
     if (model == SP_CLASSIFIER_CONV)
         c.hidden = 100;
     return c;

@@ -81,8 +81,8 @@ sp_classifier_trainer *sp_classifier_trainer_new(sp_classifier *m, const sp_sent
     }
     for (long i = 0; ok && i < train->n; i++)
         if (r->train.label[i] < 0)
-            ok = sp_fail(status, SP_ERR_VALUE, "classifier: sentence %ld to train on has a label that the model has not: '%s'", i + 1,
-                         sp_sentence_word(train, 1, i, 0, NULL));
+            ok = sp_fail(status, SP_ERR_VALUE, "classifier: sentence %ld to train on has a label that the model has not: '%s'",
+                         i + 1, sp_sentence_word(train, 1, i, 0, NULL));
     if (ok) {
         r->guess = malloc((size_t)valid->n * sizeof *r->guess);
         r->best = malloc((size_t)sp_store_size(m->store) * sizeof *r->best);
