@@ -32,11 +32,17 @@ bool program_profile_begin(sp_profile **p, bool wanted, sp_status *status);
 void program_profile_end(sp_profile *p);
 
 /* No file that is written may be one that is read, or another that is written. Files are named by their options; the first
-   `reads` of n are read; a path may be NULL. */
+   `reads` of n are read; a path may be NULL. "MODEL" is the argument of that name, no option. */
 struct named_file {
     const char *option, *path;
 };
 bool program_check_files(const struct named_file *files, int n, int reads, sp_status *status);
+
+/* On standard error, which strings of field 1 a vocabulary does not know, the first few of them by name: "tag: 2 of 90 words have
+   a tag that training had not, and count as wrong: 'NEW' 2". Nothing where it knows all. count: how many, unless NULL. False
+   without memory. */
+bool program_tell_unseen(const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what, long *count,
+                         sp_status *status);
 
 /* Trains by sp_train; Ctrl-C ends it and saves. On standard error, how it ended. */
 bool program_train(const sp_task *task, const sp_trainer_config *config, const char *out, sp_training *result, sp_status *status);
