@@ -197,7 +197,8 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { 0 }
     };
     const sp_command command = { "tag train", "Trains a tagger on sentences whose words have tags. Ctrl-C ends it and saves.\n"
-                                 "The best model by --metric is kept: of tags that are of spans (B-LOC) by default f1, of others accuracy.\n"
+                                 "The best model is kept: by f1 where tags are of spans (B-LOC), else by accuracy, or by\n"
+                                 "--metric.\n"
                                  "The last line on standard output is a JSON object of the results, here as in all commands.",
                                  options, NULL };
     return program_parse(&command, argc, argv, NULL, code);
@@ -397,8 +398,8 @@ static void show(const sp_sentences *truth, const sp_sentences *guess, long i)
 }
 
 /* The best model beside the baseline and the optimum, printed and into a report. */
-static bool compare(sp_report *j, const struct run *r, const struct settings *s, const sp_sentences *test, const sp_hmm_optimum *best,
-                    const char *svg, sp_status *status)
+static bool compare(sp_report *j, const struct run *r, const struct settings *s, const sp_sentences *test,
+                    const sp_hmm_optimum *best, const char *svg, sp_status *status)
 {
     sp_tagger *m = sp_tagger_load(s->out, status);              /* which need not be the last */
     sp_sentences *ours = m ? sp_tagger_tag(m, test, status) : NULL;

@@ -117,7 +117,8 @@ static bool any_counts(const sp_tagger *m, const sp_tagger_data *d, const char *
     if (m->config.crf ? possible : known)
         return true;
     return sp_fail(status, SP_ERR_VALUE, m->config.crf
-                   ? "tagger: none of the %ld sentences to %s has only known tags in an order that can be: of %ld words %ld have one"
+                   ? "tagger: none of the %ld sentences to %s has only known tags in an order that can be: "
+                     "of %ld words %ld have one"
                    : "tagger: of the %ld sentences to %s with %ld words, %ld words have a tag that the model knows",
                    d->n, what, d->strings, known);
 }
