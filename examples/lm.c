@@ -9,7 +9,7 @@
    Words, in files of the form of the Penn Treebank, a sentence a line:
 
        lm train --level word --data train.txt --valid valid.txt --test test.txt --hidden 256 --embed 256 --tied --dropout 0.4 \
-           --variational --batch 32 --bptt 35 --optimizer sgd --lr 30 --clip 0.25 --schedule cosine --epochs 25 --threads 2
+           --variational --batch 32 --bptt 35 --optimizer sgd --lr 40 --clip 0.25 --schedule cosine --epochs 25 --threads 2
 */
 #include <errno.h>
 #include <math.h>

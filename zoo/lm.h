@@ -109,7 +109,7 @@ bool sp_lm_sample(const sp_lm *m, const int *prime, long n, const sp_sampling *h
                   sp_status *status);
 
 /* The same for `count` texts side by side: out [count,length], log_p [count] or NULL. Text i depends on the seed and i alone,
-   however many there are; text 0 is that of sp_lm_sample. */
+   however many there are; text 0 is that of sp_lm_sample. They are computed eight at once, which fewer take too. */
 bool sp_lm_sample_batch(const sp_lm *m, const int *prime, long n, const sp_sampling *how, long length, long count, int *out,
                         double *log_p, sp_status *status);
 
