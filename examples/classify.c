@@ -117,34 +117,6 @@ static sp_confusion *measure(const sp_classifier *m, const sp_sentences *s, doub
     return c;
 }
 
-/* Names the labels that training had not, the first few of them. */
-static void tell_unseen(const sp_classifier *m, const sp_sentences *s)
-{
-    enum { FEW = 5 };
-    long count = 0;
-    sp_counts *c = sp_counts_new(NULL);
-    for (long i = 0; c && i < s->n; i++) {
-        size_t length;
-        const char *label = sp_sentence_word(s, 1, i, 0, &length);
-        if (sp_classifier_truth(m, s, i) < 0) {
-            sp_counts_add(c, label, length, 1, NULL);
-            count++;
-        }
-    }
-    if (count) {
-        fprintf(stderr, "classify: %ld of %ld sentences have a label that training had not, and count as wrong:", count,
-                s->n);
-        for (long i = 0; i < sp_counts_size(c) && i < FEW; i++) {
-            size_t length;
-            long times;
-            const char *label = sp_counts_symbol(c, i, &length, &times);
-            fprintf(stderr, "%s '%s' %ld", i ? "," : "", label, times);
-        }
-        fprintf(stderr, "%s\n", sp_counts_size(c) > FEW ? ", ..." : "");
-    }
-    sp_counts_free(c);
-}
-
 /* ---- train ----------------------------------------------------------------------------------------------------- */
 
 /* The files that --data or --valid names, `text` cut into pieces: all of its name, or each behind a label. So many. */
@@ -204,7 +176,8 @@ static bool train_run(struct run *r, sp_training *result, sp_status *status)
     fprintf(stderr, "%s sentences to train on, %s to validate on, %d words, %d labels, %s parameters, %s kernels\n",
             sp_thousands(n, r->train->n), sp_thousands(m, r->valid->n), sp_vocabulary_size(r->model->words),
             sp_classifier_classes(r->model), sp_thousands(params, sp_model_parameters(r->model->store)), sp_blas_kernels());
-    tell_unseen(r->model, r->valid);
+    if (!program_tell_unseen(r->model->labels, r->valid, "sentences", "label", NULL, status))
+        return false;
     sp_trainer_config config = s->trainer;
     config.profile = r->model->profile;
     return program_train(&task, &config, s->out, result, status);
@@ -375,7 +348,7 @@ static int predict(int argc, char **argv)
                                  "that is the most frequent label of the training data.", options, "MODEL" };
     if (!program_parse(&command, argc, argv, &model, &code))
         return code;
-    const struct named_file files[] = { { "data", data }, { "model", model }, { "html", html } };
+    const struct named_file files[] = { { "data", data }, { "MODEL", model }, { "html", html } };
     const char *name = data ? data : "standard input";
     FILE *in = stdin;
     sp_classifier *m = program_check_files(files, 3, 2, &status) ? sp_classifier_load(model, &status) : NULL;
@@ -428,10 +401,10 @@ static int eval(int argc, char **argv)
     sp_sentences *s = m && program_profile_begin(&m->profile, profile, &status) ? sp_classifier_read(data, &status) : NULL;
     if (s && !s->n)
         sp_fail(&status, SP_ERR_VALUE, "%s: no sentences", data);
-    sp_confusion *c = s && s->n ? measure(m, s, &nats, &status) : NULL;
+    const bool told = s && s->n && program_tell_unseen(m->labels, s, "sentences", "label", NULL, &status);
+    sp_confusion *c = told ? measure(m, s, &nats, &status) : NULL;
     sp_report *j = c ? sp_report_new() : NULL;
     if (c) {
-        tell_unseen(m, s);
         sp_confusion_write(c, m->labels, stdout);
         sp_report_text(j, "command", "eval");
         sp_report_count(j, "sentences", s->n);

@@ -39,6 +39,12 @@ struct named_file {
 };
 bool program_check_files(const struct named_file *files, int n, int reads, sp_status *status);
 
+/* On standard error, which strings of field 1 a vocabulary does not know, the first few of them by name: "tag: 2 of 90 words have
+   a tag that training had not, and count as wrong: 'NEW' 2". Nothing where it knows all. count: how many, unless NULL. False
+   without memory. */
+bool program_tell_unseen(const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what, long *count,
+                         sp_status *status);
+
 /* Trains by sp_train; Ctrl-C ends it and saves. On standard error, how it ended. */
 bool program_train(const sp_task *task, const sp_trainer_config *config, const char *out, sp_training *result, sp_status *status);
 

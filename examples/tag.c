@@ -6,7 +6,6 @@
        tag eval model.safetensors --data en_ewt-ud-test.conllu
        tag demo
 */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,8 @@
 /* ---- what all commands share ----------------------------------------------------------------------------------- */
 
 #define FORMATS "conllu|conll2003|columns"
-#define OPTION_FORMAT(f) { "format", SP_OPTION_CHOICE, &(f)->name, .argument = FORMATS, .help = "of --data: zoo/readers.h" }
+#define OPTION_FORMAT(f) { "format", SP_OPTION_CHOICE, &(f)->name, .argument = FORMATS, \
+                           .help = "of --data; word and tag are columns 2 and 4, 1 and the last, 1 and 2" }
 #define OPTION_COLUMN(f) { "column", SP_OPTION_WHOLE, &(f)->column, 0, SP_MOST_COLUMNS, \
                            .help = "of the tags, from 1; 0: that of the format" }
 
@@ -25,19 +25,23 @@ struct file_format {
     long column;
 };
 
-/* Sentences of a file, or of standard input where path is NULL. Without tags if only words are wanted. */
-static sp_sentences *read_sentences(const char *path, const struct file_format *how, bool lines, bool tags, sp_status *status)
+static sp_sentences *read_tagged(const char *path, const struct file_format *how, sp_status *status)
+{
+    sp_format format = *sp_format_named(how->name);
+    if (how->column)
+        format.field[1].column = (int)how->column;
+    return sp_sentences_read(path, &format, status);
+}
+
+/* The words of a file, or of standard input where path is NULL. It may be empty. */
+static sp_sentences *read_words(const char *path, const char *name, sp_status *status)
 {
     size_t size;
-    sp_format format = *sp_format_named(lines ? "lines" : how->name);
-    if (!lines && how->column)
-        format.field[1].column = (int)how->column;
-    if (!tags)
-        format.fields = 1;
-    if (path)
-        return sp_sentences_read(path, &format, status);
-    char *text = program_input(&size, status);
-    sp_sentences *s = text ? sp_sentences_parse("standard input", text, size, &format, status) : NULL;
+    sp_format format = *sp_format_named(name);
+    format.fields = 1;
+    format.blanks = true;
+    char *text = path ? sp_file_read(path, &size, status) : program_input(&size, status);
+    sp_sentences *s = text ? sp_sentences_parse(path ? path : "standard input", text, size, &format, status) : NULL;
     free(text);
     return s;
 }
@@ -161,6 +165,8 @@ static bool train_run(struct run *r, const struct settings *s, sp_training *resu
     if (!config.metric)
         config.metric = task.metric;
     describe_run(r, s->vectors);
+    if (!program_tell_unseen(r->model->tags, r->valid, "words", "tag", NULL, status))
+        return false;
     return program_train(&task, &config, s->out, result, status);
 }
 
@@ -181,7 +187,7 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         OPTION_FORMAT(&s->format),
         OPTION_COLUMN(&s->format),
         { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
-        { "vectors", SP_OPTION_TEXT, &s->vectors, .argument = "FILE", 
+        { "vectors", SP_OPTION_TEXT, &s->vectors, .argument = "FILE",
           .help = "word vectors, as text, to begin with: --embed numbers each" },
         SP_TAGGER_OPTIONS(&s->model),
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "sentences of a step" },
@@ -191,6 +197,8 @@ static bool parse_train(struct settings *s, int argc, char **argv, int *code)
         { 0 }
     };
     const sp_command command = { "tag train", "Trains a tagger on sentences whose words have tags. Ctrl-C ends it and saves.\n"
+                                 "The best model is kept: by f1 where tags are of spans (B-LOC), else by accuracy, or by\n"
+                                 "--metric.\n"
                                  "The last line on standard output is a JSON object of the results, here as in all commands.",
                                  options, NULL };
     return program_parse(&command, argc, argv, NULL, code);
@@ -205,10 +213,10 @@ static int train(int argc, char **argv)
     int code;
     if (!parse_train(&s, argc, argv, &code))
         return code;
-    bool ok = check_files(&s, &status) && (r.train = read_sentences(s.data, &s.format, false, true, &status))
-              && (s.valid ? (r.valid = read_sentences(s.valid, &s.format, false, true, &status)) != NULL
-                          : split(&r, s.data, &status))
-              && sp_file_writable(s.out, &status) && sp_trainer_check(&s.trainer, &status) && train_run(&r, &s, &result, &status);
+    bool ok = check_files(&s, &status) && sp_file_writable(s.out, &status) && (!s.graph || sp_file_writable(s.graph, &status))
+              && sp_trainer_check(&s.trainer, &status) && (r.train = read_tagged(s.data, &s.format, &status))
+              && (s.valid ? (r.valid = read_tagged(s.valid, &s.format, &status)) != NULL : split(&r, s.data, &status))
+              && train_run(&r, &s, &result, &status);
     if (ok) {
         sp_report *j = sp_report_new();
         sp_report_text(j, "command", "train");
@@ -249,14 +257,15 @@ static bool save_tagged(const sp_sentences *s, const char *path, sp_status *stat
 static int predict(int argc, char **argv)
 {
     const char *model, *data = NULL, *out = NULL;
-    struct file_format format = { .name = "columns" };
+    const char *format = "conllu";
     bool lines = false, profile = false;
     int code;
     sp_status status = { 0 };
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .help = "sentences to tag; else standard input" },
-        { "format", SP_OPTION_CHOICE, &format.name, .argument = FORMATS, .help = "of --data, of which the words alone are read" },
-        { "lines", SP_OPTION_FLAG, &lines, .help = "a sentence on each line, words between white space" },
+        { "format", SP_OPTION_CHOICE, &format, .argument = FORMATS,
+          .help = "of --data, of which the words alone are read: column 2 (conllu), else 1" },
+        { "lines", SP_OPTION_FLAG, &lines, .help = "plain text instead: a sentence on each line, words between blanks" },
         { "out", SP_OPTION_TEXT, &out, .argument = "FILE", .help = "where words and tags go; else to standard output" },
         SP_OPTION_PROFILE(&profile),
         { 0 }
@@ -265,10 +274,10 @@ static int predict(int argc, char **argv)
                                  "between, a blank line behind each sentence.", options, "MODEL" };
     if (!program_parse(&command, argc, argv, &model, &code))
         return code;
-    const struct named_file files[] = { { "data", data }, { "out", out } };
+    const struct named_file files[] = { { "data", data }, { "MODEL", model }, { "out", out } };
     sp_sentences *s = NULL, *tagged = NULL;
-    sp_tagger *m = program_check_files(files, 2, 1, &status) ? open_model(model, profile, &status) : NULL;
-    bool ok = m && (!out || sp_file_writable(out, &status)) && (s = read_sentences(data, &format, lines, false, &status))
+    sp_tagger *m = program_check_files(files, 3, 2, &status) ? open_model(model, profile, &status) : NULL;
+    bool ok = m && (!out || sp_file_writable(out, &status)) && (s = read_words(data, lines ? "lines" : format, &status))
               && (tagged = sp_tagger_tag(m, s, &status)) && save_tagged(tagged, out, &status);
     close_model(m);
     if (ok) {
@@ -286,26 +295,6 @@ static int predict(int argc, char **argv)
 }
 
 /* ---- eval ------------------------------------------------------------------------------------------------------ */
-
-/* Names the tags that the model has never seen, each with how often it is there. */
-static bool tell_unseen(const sp_tagger *m, const sp_sentences *s, long *unseen, sp_status *status)
-{
-    sp_counts *c = sp_counts_new(status);
-    const bool ok = c && sp_counts_add_field(c, s, 1, status);
-    *unseen = 0;
-    for (long i = 0; ok && i < sp_counts_size(c); i++) {
-        size_t length;
-        long times;
-        const char *tag = sp_counts_symbol(c, i, &length, &times);
-        if (sp_vocabulary_id(m->tags, tag, length) >= 0)
-            continue;
-        fprintf(stderr, "tag: the tag '%s' of %ld word%s was never seen in training, and counts as wrong\n", tag, times,
-                times == 1 ? "" : "s");
-        *unseen += times;
-    }
-    sp_counts_free(c);
-    return ok;
-}
 
 /* How many words the model does not know, and how many of these have the right tag. */
 static void count_unknown(const sp_tagger *m, const sp_sentences *truth, const sp_sentences *guess, long *unknown, long *right)
@@ -326,7 +315,7 @@ static void count_unknown(const sp_tagger *m, const sp_sentences *truth, const s
 static bool report_tags(sp_report *j, const sp_tagger *m, const sp_sentences *truth, const sp_sentences *guess, sp_status *status)
 {
     long unseen, unknown, known_right, right, words;
-    if (!tell_unseen(m, truth, &unseen, status))
+    if (!program_tell_unseen(m->tags, truth, "words", "tag", &unseen, status))
         return false;
     const double accuracy = sp_tags_accuracy(truth, guess, &right, &words);
     count_unknown(m, truth, guess, &unknown, &known_right);
@@ -377,7 +366,7 @@ static int eval(int argc, char **argv)
     sp_report *j = sp_report_new();
     sp_tagger *m = open_model(model, profile, &status);
     sp_report_text(j, "command", "eval");
-    bool ok = m && (s = read_sentences(data, &format, false, true, &status))
+    bool ok = m && (s = read_tagged(data, &format, &status))
               && (s->n || sp_fail(&status, SP_ERR_FORMAT, "%s: there are no sentences", data))
               && (tagged = sp_tagger_tag(m, s, &status)) && report_tags(j, m, s, tagged, &status);
     close_model(m);
@@ -408,41 +397,57 @@ static void show(const sp_sentences *truth, const sp_sentences *guess, long i)
     }
 }
 
-static bool run_demo(struct run *r, const struct settings *s, long sentences, const char *svg, sp_status *status)
+/* The best model beside the baseline and the optimum, printed and into a report. */
+static bool compare(sp_report *j, const struct run *r, const struct settings *s, const sp_sentences *test,
+                    const sp_hmm_optimum *best, const char *svg, sp_status *status)
 {
-    sp_hmm *grammar = sp_hmm_english(status);
-    sp_sentences *test = grammar ? sp_hmm_sentences(grammar, 5000, 3, status) : NULL, *ours = NULL, *plain = NULL;
-    sp_hmm_optimum best;
-    sp_training x;
-    bool ok = test && (r->train = sp_hmm_sentences(grammar, sentences, 1, status))
-              && (r->valid = sp_hmm_sentences(grammar, 1000, 2, status)) && sp_file_writable(s->out, status) && sp_hmm_best(grammar, test, &best, status) && train_run(r, s, &x, status);
-    sp_tagger *m = ok ? sp_tagger_load(s->out, status) : NULL;          /* the best one, which need not be the last */
-    ok = m && (ours = sp_tagger_tag(m, test, status)) && (plain = sp_tags_most_frequent(r->train, test, status));
+    sp_tagger *m = sp_tagger_load(s->out, status);              /* which need not be the last */
+    sp_sentences *ours = m ? sp_tagger_tag(m, test, status) : NULL;
+    sp_sentences *plain = ours ? sp_tags_most_frequent(r->train, test, status) : NULL;
+    const bool ok = plain;
     if (ok) {
         const double accuracy = sp_tags_accuracy(test, ours, NULL, NULL), baseline = sp_tags_accuracy(test, plain, NULL, NULL);
         printf("Share of right tags in 5,000 new sentences of a little grammar of English:\n"
                "  each word's most frequent tag   %.2f %%\n  this model                      %.2f %%\n"
                "  who knows the grammar           %.2f %%\n\nA sentence, its tags, and where the model has another:\n\n",
-               100 * baseline, 100 * accuracy, 100 * best.accuracy);
+               100 * baseline, 100 * accuracy, 100 * best->accuracy);
         show(test, ours, 4);
         const bool drawn = program_draw(s->graph, svg);
         printf("\nModel %s, log %s, graph %s%s%s.\n", s->out, s->trainer.log, s->graph, drawn ? " and " : "", drawn ? svg : "");
-        sp_report *j = sp_report_new();
-        sp_report_text(j, "command", "demo");
-        program_report_training(j, &x, "accuracy", s->out);
         sp_report_number(j, "accuracy", accuracy);
-        sp_report_number(j, "best_accuracy", best.accuracy);
+        sp_report_number(j, "best_accuracy", best->accuracy);
         sp_report_number(j, "baseline_accuracy", baseline);
         sp_report_text(j, "graph", s->graph);
         sp_report_text(j, "picture", drawn ? svg : NULL);
-        ok = program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
     }
     sp_tagger_free(m);
     sp_sentences_free(ours);
     sp_sentences_free(plain);
+    return ok;
+}
+
+/* Trains and compares; where training is interrupted there is nothing to compare. */
+static bool run_demo(struct run *r, const struct settings *s, long sentences, const char *svg, sp_status *status)
+{
+    sp_hmm *grammar = sp_hmm_english(status);
+    sp_sentences *test = grammar ? sp_hmm_sentences(grammar, 5000, 3, status) : NULL;
+    sp_hmm_optimum best;
+    sp_training x;
+    sp_report *j = sp_report_new();
+    bool ok = test && (r->train = sp_hmm_sentences(grammar, sentences, 1, status))
+              && (r->valid = sp_hmm_sentences(grammar, 1000, 2, status)) && sp_file_writable(s->out, status)
+              && sp_hmm_best(grammar, test, &best, status) && train_run(r, s, &x, status);
+    if (ok) {
+        sp_report_text(j, "command", "demo");
+        program_report_training(j, &x, "accuracy", s->out);
+        ok = x.interrupted || compare(j, r, s, test, &best, svg, status);
+    }
     sp_sentences_free(test);
     sp_hmm_free(grammar);
-    return ok;
+    if (ok)
+        return program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
+    sp_report_free(j);
+    return false;
 }
 
 static int demo(int argc, char **argv)

@@ -114,13 +114,18 @@ static void reach(const sp_crf *c, long n, bool *now, bool *next)
         now[j] &= !c->forbidden[j * wide + k];
 }
 
-bool sp_crf_blocked(sp_tape *t, const sp_crf *c, long i, long n)
+bool sp_crf_possible(sp_tape *t, const sp_crf *c, long n)
 {
     bool *now = sp_tape_take(t, 2 * (size_t)c->labels * sizeof *now);
     if (!now)
-        return true;
+        return false;
     reach(c, n, now, now + c->labels);
-    if (memchr(now, true, (size_t)c->labels))
+    return n < 1 || memchr(now, true, (size_t)c->labels);
+}
+
+bool sp_crf_blocked(sp_tape *t, const sp_crf *c, long i, long n)
+{
+    if (sp_crf_possible(t, c, n))
         return false;
     sp_tape_fail(t, SP_ERR_VALUE, "crf: sequence %ld: what is forbidden leaves no path of %ld steps through %ld labels", i, n,
                  c->labels);

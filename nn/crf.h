@@ -59,6 +59,9 @@ sp_tensor *sp_crf_loss_mean(sp_tape *t, const sp_crf *c, sp_seq scores, const in
 
 /* An error of the tape (false) is what is one for sp_crf_loss, and a sequence of a length for which all paths are forbidden. */
 
+/* Does what is forbidden leave a path of n steps? Also false without memory: then the tape has the error. */
+bool sp_crf_possible(sp_tape *t, const sp_crf *c, long n);
+
 /* The best path of each sequence: its tags [sum of lengths], and its score [batch], unless that is NULL. Of paths with one
    score it is the one with the lower label where they last differ. If no path has a score above -infinity, that is the score,
    and the tags are 0. */

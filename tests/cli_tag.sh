@@ -64,26 +64,33 @@ run 0 eval "$model" --data "$work/dos" --format columns
 cmp -s "$work/out" "$work/first" || fail 'Windows line ends and a byte-order mark, another result'
 
 # Tags and words come back; JSON is last.
-run 0 predict "$model" --data "$work/ner.tsv"
+run 0 predict "$model" --format columns --data "$work/ner.tsv"
 sed '$d' "$work/out" | cut -f 1 >"$work/words"
 cut -f 1 "$work/ner.tsv" | cmp -s - "$work/words" || fail 'predict does not write the words it read'
 sed '$d' "$work/out" >"$work/tagged"
 sed '$d' "$work/out" | awk -F '\t' 'NF && !($2 == "O" || $2 == "B-NAME" || $2 == "I-NAME") { bad = 1 } END { exit bad }' || fail 'predict writes no tags'
 json command='"predict"' sentences=60 words
-run 0 predict "$model" --data "$work/ner.tsv" --out "$work/saved"
+run 0 predict "$model" --format columns --data "$work/ner.tsv" --out "$work/saved"
 cmp -s "$work/saved" "$work/tagged" || fail 'predict --out writes something else'
 [ "$(wc -l <"$work/out")" -eq 1 ] || fail 'predict --out prints more than the result'
 printf 'wheel turns Anna\n\n Ж\377 \r\nfalls' | "$tag" predict "$model" --lines >"$work/out" 2>"$work/err" || fail 'predict --lines fails'
-json sentences=3 words=5
-[ "$(sed -n 3p "$work/out" | cut -f 1)" = Anna ] && [ -z "$(sed -n 4p "$work/out")" ] || fail 'predict --lines: not a word on each line'
-"$tag" predict "$model" <"$work/ner.tsv" >"$work/out" 2>"$work/err" || fail 'predict from standard input fails'
+json sentences=4 words=5
+[ "$(sed '$d' "$work/out" | cut -f 1 | tr '\n' ' ')" = "$(printf 'wheel turns Anna   Ж\377  falls  ')" ] ||
+    fail "predict --lines: not a word on each line, or a blank line is lost: $(cat "$work/out")"
+"$tag" predict "$model" --format columns <"$work/ner.tsv" >"$work/out" 2>"$work/err" || fail 'predict from standard input fails'
 sed '$d' "$work/out" | cmp -s - "$work/tagged" || fail 'predict from standard input writes something else'
 "$tag" predict "$model" </dev/null >"$work/out" 2>"$work/err" || fail 'predict without sentences fails'
 json sentences=0 words=0
+: >"$work/empty"
+run 0 predict "$model" --data "$work/empty"
+json sentences=0 words=0
+# The format is the same for all commands if none is named.
+run 0 predict "$model" --data "$work/pos.conllu"
+sed '$d' "$work/out" | cmp -s - "$work/tagged" || fail 'predict reads CoNLL-U otherwise'
 
 # Words only (no tags in the file), and a sentence of 10,000 words with one of 10,000 letters.
 cut -f 1 "$work/ner.tsv" >"$work/bare"
-run 0 predict "$model" --data "$work/bare"
+run 0 predict "$model" --format columns --data "$work/bare"
 sed '$d' "$work/out" | cmp -s - "$work/tagged" || fail 'predict needs tags'
 awk 'BEGIN { for (i = 0; i < 9999; i++) printf "rain "; for (i = 0; i < 10000; i++) printf "o"; print "" }' >"$work/long"
 run 0 predict "$model" --data "$work/long" --lines
@@ -93,9 +100,23 @@ json sentences=1 words=10000
 { cat "$work/ner.tsv"; printf 'wool\tB-NEW\nwool\tB-NEW\nrain\tO\n'; } >"$work/new"
 run 0 eval "$model" --data "$work/new" --format columns
 json unseen_tags=2 sentences=61
-[ "$(cat "$work/err")" = "tag: the tag 'B-NEW' of 2 words was never seen in training, and counts as wrong" ] || fail "unseen: $(cat "$work/err")"
+words=$(grep -c . "$work/new")
+unseen="tag: 2 of $words words have a tag that training had not, and count as wrong: 'B-NEW' 2"
+[ "$(cat "$work/err")" = "$unseen" ] || fail "unseen: $(cat "$work/err")"
 train 0 --valid "$work/new" --crf
 json best_valid_f1
+grep -qx "$unseen" "$work/err" || fail "unseen in --valid: $(cat "$work/err")"
+for i in 1 2 3 4 5 6; do printf 'x\tN%d\n' $i; done >"$work/many"
+run 0 eval "$model" --data "$work/many" --format columns
+grep -q ": 'N1' 1, 'N2' 1, 'N3' 1, 'N4' 1, 'N5' 1, \.\.\.\$" "$work/err" || fail "many unseen: $(cat "$work/err")"
+
+# A scheme that no sentence of one word keeps to: it is tagged nonetheless.
+printf 'Anna\tB-X\nLee\tE-X\n\nAnna\tB-X\nLee\tI-X\nLee\tE-X\n' >"$work/pairs"
+# shellcheck disable=SC2086 # a list of words
+run 0 train --data "$work/pairs" --valid "$work/pairs" --format columns --out "$work/crf" $small --crf
+printf 'Anna Lee\nLee\nAnna\n' >"$work/lines"
+run 0 predict "$work/crf" --data "$work/lines" --lines
+json sentences=3 words=4
 
 # Parts of speech: accuracy and no spans; word vectors; other encoders of letters.
 printf '3 8\nwool 1 2 3 4 5 6 7 8\nRain 1 1 1 1 1 1 1 1\nbyte 1 2 3 4 5 6 7 8\n' >"$work/vectors"
@@ -133,9 +154,9 @@ grep -q "$work/check: is of another training: .*training " "$work/err" || fail "
 printf 'a\tO\nb O\n' >"$work/torn"
 printf '1\ta\t_\tX\n2\tb\n' >"$work/torn.conllu"
 printf 'a\0b\tO\n' >"$work/zero"
-: >"$work/empty"
 printf '\n# x\n' >"$work/none.conllu"
 printf 'q 1 2 3\n' >"$work/narrow"
+awk 'NF { print $1 "\tNOUN" } !NF' "$work/ner.tsv" >"$work/ner.pos"
 printf '\002\0\0\0\0\0\0\0{}' >"$work/other"
 wrong 2 'there is no command (see tag --help)'
 wrong 2 "'sample' is no command (see tag --help)" sample
@@ -144,6 +165,10 @@ wrong 2 '--format conll: expected one of conllu|conll2003|columns' train --data 
 wrong 2 '--letters some: expected one of none|recurrent|conv' train --data "$work/ner.tsv" --letters some
 wrong 2 '--column 65: expected a whole number from 0 to 64' train --data "$work/ner.tsv" --column 65
 wrong 2 'expected MODEL (see tag predict --help)' predict
+wrong 1 "$work/none/g: cannot be written: " train --data "$work/nothing" --graph "$work/none/g"
+wrong 1 "$work/none/x: cannot be written: " train --data "$work/nothing" --out "$work/none/x"
+wrong 1 "tagger: of the 60 sentences to validate on with" train --data "$work/pairs" --valid "$work/ner.pos" --format columns --out "$work/unused"
+wrong 1 "--out $work/first is the file of MODEL" predict "$work/first" --data "$work/lines" --lines --out "$work/first"
 wrong 1 "$work/nothing: cannot be read: No such file or directory" train --data "$work/nothing"
 wrong 1 "$work/torn:2: 1 column between tabs, expected 2" train --data "$work/torn" --format columns
 wrong 1 "$work/torn.conllu:2: 2 columns between tabs, expected 4" train --data "$work/torn.conllu"
@@ -172,5 +197,21 @@ grep -Fq "tag: training: the metric 'accuracy' is none of: loss f1" "$work/err" 
 run 0 demo --out "$work/demo" --epochs 1 --sentences 600
 json command='"demo"' epochs=1 accuracy best_accuracy baseline_accuracy
 grep -q 'who knows the grammar  *9[78]' "$work/out" || fail 'the demo does not say what is best'
+
+# Ctrl-C: what was trained is there, and nothing is compared.
+rm -rf "$work/demo"
+"$path" demo --out "$work/demo" --epochs 1000000 --sentences 600 >"$work/out" 2>"$work/err" </dev/null &
+child=$!
+waited=0
+until [ -s "$work/demo/log.jsonl" ] || [ $waited = 200 ]; do
+    sleep 0.1
+    waited=$((waited + 1))
+done
+kill -INT $child
+wait $child || fail "Ctrl-C in the demo: ends with $?"
+child=''
+json command='"demo"' interrupted=true
+[ "$(wc -l <"$work/out")" -eq 1 ] || fail "Ctrl-C in the demo: it goes on: $(cat "$work/out")"
+grep -q '^Interrupted in epoch' "$work/err" || fail 'Ctrl-C in the demo: no message'
 
 finish

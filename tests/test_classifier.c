@@ -662,7 +662,7 @@ static const struct {
     { { .pool = (sp_classifier_pool)4, SIZES }, "pool 4: expected one of last|mean|max|attention" },
     { { .embed = 0, .hidden = 1, .layers = 1, .cell = "lstm", .directions = 1 }, "embed 0: expected a whole number from 1 to 65536" },
     { { .embed = 1, .hidden = 1, .layers = 1, .cell = "lsdm", .directions = 1 }, "cell lsdm: expected one of rnn|" },
-    { { .embed = 1, .hidden = 1, .layers = 1, .cell = NULL, .directions = 1 }, "cell : expected one of rnn|" },
+    { { .embed = 1, .hidden = 1, .layers = 1, .cell = NULL, .directions = 1 }, "cell NULL: expected one of rnn|" },
     { { SIZES, .dropout = 1 }, "dropout 1: expected a number from 0 to 0.99" },
     { { SIZES, .word_dropout = NAN }, "word-dropout nan: expected a number from 0 to 0.99" },
     { { .embed = 1, .hidden = 1, .layers = 1, .cell = "lstm", .directions = 3 }, "directions 3: expected a whole number from 1 to 2" },

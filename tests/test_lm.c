@@ -1,4 +1,5 @@
 /* The recurrent language model: its loss, its gradient, that it learns, what it writes, and its file. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -594,20 +595,21 @@ static const struct {
     sp_lm_config config;
     const char *error;
 } configs[] = {
-    { { .cell = "lsdm", .embed = 2, .hidden = 2, .layers = 1 }, "cell 'lsdm' is none of: rnn relu lstm gru" },
-    { { .cell = "lstm", .embed = 0, .hidden = 2, .layers = 1 }, "parameter 'embed.weight' has the shape [16,0]" },
-    { { .cell = "lstm", .embed = 2, .hidden = -2, .layers = 1 }, "in 2, hidden -2" },
-    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 0 }, "rnn: 0 layers, not 1 or more" },
-    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = 1 }, "dropout 1, not in 0 <= p < 1" },
-    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = NAN }, "dropout nan, not in 0 <= p < 1" },
+    { { .cell = "lsdm", .embed = 2, .hidden = 2, .layers = 1 }, "cell lsdm: expected one of rnn|relu|lstm|gru" },
+    { { .cell = "lstm", .embed = 0, .hidden = 2, .layers = 1 }, "embed 0: expected a whole number from 1 to 65536" },
+    { { .cell = "lstm", .embed = 2, .hidden = -2, .layers = 1 }, "hidden -2: expected a whole number from 1 to 65536" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 0 }, "layers 0: expected a whole number from 1 to 1000" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = LONG_MAX }, "layers 9223372036854775807: expected" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = 1 }, "dropout 1: expected a number from 0 to 0.99" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .dropout = NAN }, "dropout nan: expected a number from 0 to 0.99" },
     { { .cell = "lstm", .embed = 2, .hidden = 3, .layers = 1, .tied = true }, "embed is 2 and the cells' output 3" },
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .tied = true, .adaptive = 5 }, "an adaptive softmax (5 symbols in its head) exclude" },
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .adaptive = 16 }, "16 symbols in the head, but there are 16 in all" },
-    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .adaptive = -1 }, "adaptive softmax: -1 symbols in the head" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .adaptive = -1 }, "adaptive -1: expected a whole number from 0 to 1000000" },
     { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .adaptive = 5 }, "out: cluster 0 is 2 / 4^1 wide, less than 1" },
-    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .embed_dropout = 1 }, "embed dropout 1, not in 0 <= p < 1" },
-    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .embed_dropout = NAN }, "embed dropout nan, not in 0 <= p < 1" },
-    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .weight_drop = -1 }, "weight drop -1, not in 0 <= p < 1" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .embed_dropout = 1 }, "embed-dropout 1: expected a number from 0 to 0.99" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .embed_dropout = NAN }, "embed-dropout nan: expected a number from 0 to 0.99" },
+    { { .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .weight_drop = -1 }, "weight-drop -1: expected a number from 0 to 0.99" },
     { { .cell = "sru", .embed = 2, .hidden = 2, .layers = 1, .weight_drop = 0.5 }, "weight drop 0.5, but a cell 'sru' has no matrix weight_hh" },
     { { .cell = "indrnn", .embed = 2, .hidden = 2, .layers = 1, .weight_drop = 0.5 }, "but a cell 'indrnn' has no matrix weight_hh" },
 };

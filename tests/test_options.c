@@ -1,4 +1,5 @@
 /* What a program says and reads: options, reports, the numbers beside a progress bar. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,6 +252,38 @@ START_TEST(checking)
 }
 END_TEST
 
+START_TEST(checking_all)
+{
+    long whole = 3;
+    double number = 0.5;
+    const char *word = "b", *file = NULL;
+    int index = 1;
+    bool flag = false;
+    const sp_option rows[] = { { "n", SP_OPTION_WHOLE, &whole, 1, 7, .help = "" }, { "x", SP_OPTION_NUMBER, &number, 0, 1, .help = "" },
+                               { "w", SP_OPTION_CHOICE, &word, .argument = "a|b" }, { "i", SP_OPTION_INDEX, &index, .argument = "a|b" },
+                               { "t", SP_OPTION_TEXT, &file, .argument = "FILE" }, { "f", SP_OPTION_FLAG, &flag, .help = "" }, { 0 } };
+    sp_status status = { 0 };
+    ck_assert_msg(sp_options_check(rows, &status), "%s", status.message);
+#define WRONG(set, back, said) do { \
+        status = (sp_status){ 0 }; \
+        set; \
+        ck_assert(!sp_options_check(rows, &status)); \
+        ck_assert_str_eq(status.message, said); \
+        back; \
+    } while (0)
+    WRONG(whole = 8, whole = 7, "n 8: expected a whole number from 1 to 7");
+    WRONG(whole = LONG_MIN, whole = 1, "n -9223372036854775808: expected a whole number from 1 to 7");
+    WRONG(number = NAN, number = 1, "x nan: expected a number from 0 to 1");
+    WRONG(word = "c", word = "a", "w c: expected one of a|b");
+    WRONG(word = NULL, word = "a", "w NULL: expected one of a|b");
+    WRONG(index = 2, index = 0, "i 2: expected one of a|b");
+    WRONG(index = -1, index = 0, "i -1: expected one of a|b");
+    WRONG(file = "", file = "any", "t: expected FILE, not an empty text");
+#undef WRONG
+    ck_assert_msg(sp_options_check(rows, &status), "%s", status.message);
+}
+END_TEST
+
 START_TEST(reporting)
 {
     colour c = DEEP_BLUE;
@@ -424,6 +457,7 @@ Suite *suite(void)
     tcase_add_test(c, by_word);
     tcase_add_test(c, many_choices);
     tcase_add_test(c, checking);
+    tcase_add_test(c, checking_all);
     tcase_add_test(c, reporting);
     tcase_add_test(c, required);
     tcase_add_test(c, report);

@@ -366,6 +366,21 @@ START_TEST(noise)
 }
 END_TEST
 
+/* Blank lines are sentences where a format says so; one that is nothing but a byte-order mark is none. */
+START_TEST(kept_blanks)
+{
+    static const char text[] = "\xEF\xBB\xBF\na b\n\n \t\r\nc";
+    for (int kept = 0; kept < 2; kept++) {
+        sp_format format = *sp_format_named("lines");
+        format.blanks = kept;
+        sp_sentences *s = sp_sentences_parse("f", text, sizeof text - 1, &format, NULL);
+        ck_assert(s && s->n == (kept ? 4 : 2));
+        ck_assert(sp_sentence_length(s, 0, 0) == 2 && sp_sentence_length(s, 0, 1) == !kept && sp_sentence_length(s, 0, 3) == kept);
+        sp_sentences_free(s);
+    }
+}
+END_TEST
+
 Suite *suite(void)
 {
     int formats = 0;
@@ -384,6 +399,7 @@ Suite *suite(void)
     tcase_add_test(c, parts);
     tcase_add_test(c, building);
     tcase_add_test(c, numbers);
+    tcase_add_test(c, kept_blanks);
     suite_add_tcase(all, c);
     return all;
 }

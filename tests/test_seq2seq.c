@@ -456,10 +456,10 @@ static const struct {
     sp_seq2seq_config config;
     const char *error;
 } bad_configs[] = {
-    { { WORDS, .cell = "lsdm", .embed = 2, .hidden = 2, .layers = 1, .attention = "dot" }, "a cell 'lsdm'" },
-    { { WORDS, .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .attention = "hard" }, "attention 'hard' is none of: dot" },
-    { { WORDS, .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1 }, "an attention 'NULL'" },
-    { { WORDS, .cell = "lstm", .embed = 2, .hidden = 2, .layers = 9, .attention = "dot" }, "9 layers, expected 1 to 8" },
+    { { WORDS, .cell = "lsdm", .embed = 2, .hidden = 2, .layers = 1, .attention = "dot" }, "cell lsdm: expected one of " },
+    { { WORDS, .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1, .attention = "hard" }, "attention hard: expected one of " },
+    { { WORDS, .cell = "lstm", .embed = 2, .hidden = 2, .layers = 1 }, "attention NULL: expected one of " },
+    { { WORDS, .cell = "lstm", .embed = 2, .hidden = 2, .layers = 9, .attention = "dot" }, "layers 9: expected a whole number from 1 to 8" },
     { { WORDS, .cell = "lstm", .embed = 2, .hidden = 2, .layers = 8, .attention = "dot" }, "17 states of 8 layers, more than 16" },
     { { WORDS, .cell = "lstm", .embed = 2, .hidden = 3, .layers = 1, .encoder = SP_BOTH_WAYS, .attention = "dot" }, "not 3" },
     { { WORDS, .cell = "lstm", .embed = 2, .hidden = 4, .layers = 1, .attention = "dot", .tied = true },

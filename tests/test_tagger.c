@@ -1,4 +1,5 @@
 /* The tagger: its scores against a plain computation, losses, what it learns, its file, sentences of any kind. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -674,16 +675,20 @@ static const struct {
     sp_tagger_config config;
     const char *error;
 } wrong_configs[] = {
-    { { SMALL, .cell = "lsdm", .layers = 1 }, "cell 'lsdm' is none of" },
-    { { SMALL, .cell = "lstm", .layers = 0 }, "rnn: 0 layers, not 1 or more" },
-    { { .embed = 0, .hidden = 2, .cell = "lstm", .layers = 1 }, "parameter 'words.weight' has the shape [10,0]" },
-    { { .embed = 2, .hidden = -2, .cell = "lstm", .layers = 1 }, "in 2, hidden -2" },
-    { { SMALL, .cell = "lstm", .layers = 1, .dropout = 1 }, "dropout 1, not in 0 <= p < 1" },
-    { { SMALL, .cell = "lstm", .layers = 1, .word_dropout = 1 }, "tagger: word dropout 1, not in 0 <= p < 1" },
-    { { SMALL, .cell = "lstm", .layers = 1, .word_dropout = NAN }, "tagger: word dropout nan, not in 0 <= p < 1" },
-    { { SMALL, .cell = "lstm", .layers = 1, .letters = (sp_tagger_letters)3 }, "tagger: letters 3, which is no sp_tagger_letters" },
+    { { SMALL, .cell = "lsdm", .layers = 1 }, "cell lsdm: expected one of rnn|" },
+    { { SMALL, .cell = "lstm", .layers = 0 }, "layers 0: expected a whole number from 1 to 1000" },
+    { { SMALL, .cell = "lstm", .layers = LONG_MAX }, "layers 9223372036854775807: expected a whole number from 1 to 1000" },
+    { { .embed = 70000, .hidden = 2, .cell = "lstm", .layers = 1 }, "embed 70000: expected a whole number from 1 to 65536" },
+    { { .embed = 2, .hidden = 2, .cell = "lstm", .layers = 1, .letters = SP_TAGGER_LETTERS_CONV, .letter_embed = LONG_MAX / 2,
+        .letter_hidden = 3 }, "letter-embed 4611686018427387903: expected" },
+    { { .embed = 0, .hidden = 2, .cell = "lstm", .layers = 1 }, "embed 0: expected a whole number from 1 to 65536" },
+    { { .embed = 2, .hidden = -2, .cell = "lstm", .layers = 1 }, "hidden -2: expected a whole" },
+    { { SMALL, .cell = "lstm", .layers = 1, .dropout = 1 }, "dropout 1: expected a number from 0 to 0.99" },
+    { { SMALL, .cell = "lstm", .layers = 1, .word_dropout = 1 }, "word-dropout 1: expected a number from 0 to 0.99" },
+    { { SMALL, .cell = "lstm", .layers = 1, .word_dropout = NAN }, "word-dropout nan: expected a number from 0 to 0.99" },
+    { { SMALL, .cell = "lstm", .layers = 1, .letters = (sp_tagger_letters)3 }, "letters 3: expected one of none|recurrent|conv" },
     { { .embed = 2, .hidden = 2, .cell = "lstm", .layers = 1, .letters = SP_TAGGER_LETTERS_CONV, .letter_hidden = 3 },
-      "tagger: letter_embed 0, letter_hidden 3, not 1 or more" },
+      "letter-embed 0: expected a whole number from 1 to 65536" },
 };
 
 START_TEST(bad_config)
@@ -722,18 +727,284 @@ START_TEST(bad_use)
     sp_tagger_data *d = new_data(m, train);
     sp_tape *t = sp_tape_new(m->store);
     sp_tagger_on(t, m, d, index, 2);
-    ck_assert_str_eq(sp_error(t), "tagger: there is no sentence 5 among 5");
+    ck_assert_str_eq(sp_error(t), "tagger: there is no sentence 5 among 5, counted from 0");
     sp_tape_clear(t);
     sp_tape_reset(t);
     const sp_seq one = sp_tagger_on(t, m, d, index, 1);
     ck_assert(!sp_tagger_decode(t, m, one, d, (const long[]){ 0, 1 }, 2, tag));
-    ck_assert_str_eq(sp_error(t), "tagger: scores for 5 words, not 8");
+    ck_assert_str_eq(sp_error(t), "tagger: scores of 5 tags for 5 words, not of 5 for 8");
     ck_assert(sp_tagger_loss(t, m, one, d, index, 1, &count) && count == 0);
     sp_tape_free(t);
     sp_tagger_data_free(d);
     sp_tagger_free(m);
     sp_sentences_free(s);
     sp_sentences_free(words);
+}
+END_TEST
+
+/* Scores are those of the sentences: neither loss nor tags look beyond them. */
+START_TEST(other_scores)
+{
+    static const long bad[][2] = { { 0, 1000000 }, { 0, 5 }, { 0, -1 }, { LONG_MIN, 0 } };
+    long count;
+    int tag[20];
+    sp_tagger *m = new_model(&configs[_i ? 3 : 0], train, 1);
+    sp_tagger_data *d = new_data(m, train);
+    sp_tape *t = sp_tape_new(m->store);
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+        for (int decode = 0; decode < 2; decode++) {
+            const sp_seq one = sp_tagger_on(t, m, d, (const long[]){ 0 }, 1);
+            const bool ok = decode ? sp_tagger_decode(t, m, one, d, bad[k], 2, tag) : !sp_tagger_loss(t, m, one, d, bad[k], 2, &count);
+            ck_assert(!ok);
+            ck_assert_msg(strstr(sp_error(t), "tagger: there is no sentence "), "%s", sp_error(t));
+            sp_tape_clear(t);
+            sp_tape_reset(t);
+        }
+    ck_assert(!sp_tagger_decode(t, m, (sp_seq){ 0 }, d, (const long[]){ 0 }, 1, tag));
+    ck_assert_str_eq(sp_error(t), "tagger: scores of 0 tags for 0 words, not of 5 for 5");
+    sp_tape_clear(t);
+    sp_tape_reset(t);
+    ck_assert(!sp_tagger_decode(t, m, sp_tagger_on(t, m, d, (const long[]){ 0 }, 1), d, (const long[]){ 0 }, -1, tag));
+    ck_assert_str_eq(sp_error(t), "tagger: -1 sentences");
+    sp_tape_clear(t);
+    sp_tape_reset(t);
+    const sp_seq h = sp_tagger_on(t, m, d, (const long[]){ 0 }, 1);
+    ck_assert(!sp_tagger_decode(t, m, sp_seq_like(h, sp_slice(t, h.rows, 1, 0, 4)), d, (const long[]){ 0 }, 1, tag));
+    ck_assert_str_eq(sp_error(t), "tagger: scores of 4 tags for 5 words, not of 5 for 5");
+    sp_tape_free(t);
+    sp_tagger_data_free(d);
+    sp_tagger_free(m);
+}
+END_TEST
+
+/* Three words and two tags, or sentences to validate on of which none counts: errors before anything is done. */
+START_TEST(nothing_to_learn)
+{
+    static const char *const said[] = {
+        "tagger: of the 2 sentences to validate on with 3 words, 0 words have a tag that the model knows",
+        "tagger: none of the 2 sentences to validate on has only known tags in an order that can be: of 3 words 1 have one",
+    };
+    sp_status status = { 0 };
+    sp_sentences *odd = sp_sentences_new(2, NULL), *other = parse(_i ? "fell\tI-LOC\n\na\tX\nb\tY\n" : "fell\tVERB\n\na\tX\nb\tY\n");
+    ck_assert(sp_sentences_put_text(odd, 0, "a b c", 5, SP_LEVEL_WORD, NULL) && sp_sentences_put_text(odd, 1, "O O", 3, SP_LEVEL_WORD, NULL)
+              && sp_sentences_end(odd, NULL));
+    ck_assert(!sp_tagger_new(&configs[0], odd, NULL, 1, &status));
+    ck_assert_str_eq(status.message, "tagger: sentence 1 has 3 words and 2 tags");
+    status = (sp_status){ 0 };
+    ck_assert(!sp_tags_most_frequent(odd, train, &status));
+    ck_assert_str_eq(status.message, "tagger: sentence 1 has 3 words and 2 tags");
+    status = (sp_status){ 0 };
+    ck_assert(!sp_tags_most_frequent(train, NULL, &status));
+    ck_assert_str_eq(status.message, "baseline: no sentences to tag");
+    status = (sp_status){ 0 };
+    ck_assert(!sp_tags_most_frequent(NULL, train, &status));
+    ck_assert_str_eq(status.message, "baseline: no sentences to learn from");
+    ck_assert(isnan(sp_tags_accuracy(odd, odd, NULL, NULL)));
+    sp_tagger *m = new_model(&configs[_i ? 3 : 0], train, 1);
+    status = (sp_status){ 0 };
+    ck_assert(!sp_tagger_trainer_new(m, train, other, 2, 1, path, &status));
+    ck_assert_str_eq(status.message, said[_i]);
+    sp_tagger_free(m);
+    sp_sentences_free(other);
+    sp_sentences_free(odd);
+}
+END_TEST
+
+/* Where the scheme has no sequence of a length the sentence still gets tags, and the others of its batch those that they have
+   without it. */
+START_TEST(no_path)
+{
+    sp_status status = { 0 };
+    sp_sentences *s = tagged(_i ? "B-x E-x|B-x E-x B-x E-x" : "B-x E-x|B-x I-x E-x");
+    sp_tagger *m = new_model(&configs[3], s, 5);
+    ck_assert_int_eq(m->scheme, SP_TAG_IOBES);
+    sp_sentences *x = parse("one\tO\n\na\tO\nb\tO\n\na\tO\nb\tO\nc\tO\n"), *two = parse("a\tO\nb\tO\n");
+    sp_sentences *y = sp_tagger_tag(m, x, &status), *alone = sp_tagger_tag(m, two, &status);
+    ck_assert_msg(y && alone, "%s", status.message);
+    for (long i = 0; i < 3; i++)
+        ck_assert_int_eq(sp_sentence_length(y, 1, i), i + 1);
+    for (long j = 0; j < 2; j++)
+        ck_assert_str_eq(sp_sentence_word(y, 1, 1, j, NULL), sp_sentence_word(alone, 1, 0, j, NULL));
+    ck_assert_str_eq(sp_sentence_word(alone, 1, 0, 0, NULL), "B-x");
+    ck_assert_str_eq(sp_sentence_word(alone, 1, 0, 1, NULL), "E-x");
+    if (!_i) {
+        ck_assert_str_eq(sp_sentence_word(y, 1, 2, 0, NULL), "B-x");
+        ck_assert_str_eq(sp_sentence_word(y, 1, 2, 1, NULL), "I-x");
+    }
+    const long index[] = { 0 };                                 /* what no sequence is allowed for: the best of all, here of one step */
+    const int best = sp_vocabulary_id(m->tags, "E-x", 3);
+    for (int k = 0; k < sp_vocabulary_size(m->tags); k++)
+        sp_param_values(m->out.bias)[k] = k == best ? 100 : 0;
+    sp_tagger_data *d = new_data(m, x);
+    sp_tape *t = evaluating(m);
+    int tag[6];
+    ck_assert(sp_tagger_decode(t, m, sp_tagger_on(t, m, d, index, 1), d, index, 1, tag) && tag[0] == best);
+    sp_tape_free(t);
+    sp_tagger_data_free(d);
+    sp_sentences_free(x);
+    sp_sentences_free(two);
+    sp_sentences_free(y);
+    sp_sentences_free(alone);
+    sp_tagger_free(m);
+    sp_sentences_free(s);
+}
+END_TEST
+
+/* ---- what no score shows --------------------------------------------------------------------------------------- */
+
+/* Scores become the first outputs of the stack. */
+static void show_stack(const sp_tagger *m)
+{
+    const long tags = sp_vocabulary_size(m->tags), width = sp_stack_out(&m->stack);
+    for (long i = 0; i < tags; i++) {
+        sp_param_values(m->out.bias)[i] = 0;
+        for (long j = 0; j < width; j++)
+            sp_param_values(m->out.weight)[i * width + j] = i == j;
+    }
+}
+
+/* One mask for a sentence before the stack and one behind it: of a sentence of one word, whose vector is one number, each output
+   is that for nothing read or for the number doubled, and is 0 or doubled. Not so in evaluation. */
+START_TEST(where_dropout_is)
+{
+    enum { N = 64, WORDS = 3 };
+    const sp_tagger_config config = { .embed = 1, .hidden = 3, .cell = "rnn", .layers = 1, .dropout = 0.5 };
+    sp_sentences *s = sp_sentences_new(2, NULL);
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < WORDS; j++)
+            ck_assert(sp_sentences_put(s, 0, "a", 1, NULL) && sp_sentences_put(s, 1, j ? "X" : "Y", 1, NULL));
+        ck_assert(sp_sentences_end(s, NULL));
+    }
+    sp_tagger *m = new_model(&config, s, 1);
+    sp_tagger_data *d = new_data(m, s);
+    ck_assert(m->stack.variational && (double)m->stack.dropout == 0.5);
+    show_stack(m);
+    sp_tape *t = sp_tape_new(m->store);
+    long index[N], kept = 0, read = 0;
+    sp_real with[WORDS * 2], without[WORDS * 2], x[N * WORDS * 2];
+    for (int i = 0; i < N; i++)
+        index[i] = i;
+    sp_real *w = sp_param_values(m->word_embed.weight) + sp_vocabulary_id(m->words, "a", 1), was = *w;
+    sp_tape_set_training(t, false);
+    for (int k = 0; k < 2; k++) {
+        *w = k ? 2 * was : 0;
+        sp_tape_reset(t);
+        ck_assert(sp_read(sp_seq_unpack(t, sp_tagger_on(t, m, d, index, 1)), k ? with : without));
+    }
+    *w = was;
+    sp_tape_set_training(t, true);
+    sp_tape_reset(t);
+    ck_assert(sp_read(sp_seq_unpack(t, sp_tagger_on(t, m, d, index, N)), x));
+    for (int i = 0; i < N; i++)
+        for (int c = 0; c < 2; c++) {
+            const sp_real *a = x + i * WORDS * 2 + c;
+            if (a[0] == 0) {
+                for (int j = 0; j < WORDS; j++)
+                    ck_assert(a[2 * j] == 0);
+                continue;
+            }
+            const bool seen = fabs((double)(a[0] - 2 * with[c])) < 1e-5;
+            for (int j = 0; j < WORDS; j++)
+                ck_assert_double_eq_tol((double)a[2 * j], 2 * (double)(seen ? with : without)[2 * j + c], 1e-5);
+            kept++;
+            read += seen;
+        }
+    ck_assert_msg(kept > 40 && kept < 88 && read > kept / 4 && read < 3 * kept / 4, "%ld kept, %ld of them read", kept, read);
+    sp_tape_free(t);
+    sp_tagger_data_free(d);
+    sp_tagger_free(m);
+    sp_sentences_free(s);
+}
+END_TEST
+
+/* Letters met fewer times are unknown too. */
+START_TEST(rare_letters)
+{
+    for (long least = 1; least < 3; least++) {
+        sp_tagger_config config = configs[1];
+        config.least = least;
+        sp_tagger *m = new_model(&config, train, 1);
+        ck_assert((sp_vocabulary_id(m->letters, "k", 1) != SP_UNKNOWN) == (least == 1));        /* "likes" */
+        ck_assert(sp_vocabulary_id(m->letters, "L", 1) != SP_UNKNOWN && sp_vocabulary_id(m->letters, SP_TAGGER_EDGE, 6) > SP_UNKNOWN);
+        sp_tagger_free(m);
+    }
+}
+END_TEST
+
+START_TEST(are_spans)
+{
+    static const struct { const char *tags; bool spans; } cases[] = {
+        { "O", false }, { "O B-x", true }, { "B-x I-x", true }, { "NOUN O B-x", false }, { "S-x O", true }, { "B O", false },
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const sp_vocabulary_rule rule = { .level = SP_LEVEL_WORD, .closed = true };
+        sp_sentences *s = tagged(cases[k].tags);
+        sp_vocabulary *v = sp_vocabulary_of_field(s, 1, &rule, NULL);
+        ck_assert_msg(sp_tags_are_spans(v) == cases[k].spans, "%s", cases[k].tags);
+        sp_vocabulary_free(v);
+        sp_sentences_free(s);
+    }
+    ck_assert(!sp_tags_are_spans(NULL));
+}
+END_TEST
+
+/* What a checkpoint is of: other words, tags or known words are another training. */
+static char *description(const sp_sentences *known, const sp_sentences *s, const sp_sentences *valid)
+{
+    sp_status status = { 0 };
+    sp_report *report = sp_report_new();
+    sp_tagger *m = new_model(&configs[0], known, 1);
+    sp_tagger_trainer *r = sp_tagger_trainer_new(m, s, valid, 2, 1, NULL, &status);
+    ck_assert_msg(r != NULL, "%s", status.message);
+    const sp_task task = sp_tagger_trainer_task(r);
+    task.describe(task.self, report);
+    ck_assert(task.save(task.self, &status));                   /* to nowhere */
+    char *text_of = sp_report_string(report, 17);
+    sp_report_free(report);
+    sp_tagger_trainer_free(r);
+    sp_tagger_free(m);
+    return text_of;
+}
+
+START_TEST(described)
+{
+    sp_sentences *tags = parse("The\tO\nold\tO\nLondon\tB-LOC\n"), *other = parse("The\tO\nold\tB-LOC\nLondon\tO\n");
+    sp_sentences *words = parse("The\tO\nbig\tO\nLondon\tB-LOC\n");
+    char *all[] = { description(train, tags, tags), description(train, tags, tags), description(train, other, tags),
+                    description(train, tags, other), description(train, words, tags), description(train, tags, words),
+                    description(tags, tags, tags) };
+    ck_assert_str_eq(all[0], all[1]);
+    for (size_t k = 2; k < sizeof all / sizeof *all; k++)
+        ck_assert_msg(strcmp(all[0], all[k]) != 0, "%zu: %s", k, all[k]);
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        free(all[k]);
+    sp_sentences_free(tags);
+    sp_sentences_free(other);
+    sp_sentences_free(words);
+}
+END_TEST
+
+START_TEST(order_by_seed)
+{
+    sp_tagger *m = new_model(&configs[0], train, 1);
+    double first[4];
+    for (int k = 0; k < 4; k++) {
+        long count;
+        sp_tagger_trainer *r = sp_tagger_trainer_new(m, train, train, 1, k < 2 ? 1 : (uint64_t)k, NULL, NULL);
+        const sp_task task = sp_tagger_trainer_task(r);
+        sp_tape *t = evaluating(m);
+        first[k] = 0;
+        task.begin(task.self, true, 1);
+        for (int batch = 0; batch < 5; batch++) {
+            sp_tape_reset(t);
+            first[k] = 3 * first[k] + (double)sp_item(task.loss(t, task.self, true, batch, 0, &count));
+        }
+        sp_tape_free(t);
+        sp_tagger_trainer_free(r);
+    }
+    ck_assert(first[0] == first[1]);
+    ck_assert_msg(first[0] != first[2] && first[2] != first[3], "%.17g %.17g %.17g", first[0], first[2], first[3]);
+    sp_tagger_free(m);
 }
 END_TEST
 
@@ -842,6 +1113,14 @@ Suite *suite(void)
     tcase_add_test(c, vectors);
     tcase_add_loop_test(c, bad_config, 0, sizeof wrong_configs / sizeof *wrong_configs);
     tcase_add_test(c, bad_use);
+    tcase_add_loop_test(c, other_scores, 0, 2);
+    tcase_add_loop_test(c, nothing_to_learn, 0, 2);
+    tcase_add_loop_test(c, no_path, 0, 2);
+    tcase_add_test(c, where_dropout_is);
+    tcase_add_test(c, rare_letters);
+    tcase_add_test(c, are_spans);
+    tcase_add_test(c, described);
+    tcase_add_test(c, order_by_seed);
     tcase_add_loop_test(c, save_and_load, 0, CONFIGS);
     tcase_add_loop_test(c, wrong_metadata, 0, sizeof wrongs / sizeof *wrongs);
     tcase_set_timeout(c, 60);

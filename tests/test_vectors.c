@@ -64,8 +64,12 @@ static const struct {
     { "q 1 2\n. . . 3 4\nx 5 6", 1, "x", 5, 6 },
     { "<unk> 3 4\n", 1, "<unk>", 3, 4 },
     { "q 1 zwei\n", 0, "x", NAN, NAN },                         /* of words that nobody wants only the columns count */
-    { "", 0, "x", NAN, NAN },
-    { "0 2\n", 0, "x", NAN, NAN },
+    { "\xEF\xBB\xBFx 1 2\n", 1, "x", 1, 2 },
+    { "\xEF\xBB\xBF" "1 2\r\nx 1 2", 1, "x", 1, 2 },
+    { "x 0.1 -0.000001234567\n", 1, "x", (double)(sp_real)0.1, (double)(sp_real)-0.000001234567 },
+    { "x +1.e+2 1E-2\n", 1, "x", 100, (double)(sp_real)0.01 },
+    { "x 123456789012345678901234567890e-29 0.00000000000000000000000000005e29\n", 1, "x", (double)(sp_real)1.2345678901234567, 5 },
+    { "x 0e9999 1e-9999\n", 1, "x", 0, 0 },
 };
 
 START_TEST(rows)
@@ -102,6 +106,17 @@ static const struct {
     { TEXT("q 1 2\nx 2x 3\n"), ":2: '2x' is no finite number" },
     { TEXT("x nan 1\n"), ":1: 'nan' is no finite number" },
     { TEXT("x 1 1e999\n"), ":1: '1e999' is no finite number" },
+    { TEXT("x 1 1e99999999999999999999\n"), ":1: '1e99999999999999999999' is no finite number" },
+    { TEXT("x 1 .\n"), ":1: '.' is no finite number" },
+    { TEXT("x 1 1.2.3\n"), ":1: '1.2.3' is no finite number" },
+    { TEXT("x 1 1e\n"), ":1: '1e' is no finite number" },
+    { TEXT("x 1 --1\n"), ":1: '--1' is no finite number" },
+    { TEXT("x 1 1,5\n"), ":1: '1,5' is no finite number" },
+    { TEXT(""), ": there are no vectors" },
+    { TEXT("\n \n"), ": there are no vectors" },
+    { TEXT("\xEF\xBB\xBF"), ": there are no vectors" },
+    { TEXT("0 2\n"), ": there are no vectors" },
+    { TEXT("1 2\nx 1 2\nq 3 4\n"), ":3: a vector more than the 1 that line 1 says" },
     { TEXT("q 1 2\nx 1\0002\n"), ":2: is not text: byte 3 is zero" },
 };
 

@@ -88,7 +88,9 @@ void sp_attention_html_add(FILE *out, const sp_attention_line *line)
         size_t length;
         const char *word = sp_sentence_word(line->sentences, 0, line->i, j, &length);
         const double weight = (double)line->weight[j], shade = most > 0 ? weight / (double)most : 0;
-        fprintf(out, "%s<span class=\"w\" title=\"%.4f\" style=\"background:rgba(255,140,0,%.3f)\">", j ? " " : "", weight, shade);
+        const int thousandths = shade > 0 ? (int)(1000 * shade + 0.5) : 0;          /* CSS wants a point in any locale */
+        fprintf(out, "%s<span class=\"w\" title=\"%.4f\" style=\"background:rgba(255,140,0,%d.%03d)\">", j ? " " : "", weight,
+                thousandths / 1000, thousandths % 1000);
         sp_html_write(out, word, length);
         fputs("</span>", out);
     }

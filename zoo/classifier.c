@@ -67,25 +67,6 @@ static const struct {
     [SP_CLASSIFIER_RECURRENT] = { make_recurrent }, [SP_CLASSIFIER_BAG] = { make_bag }, [SP_CLASSIFIER_CONV] = { make_conv },
 };
 
-/* Is every value one that a program's option could have? */
-static bool check(sp_classifier_config *c, sp_status *status)
-{
-    char given[64];
-    const sp_option rows[] = { SP_CLASSIFIER_OPTIONS(c), { 0 } };
-    bool ok = true;
-    for (const sp_option *o = rows; ok && o->name; o++) {
-        if (o->kind == SP_OPTION_WHOLE)
-            snprintf(given, sizeof given, "%ld", *(const long *)o->value);
-        else if (o->kind == SP_OPTION_NUMBER)
-            snprintf(given, sizeof given, "%g", *(const double *)o->value);
-        else if (o->kind == SP_OPTION_INDEX && !*sp_choice_word(o->argument, *(const int *)o->value, given))
-            snprintf(given, sizeof given, "%d", *(const int *)o->value);
-        const char *text = o->kind == SP_OPTION_CHOICE ? *(const char *const *)o->value : given;
-        ok = o->kind == SP_OPTION_FLAG || sp_option_check(o, o->name, text ? text : "", status);
-    }
-    return ok;
-}
-
 /* Takes over what it gets, even if it fails. */
 static sp_classifier *make(const sp_classifier_config *config, sp_vocabulary *words, sp_vocabulary *labels, sp_store *s,
                            sp_status *status)
@@ -139,7 +120,7 @@ sp_classifier *sp_classifier_new(const sp_classifier_config *config, const sp_se
         sp_fail(status, SP_ERR_VALUE, "classifier: no %s", config ? "labelled sentences" : "configuration");
         return NULL;
     }
-    if (!check(&c, status))
+    if (!sp_options_check((const sp_option[]){ SP_CLASSIFIER_OPTIONS(&c), { 0 } }, status))
         return NULL;
     for (long i = 0; i < train->n; i++)
         if (sp_sentence_length(train, 1, i) != 1) {

@@ -39,8 +39,6 @@ static void make_output(sp_lm *m, sp_store *s, long symbols)
     if (c->tied && c->embed != out)
         sp_store_fail(s, SP_ERR_VALUE, "tied weights need equal sizes, but embed is %ld and the cells' output %ld",
                       c->embed, out);
-    if (c->adaptive < 0)
-        sp_store_fail(s, SP_ERR_VALUE, "adaptive softmax: %ld symbols in the head", c->adaptive);
     if (!sp_store_ok(s))
         return;
     if (c->tied) {
@@ -68,8 +66,6 @@ static sp_lm *make(const sp_lm_config *config, sp_vocabulary *vocabulary, sp_sto
     const sp_lm_config *c = &m->config;
     long symbols = sp_vocabulary_size(vocabulary);
     *m = (sp_lm){ .config = *config, .vocabulary = vocabulary, .store = s };
-    if (!(c->embed_dropout >= 0 && c->embed_dropout < 1))
-        sp_store_fail(s, SP_ERR_VALUE, "embed dropout %g, not in 0 <= p < 1", c->embed_dropout);
     m->embed = sp_embed_make(s, "embed", symbols, c->embed);
     m->stack = sp_stack_make(s, "rnn", &(sp_stack_config){ .cell = c->cell, .in = c->embed, .hidden = c->hidden,
                                                            .layers = (int)c->layers, .dropout = c->dropout,
@@ -86,7 +82,13 @@ static sp_lm *make(const sp_lm_config *config, sp_vocabulary *vocabulary, sp_sto
 
 sp_lm *sp_lm_new(const sp_lm_config *config, sp_vocabulary *vocabulary, uint64_t seed, sp_status *status)
 {
-    return make(config, vocabulary, sp_store_new(seed), status);
+    sp_lm_config c = config ? *config : (sp_lm_config){ 0 };
+    if (!config)
+        sp_fail(status, SP_ERR_VALUE, "model: no configuration");
+    else if (sp_options_check((const sp_option[]){ SP_LM_OPTIONS(&c), { 0 } }, status))
+        return make(config, vocabulary, sp_store_new(seed), status);
+    sp_vocabulary_free(vocabulary);
+    return NULL;
 }
 
 void sp_lm_free(sp_lm *m)

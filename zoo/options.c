@@ -43,6 +43,38 @@ bool sp_option_check(const sp_option *o, const char *name, const char *given, sp
                             o->kind == SP_OPTION_WHOLE ? "whole " : "", o->low, o->high);
 }
 
+bool sp_options_check(const sp_option *options, sp_status *status)
+{
+    char room[SP_CHOICE_ROOM];
+    bool ok = true;
+    for (const sp_option *o = options; ok && o->name; o++) {
+        const char *given = room;
+        switch (o->kind) {
+        case SP_OPTION_TEXT:
+            if (!(given = *(const char *const *)o->value))
+                continue;
+            break;
+        case SP_OPTION_CHOICE:
+            given = *(const char *const *)o->value ? *(const char *const *)o->value : "NULL";
+            break;
+        case SP_OPTION_INDEX:
+            if (!*sp_choice_word(o->argument, *(const int *)o->value, room))
+                snprintf(room, sizeof room, "%d", *(const int *)o->value);
+            break;
+        case SP_OPTION_WHOLE:
+            snprintf(room, sizeof room, "%ld", *(const long *)o->value);
+            break;
+        case SP_OPTION_NUMBER:
+            snprintf(room, sizeof room, "%.10g", *(const double *)o->value);
+            break;
+        case SP_OPTION_FLAG:
+            continue;
+        }
+        ok = sp_option_check(o, o->name, given, status);
+    }
+    return ok;
+}
+
 static bool set(const sp_option *o, const char *given, sp_status *status)
 {
     char name[64];

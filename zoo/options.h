@@ -63,6 +63,9 @@ void sp_options_help(const sp_command *command, FILE *out);
    is checked as the word `given`. */
 bool sp_option_check(const sp_option *o, const char *name, const char *given, sp_status *status);
 
+/* Is every value of a table one that may be given? A text that is NULL says nothing; a choice that is NULL is none. */
+bool sp_options_check(const sp_option *options, sp_status *status);
+
 /* The place of a word among the choices of a row, "a|b|c", from 0; -1 if it is none. And the i-th word, copied, as much of it as
    has room; "" where there is none. */
 enum { SP_CHOICE_ROOM = 64 };

@@ -289,7 +289,7 @@ static bool read_all(struct reading *r)
             continue;
         if (!trimmed(line).length && words && !end_sentence(r))
             return false;
-        if (trimmed(line).length && !read[r->format->line](r, line))
+        if ((trimmed(line).length || (!words && r->format->blanks)) && !read[r->format->line](r, line))
             return false;
     }
     return end_sentence(r);

@@ -14,8 +14,8 @@
 
    The same for all. A line ends with "\n" or "\r\n". A byte-order mark at the beginning of a line is skipped, and a line that
    is nothing else is as if it were not there. Where a word is on each line, one or more blank lines (spaces and tabs count
-   as blank) end a sentence, so there are no empty ones. Where a sentence is on each line, blank lines are skipped, but a
-   sentence of which a field is empty ("label<TAB>") stays, with length 0. Words, tags and labels are never empty, nor has one a
+   as blank) end a sentence, so there are no empty ones. Where a sentence is on each line, blank lines are skipped, unless
+   .blanks is set, but a sentence of which a field is empty ("label<TAB>") stays, with length 0. Words, tags and labels are never empty, nor has one a
    "\r" in it: these are errors. Between the words of a text a "\r" is white space. Bytes that are not UTF-8 are kept as they are
    (zoo/text.h); a zero byte is an error. No length is too long.
    An error says file:line, what is there and what was expected: "dev.conllu:17: 3 columns between tabs, expected 4". */
@@ -38,6 +38,7 @@ typedef struct sp_format {
     sp_on_line line;
     char separator;             /* '\t': each one separates; ' ': any number of spaces and tabs; 0: the line is one column */
     bool numbered;              /* column 1 is an id of CoNLL-U */
+    bool blanks;                /* where a sentence is on each line: a blank line is one of length 0, not skipped */
     const char *comment;        /* lines that begin with it are skipped; or NULL */
     const char *document;       /* a line whose column 1 is this ends a sentence and is skipped; or NULL */
     int fields;

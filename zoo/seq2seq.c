@@ -107,11 +107,6 @@ static sp_seq2seq *make(const sp_seq2seq_config *config, sp_coder *source, sp_co
         return NULL;
     }
     *m = (sp_seq2seq){ .config = *config, .source = source, .target = target, .store = s };
-    if (!config->cell || !sp_cell_kind_named(config->cell) || !config->attention)
-        sp_store_fail(s, SP_ERR_VALUE, "a cell '%s' and an attention '%s'", config->cell ? config->cell : "NULL",
-                      config->attention ? config->attention : "NULL");
-    if (config->layers < 1 || config->layers > 8)
-        sp_store_fail(s, SP_ERR_VALUE, "%ld layers, expected 1 to 8", config->layers);
     if (sp_store_ok(s))
         make_parameters(m, s);
     if (sp_store_ok(s)) {
@@ -130,6 +125,9 @@ sp_seq2seq *sp_seq2seq_new(const sp_seq2seq_config *config, const sp_sentences *
         sp_fail(status, SP_ERR_VALUE, "model: no configuration");
         return NULL;
     }
+    sp_seq2seq_config c = *config;
+    if (!sp_options_check((const sp_option[]){ SP_SEQ2SEQ_OPTIONS(&c), { 0 } }, status))
+        return NULL;
     sp_coder *source = sp_coder_new(config->source_units, train, 0, config->vocabulary, config->least, status);
     sp_coder *target = source ? sp_coder_new(config->target_units, train, 1, config->vocabulary, config->least, status) : NULL;
     if (target)

@@ -23,16 +23,9 @@ sp_tagger_config sp_tagger_defaults(void)
 
 /* ---- the model ------------------------------------------------------------------------------------------------- */
 
+/* Have the vocabularies what they must? */
 static bool check(const sp_tagger *m, sp_store *s)
 {
-    const sp_tagger_config *c = &m->config;
-    if (c->letters < SP_TAGGER_LETTERS_NONE || c->letters > SP_TAGGER_LETTERS_CONV)
-        return sp_store_fail(s, SP_ERR_VALUE, "tagger: letters %d, which is no sp_tagger_letters", (int)c->letters);
-    if (c->letters && (c->letter_embed < 1 || c->letter_hidden < 1))
-        return sp_store_fail(s, SP_ERR_VALUE, "tagger: letter_embed %ld, letter_hidden %ld, not 1 or more", c->letter_embed,
-                             c->letter_hidden);
-    if (!(c->word_dropout >= 0 && c->word_dropout < 1))
-        return sp_store_fail(s, SP_ERR_VALUE, "tagger: word dropout %g, not in 0 <= p < 1", c->word_dropout);
     if (sp_vocabulary_size(m->tags) < 1 || sp_vocabulary_id(m->tags, "", 0) >= 0)
         return sp_store_fail(s, SP_ERR_VALUE, "tagger: %d tags, not 1 or more, or <unk> among them",
                              sp_vocabulary_size(m->tags));
@@ -45,7 +38,7 @@ static bool check(const sp_tagger *m, sp_store *s)
 static sp_embed embed_make(sp_store *s, const char *name, const sp_vocabulary *v, long width)
 {
     const sp_embed e = sp_embed_make(s, name, sp_vocabulary_size(v), width);
-    const double a = width > 0 ? sqrt(3 / (double)width) : 0;
+    const double a = sqrt(3 / (double)width);
     if (e.weight)
         sp_init_uniform(sp_store_at(s, e.weight->index), -a, a);
     return e;
@@ -131,7 +124,7 @@ static sp_vocabulary *words_of(const sp_tagger_config *config, const sp_sentence
     sp_counts *c = sp_counts_new(status);
     bool ok = c && sp_counts_add_field(c, train, 0, status);
     if (ok && vectors)
-        ok = sp_vectors_count(c, vectors, config->vectors, at_least_1(config->least), status);
+        ok = sp_vectors_count(c, vectors, config->vectors, config->least, status);
     sp_vocabulary *v = ok ? sp_vocabulary_new(c, &rule, status) : NULL;
     sp_counts_free(c);
     return v;
@@ -145,14 +138,17 @@ sp_tagger *sp_tagger_new(const sp_tagger_config *config, const sp_sentences *tra
         sp_fail(status, SP_ERR_VALUE, "tagger: no %s", config ? "sentences with tags to learn from" : "configuration");
         return NULL;
     }
-    const sp_vocabulary_rule letters = { .level = SP_LEVEL_CHAR, .least = config->least, .special = special };
+    sp_tagger_config c = settled(*config);
+    if (!sp_options_check((const sp_option[]){ SP_TAGGER_OPTIONS(&c), { 0 } }, status) || !sp_tagger_aligned(train, status))
+        return NULL;
+    const sp_vocabulary_rule letters = { .level = SP_LEVEL_CHAR, .least = c.least, .special = special };
     const sp_vocabulary_rule tags = { .level = SP_LEVEL_WORD, .closed = true };
     sp_tagger *m = calloc(1, sizeof *m);
     bool ok = m || sp_fail(status, SP_ERR_MEMORY, "tagger: out of memory");
     if (ok) {
-        *m = (sp_tagger){ .config = settled(*config), .scheme = sp_tags_scheme(train) };
-        ok = (m->words = words_of(config, train, vectors, status)) && (m->tags = sp_vocabulary_of_field(train, 1, &tags, status))
-             && (!config->letters || (m->letters = sp_vocabulary_of_letters(train, 0, &letters, status)));
+        *m = (sp_tagger){ .config = c, .scheme = sp_tags_scheme(train) };
+        ok = (m->words = words_of(&c, train, vectors, status)) && (m->tags = sp_vocabulary_of_field(train, 1, &tags, status))
+             && (!c.letters || (m->letters = sp_vocabulary_of_letters(train, 0, &letters, status)));
     }
     if (!ok) {
         sp_tagger_free(m);

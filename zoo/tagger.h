@@ -120,14 +120,16 @@ sp_seq sp_tagger_on(sp_tape *t, const sp_tagger *m, const sp_tagger_data *d, con
 sp_tensor *sp_tagger_loss(sp_tape *t, const sp_tagger *m, sp_seq scores, const sp_tagger_data *d, const long *index, long n,
                           long *count);
 
-/* And the tags: of word j of sentence i into tag[s->field[0].first[i] + j], for these sentences alone. Reads values, records
-   nothing. */
+/* And the tags: of word j of sentence i into tag[s->field[0].first[i] + j], for these sentences alone. A CRF gives a sentence
+   for whose length its scheme has no sequence (a single word, where training had none that is "O" or "S-...") the best one that
+   the scheme does not allow. For reading: nothing that it computes has a gradient. */
 bool sp_tagger_decode(sp_tape *t, const sp_tagger *m, sp_seq scores, const sp_tagger_data *d, const long *index, long n,
                       int *tag);
 
 /* A model in training by sp_train, on batches of so many sentences of about one length; after each epoch measured on those to
    validate on, whose metric is "f1" (of spans) for tags that are such (sp_tags_are_spans), else "accuracy". All is borrowed.
-   The best model is saved as `out`. The seed is that of the order of sentences. */
+   The best model is saved as `out`, unless that is NULL. The seed is that of the order of sentences. NULL for sentences of which
+   none counts (sp_tagger_loss). */
 typedef struct sp_tagger_trainer sp_tagger_trainer;
 sp_tagger_trainer *sp_tagger_trainer_new(sp_tagger *m, const sp_sentences *train, const sp_sentences *valid, long batch,
                                          uint64_t seed, const char *out, sp_status *status);
@@ -136,11 +138,11 @@ void sp_tagger_trainer_free(sp_tagger_trainer *r);
 
 /* ---- how good tags are ----------------------------------------------------------------------------------------- */
 
-/* The share of words whose tags (field 1) are the same in both: 0 without words, NaN if these are not the same sentences. right
+/* The share of words whose tags (field 1) are the same in both: 0 without words, NaN if these are not the same words. right
    and words get the counts, unless NULL. */
 double sp_tags_accuracy(const sp_sentences *truth, const sp_sentences *guess, long *right, long *words);
 
-/* The spans that the tags are, to be freed; NULL without memory, or if these are not the same sentences. */
+/* The spans that the tags are, to be freed; NULL without memory, or if these are not the same words. */
 sp_spans *sp_tags_spans(const sp_sentences *truth, const sp_sentences *guess, sp_status *status);
 
 /* Are all tags "O", or a mark B, I, E or S, "-" and a type, and not all of them "O"? */
@@ -150,7 +152,7 @@ bool sp_tags_are_spans(const sp_vocabulary *tags);
 sp_tag_scheme sp_tags_scheme(const sp_sentences *s);
 
 /* The baseline: each word has the tag that it has most often in training, other words the most frequent tag; the same words with
-   these tags, to be freed. */
+   these tags, to be freed. NULL where training has unequally many words and tags in a sentence, or no tags. */
 sp_sentences *sp_tags_most_frequent(const sp_sentences *train, const sp_sentences *s, sp_status *status);
 
 SP_END

@@ -57,13 +57,20 @@ static bool possible(const sp_tagger *m, const sp_tagger_data *d, long i)
     return sp_tag_may_follow(m->scheme, before, NULL);
 }
 
-static bool take_tags(const sp_tagger *m, sp_tagger_data *d, sp_status *status)
+bool sp_tagger_aligned(const sp_sentences *s, sp_status *status)
 {
-    for (long i = 0; i < d->n; i++) {
-        const long words = sp_sentence_length(d->s, 0, i), tags = sp_sentence_length(d->s, 1, i);
+    for (long i = 0; i < s->n; i++) {
+        const long words = sp_sentence_length(s, 0, i), tags = sp_sentence_length(s, 1, i);
         if (words != tags)
             return sp_fail(status, SP_ERR_VALUE, "tagger: sentence %ld has %ld words and %ld tags", i + 1, words, tags);
     }
+    return true;
+}
+
+static bool take_tags(const sp_tagger *m, sp_tagger_data *d, sp_status *status)
+{
+    if (!sp_tagger_aligned(d->s, status))
+        return false;
     d->counts = malloc((size_t)d->n + 1);
     if (!d->counts)
         return sp_fail(status, SP_ERR_MEMORY, "tagger: out of memory for %ld sentences", d->n);
@@ -122,6 +129,18 @@ long sp_tagger_words(const sp_tagger_data *d, const long *index, long n)
 
 /* ---- batches --------------------------------------------------------------------------------------------------- */
 
+bool sp_tagger_there(sp_tape *t, const sp_tagger_data *d, const long *index, long n)
+{
+    if (n < 0)
+        sp_tape_fail(t, SP_ERR_VALUE, "tagger: %ld sentences", n);
+    for (long i = 0; i < n; i++)
+        if (index[i] < 0 || index[i] >= d->n) {
+            sp_tape_fail(t, SP_ERR_VALUE, "tagger: there is no sentence %ld among %ld, counted from 0", index[i], d->n);
+            return false;
+        }
+    return sp_ok(t);
+}
+
 static int by_number(const void *a, const void *b)
 {
     const int x = *(const int *)a, y = *(const int *)b;
@@ -153,13 +172,13 @@ static bool find_different(sp_tape *t, const sp_tagger_data *d, struct sp_tagger
 
 bool sp_tagger_gather(sp_tape *t, const sp_tagger_data *d, const long *index, long n, struct sp_tagger_batch *b)
 {
+    if (!sp_tagger_there(t, d, index, n))
+        return false;
     *b = (struct sp_tagger_batch){ .index = sp_tape_take(t, (size_t)(n + 1) * sizeof *b->index),
                                    .length = sp_tape_take(t, (size_t)(n + 1) * sizeof *b->length) };
     if (!b->index || !b->length)
         return false;
     for (long i = 0; i < n; i++) {
-        if (index[i] < 0 || index[i] >= d->n)
-            return sp_tape_fail(t, SP_ERR_VALUE, "tagger: there is no sentence %ld among %ld", index[i], d->n), false;
         const long length = sp_sentence_length(d->s, 0, index[i]);
         if (length) {
             b->index[b->n] = index[i];

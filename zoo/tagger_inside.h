@@ -19,8 +19,14 @@ struct sp_tagger_data {
 /* As sp_tagger_data_new, without tags. */
 sp_tagger_data *sp_tagger_words_new(const sp_tagger *m, const sp_sentences *s, sp_status *status);
 
+/* Has each sentence as many tags as words? */
+bool sp_tagger_aligned(const sp_sentences *s, sp_status *status);
+
 /* How many words these sentences have. */
 long sp_tagger_words(const sp_tagger_data *d, const long *index, long n);
+
+/* Are there sentences index[0] .. index[n-1]? If not, the tape has the error. */
+bool sp_tagger_there(sp_tape *t, const sp_tagger_data *d, const long *index, long n);
 
 /* Some sentences, one behind the other, without those that are empty; on a tape. */
 struct sp_tagger_batch {

@@ -97,10 +97,15 @@ sp_seq sp_tagger_on(sp_tape *t, const sp_tagger *m, const sp_tagger_data *d, con
 
 /* ---- from scores to a loss, and to tags ------------------------------------------------------------------------ */
 
-static bool of_these(sp_tape *t, sp_seq scores, long rows)
+/* Are these the scores of the sentences' words? */
+static bool of_these(sp_tape *t, const sp_tagger *m, sp_seq scores, const sp_tagger_data *d, const long *index, long n)
 {
-    if (sp_ok(t) && (!scores.layout || scores.layout->rows != rows))
-        sp_tape_fail(t, SP_ERR_SHAPE, "tagger: scores for %ld words, not %ld", scores.layout ? scores.layout->rows : 0L, rows);
+    if (!sp_ok(t) || !sp_tagger_there(t, d, index, n))
+        return false;
+    const long rows = sp_tagger_words(d, index, n), tags = sp_vocabulary_size(m->tags);
+    const long have = scores.layout ? scores.layout->rows : 0, columns = scores.layout ? sp_dim(scores.rows, 1) : 0;
+    if (have != rows || columns != tags)
+        sp_tape_fail(t, SP_ERR_SHAPE, "tagger: scores of %ld tags for %ld words, not of %ld for %ld", columns, have, tags, rows);
     return sp_ok(t);
 }
 
@@ -143,7 +148,7 @@ sp_tensor *sp_tagger_loss(sp_tape *t, const sp_tagger *m, sp_seq scores, const s
 {
     struct targets y;
     *count = 0;
-    if (!of_these(t, scores, sp_tagger_words(d, index, n)) || !targets_of(t, m, d, index, n, &y))
+    if (!of_these(t, m, scores, d, index, n) || !targets_of(t, m, d, index, n, &y))
         return sp_tape_fail(t, SP_ERR_STATE, "tagger: failed");
     if (!(*count = y.counted))
         return NULL;
@@ -157,27 +162,72 @@ sp_tensor *sp_tagger_loss(sp_tape *t, const sp_tagger *m, sp_seq scores, const s
     return sp_crf_loss_mean(t, &m->crf, scores, y.tag);
 }
 
+/* The best tag of each word by itself. */
+static bool best_tags(sp_tape *t, sp_seq scores, long rows, long tags, int *best)
+{
+    sp_real *x = sp_tape_take(t, (size_t)(rows * tags + 1) * sizeof *x);
+    if (!x || !sp_read(sp_seq_unpack(t, scores), x))
+        return false;
+    for (long i = 0; i < rows; i++) {
+        best[i] = 0;
+        for (int k = 1; k < tags; k++)
+            if (x[i * tags + k] > x[i * tags + best[i]])
+                best[i] = k;
+    }
+    return true;
+}
+
+/* A CRF that forbids nothing, with the parameters of another. */
+static sp_crf free_crf(sp_tape *t, sp_crf crf)
+{
+    const size_t n = (size_t)((crf.labels + 1) * (crf.labels + 1)) * sizeof *crf.forbidden;
+    if ((crf.forbidden = sp_tape_take(t, n)))
+        memset(crf.forbidden, 0, n);
+    return crf;
+}
+
+/* The best paths; those of sentences that are too short, or of an odd length, for any that the scheme allows, without it. */
+static bool best_paths(sp_tape *t, const sp_tagger *m, sp_seq scores, const sp_tagger_data *d, const long *index, long n, int *best)
+{
+    const long rows = scores.layout->rows;
+    int *row = sp_tape_take(t, 2 * (size_t)(rows + 1) * sizeof *row), *part = row + rows + 1;
+    long *length = sp_tape_take(t, (size_t)(n + 1) * sizeof *length);
+    const sp_crf crf[] = { m->crf, free_crf(t, m->crf) };
+    if (!row || !length || !crf[1].forbidden)
+        return false;
+    for (int free = 0; free < 2; free++) {
+        long words = 0, sentences = 0;
+        for (long i = 0, at = 0; i < n; at += sp_sentence_length(d->s, 0, index[i++])) {
+            const long steps = sp_sentence_length(d->s, 0, index[i]);
+            if (!steps || sp_crf_possible(t, &m->crf, steps) == (bool)free)
+                continue;
+            length[sentences++] = steps;
+            for (long j = 0; j < steps; j++)
+                row[words++] = (int)(at + j);
+        }
+        if (words == rows)
+            return sp_crf_viterbi(t, &crf[free], scores, best, NULL);
+        if (!words)
+            continue;
+        const sp_seq some = sp_seq_pack(t, sp_embedding(t, sp_seq_unpack(t, scores), row, words), length, sentences);
+        if (!sp_crf_viterbi(t, &crf[free], some, part, NULL))
+            return false;
+        for (long k = 0; k < words; k++)
+            best[row[k]] = part[k];
+    }
+    return sp_ok(t);
+}
+
 bool sp_tagger_decode(sp_tape *t, const sp_tagger *m, sp_seq scores, const sp_tagger_data *d, const long *index, long n,
                       int *tag)
 {
-    const long rows = sp_tagger_words(d, index, n), tags = sp_vocabulary_size(m->tags);
-    int *best = sp_tape_take(t, (size_t)(rows + 1) * sizeof *best);
-    if (!best || !of_these(t, scores, rows))
+    if (!of_these(t, m, scores, d, index, n))
         return false;
-    if (m->config.crf) {
-        if (!sp_crf_viterbi(t, &m->crf, scores, best, NULL))
-            return false;
-    } else {
-        sp_real *x = sp_tape_take(t, (size_t)(rows * tags + 1) * sizeof *x);
-        if (!x || !sp_read(sp_seq_unpack(t, scores), x))
-            return false;
-        for (long i = 0; i < rows; i++) {
-            best[i] = 0;
-            for (int k = 1; k < tags; k++)
-                if (x[i * tags + k] > x[i * tags + best[i]])
-                    best[i] = k;
-        }
-    }
+    const long rows = sp_tagger_words(d, index, n);
+    int *best = sp_tape_take(t, (size_t)(rows + 1) * sizeof *best);
+    if (!best || !(m->config.crf ? best_paths(t, m, scores, d, index, n, best)
+                                 : best_tags(t, scores, rows, sp_vocabulary_size(m->tags), best)))
+        return false;
     for (long i = 0, row = 0; i < n; i++) {
         const long length = sp_sentence_length(d->s, 0, index[i]);
         memcpy(tag + d->s->field[0].first[index[i]], best + row, (size_t)length * sizeof *tag);

@@ -74,12 +74,16 @@ bool sp_tags_are_spans(const sp_vocabulary *tags)
 
 /* ---- how good they are ----------------------------------------------------------------------------------------- */
 
-/* Have both the same numbers of sentences, words and tags? */
+/* Have both the same words, and as many tags? */
 static bool alike(const sp_sentences *a, const sp_sentences *b)
 {
     bool same = a && b && a->n == b->n && a->fields > 1 && b->fields > 1;
-    for (long i = 0; same && i < a->n; i++)
-        same = sp_sentence_length(a, 1, i) == sp_sentence_length(b, 1, i);
+    for (long i = 0; same && i < a->n; i++) {
+        const long n = sp_sentence_length(a, 0, i);
+        same = n == sp_sentence_length(b, 0, i) && n == sp_sentence_length(a, 1, i) && n == sp_sentence_length(b, 1, i);
+        for (long j = 0; same && j < n; j++)
+            same = !strcmp(sp_sentence_word(a, 0, i, j, NULL), sp_sentence_word(b, 0, i, j, NULL));
+    }
     return same;
 }
 
@@ -144,9 +148,14 @@ static bool most_frequent(const sp_vocabulary *words, const sp_vocabulary *tags,
 sp_sentences *sp_tags_most_frequent(const sp_sentences *train, const sp_sentences *s, sp_status *status)
 {
     const sp_vocabulary_rule open = { .level = SP_LEVEL_WORD }, closed = { .level = SP_LEVEL_WORD, .closed = true };
+    if (!train || !s || !sp_tagger_aligned(train, status)) {
+        if (!train || !s)
+            sp_fail(status, SP_ERR_VALUE, "baseline: no sentences to %s", train ? "tag" : "learn from");
+        return NULL;
+    }
     sp_vocabulary *words = sp_vocabulary_of_field(train, 0, &open, status);
     sp_vocabulary *tags = words ? sp_vocabulary_of_field(train, 1, &closed, status) : NULL;
-    sp_sentences *out = tags && s ? sp_sentences_new(2, status) : NULL;
+    sp_sentences *out = tags ? sp_sentences_new(2, status) : NULL;
     int *tag = out ? malloc((size_t)sp_vocabulary_size(words) * sizeof *tag) : NULL;
     bool ok = tag;
     if (out && !tag)

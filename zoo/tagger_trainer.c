@@ -80,7 +80,7 @@ static double measure(void *self, sp_status *status)
 static bool save(void *self, sp_status *status)
 {
     const sp_tagger_trainer *r = self;
-    return sp_tagger_save(r->m, r->out, status);
+    return !r->out || sp_tagger_save(r->m, r->out, status);
 }
 
 /* A field as it is written, and where its sentences end. */
@@ -108,12 +108,29 @@ static void describe(void *self, sp_report *report)
     }
 }
 
+/* Is there anything that has a loss? */
+static bool any_counts(const sp_tagger *m, const sp_tagger_data *d, const char *what, sp_status *status)
+{
+    long known = 0, possible = 0;
+    for (long k = 0; k < d->strings; k++)
+        known += d->tags.id[k] >= 0;
+    for (long i = 0; i < d->n; i++)
+        possible += d->counts[i] && sp_sentence_length(d->s, 0, i);
+    if (m->config.crf ? possible : known)
+        return true;
+    return sp_fail(status, SP_ERR_VALUE, m->config.crf
+                   ? "tagger: none of the %ld sentences to %s has only known tags in an order that can be: "
+                     "of %ld words %ld have one"
+                   : "tagger: of the %ld sentences to %s with %ld words, %ld words have a tag that the model knows",
+                   d->n, what, d->strings, known);
+}
+
 static bool open_part(const sp_tagger *m, struct part *p, const sp_sentences *s, const char *what, long batch, sp_status *status)
 {
     p->s = s;
     if (!s || !s->n || !s->field[0].strings)
         return sp_fail(status, SP_ERR_VALUE, "tagger: no sentences to %s", what);
-    if (!(p->data = sp_tagger_data_new(m, s, status)))
+    if (!(p->data = sp_tagger_data_new(m, s, status)) || !any_counts(m, p->data, what, status))
         return false;
     long *length = malloc((size_t)s->n * sizeof *length);
     if (!length)

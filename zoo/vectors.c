@@ -1,3 +1,4 @@
+/* Word vectors from a text file: its lines, and whose vectors they become. */
 #include "zoo/vectors.h"
 
 #include <errno.h>
@@ -106,7 +107,7 @@ static int read_line(struct reading *r, size_t *length)
     return n || c != EOF;
 }
 
-/* The next line that is not blank, without blanks at its end. */
+/* The next line that is not blank, without blanks at its end, and line 1 without a byte-order mark. */
 static int next_line(struct reading *r, size_t *length)
 {
     int more;
@@ -115,6 +116,10 @@ static int next_line(struct reading *r, size_t *length)
         if (n < *length) {
             sp_fail(r->status, SP_ERR_FORMAT, "%s:%ld: is not text: byte %zu is zero", r->path, r->number, n);
             return -1;
+        }
+        if (r->number == 1 && !strncmp(r->line, "\xEF\xBB\xBF", 3)) {
+            *length -= 3;
+            memmove(r->line, r->line + 3, *length + 1);
         }
         while (*length && (r->line[*length - 1] == '\r' || is_blank(r->line[*length - 1])))
             r->line[--*length] = '\0';
@@ -150,6 +155,14 @@ static int next_vector(struct reading *r, char **word, const char **numbers)
                 r->promised);
         return -1;
     }
+    if (more > 0 && r->promised >= 0 && r->vectors == r->promised) {
+        sp_fail(r->status, SP_ERR_FORMAT, "%s:%ld: a vector more than the %ld that line 1 says", r->path, r->number, r->promised);
+        return -1;
+    }
+    if (!more && !r->vectors) {
+        sp_fail(r->status, SP_ERR_FORMAT, "%s: there are no vectors", r->path);
+        return -1;
+    }
     if (more <= 0)
         return more;
     if (!r->vectors++ && r->promised < 0) {             /* here a word has no blanks */
@@ -163,11 +176,45 @@ static int next_vector(struct reading *r, char **word, const char **numbers)
     return *numbers ? 1 : refuse(r, count_columns(r->line) - 1);
 }
 
+/* A decimal number behind blanks, "-1.5e-3", in any locale: as near as can be for up to 15 digits and powers of ten within +-22,
+   else to some 1e-15 of it. end: what follows it, or text where there is none. */
+static double decimal(const char *text, const char **end)
+{
+    const char *s = text + strspn(text, " \t");
+    const bool minus = *s == '-';
+    unsigned long long digits = 0;
+    long power = 0;
+    bool any = false;
+    s += minus || *s == '+';
+    for (bool point = false; (*s >= '0' && *s <= '9') || (*s == '.' && !point); s++) {
+        if (*s == '.') {
+            point = true;
+            continue;
+        }
+        any = true;
+        if (digits < 100000000000000000ULL) {
+            digits = 10 * digits + (unsigned)(*s - '0');
+            power -= point;
+        } else {
+            power += !point;
+        }
+    }
+    if (any && (*s == 'e' || *s == 'E') && strspn(s + 1 + (s[1] == '-' || s[1] == '+'), "0123456789")) {
+        char *rest;
+        const long e = strtol(s + 1, &rest, 10);
+        power += e > 9999 ? 9999 : e < -9999 ? -9999 : e;
+        s = rest;
+    }
+    *end = any ? s : text;
+    const double x = !digits ? 0 : power < 0 ? (double)digits / pow(10, (double)-power) : (double)digits * pow(10, (double)power);
+    return minus ? -x : x;
+}
+
 static bool parse(const struct reading *r, const char *numbers, sp_real *out)
 {
     for (long i = 0; i < r->width; i++) {
-        char *rest;
-        const double x = strtod(numbers, &rest);
+        const char *rest;
+        const double x = decimal(numbers, &rest);
         if (rest == numbers || (*rest && !is_blank(*rest)) || !isfinite((double)(sp_real)x)) {
             numbers += strspn(numbers, " \t");
             const size_t length = strcspn(numbers, " \t");

@@ -19,8 +19,9 @@ SP_BEGIN
    else that of the first word of which it is the lower-cased form. Of several lines for one word the first counts. A word may
    have blanks in it: the numbers are the last `width` of a line. The file is read line by line, and may be larger than memory;
    while it is read no tape may compute.
-   -1, with nothing changed: "glove.txt:7: 3 numbers, expected 300", something that is no number, a file that is cut short (line
-   1 says how many vectors there are), a zero byte, an embedding of another size than the vocabulary, or without memory. */
+   A byte-order mark at its beginning is skipped, and no locale is asked.
+   -1, with nothing changed: "glove.txt:7: 3 numbers, expected 300", something that is no number, more or fewer vectors than line
+   1 says there are, a file without vectors, a zero byte, an embedding of another size than the vocabulary, or without memory. */
 long sp_vectors_read(const sp_embed *e, const sp_vocabulary *v, const char *path, sp_status *status);
 
 /* The first words of a file, at most `most` of them, each as met so many times more: such files have the frequent words first. So
