@@ -471,7 +471,7 @@ static int eval(int argc, char **argv)
         CORPUS_OPTIONS(&corpus),
         { "split", SP_OPTION_TEXT, &split_text, .argument = "A,B,C", .help = "the same as in training" },
         { "part", SP_OPTION_INDEX, &part, .argument = SP_PART_CHOICES, .help = "which part of it" },
-        { "limit", SP_OPTION_WHOLE, &limit, 0, 1e9, .help = "only the first so many different sources; 0: all" },
+        { "limit", SP_OPTION_WHOLE, &limit, 0, 1e9, .help = "only so many different sources, evenly spread; 0: all" },
         SP_TRANSLATING_OPTIONS(&how),
         SP_OPTION_PROFILE(&profile),
         { 0 }

@@ -36,6 +36,24 @@ START_TEST(grouped)
 }
 END_TEST
 
+/* Some of many are evenly spread, each with all that is right for it. */
+START_TEST(spread)
+{
+    static const char lines[] = "a\t1\nb\t2\nb\t3\nc\t4\nd\t5\ne\t6\nd\t7\nf\t8\ng\t9\n";
+    sp_sentences *s = sp_sentences_parse("pairs", lines, sizeof lines - 1, sp_format_named("pairs"), NULL);
+    sp_references *r = sp_references_new(s, 3, NULL);
+    ck_assert_int_eq(r->n, 3);
+    ck_assert(!strcmp(r->source[0], "a") && !strcmp(r->source[1], "c") && !strcmp(r->source[2], "e"));
+    ck_assert(!strcmp(r->target[0], "1") && !strcmp(r->target[1], "4") && !strcmp(r->target[2], "6") && r->first[3] == 3);
+    sp_references_free(r);
+    r = sp_references_new(s, 4, NULL);
+    ck_assert(r->n == 4 && !strcmp(r->source[1], "b") && !strcmp(r->source[2], "d") && !strcmp(r->source[3], "f"));
+    ck_assert(r->first[2] - r->first[1] == 2 && !strcmp(r->target[2], "3") && !strcmp(r->target[4], "7") && r->first[4] == 6);
+    sp_references_free(r);
+    sp_sentences_free(s);
+}
+END_TEST
+
 /* The closest reference counts: of "le chat noir" the second, with one word and four letters (and a space) left out. */
 START_TEST(scored)
 {
@@ -75,6 +93,7 @@ Suite *suite(void)
     Suite *all = suite_create("references");
     TCase *c = tcase_create("references");
     tcase_add_test(c, grouped);
+    tcase_add_test(c, spread);
     tcase_add_test(c, scored);
     tcase_add_test(c, wrong);
     suite_add_tcase(all, c);

@@ -19,9 +19,9 @@ void sp_references_free(sp_references *r)
     free(r);
 }
 
-/* Numbers the sources: of[i] becomes the item of sentence i, or -1, and r has the sources and in first[k+1] how many targets
+/* Numbers the sources: of[i] becomes the item of sentence i, and r has the sources and in first[k+1] how many targets
    item k has. */
-static bool number(sp_references *r, const sp_sentences *s, long most, int *of)
+static bool number(sp_references *r, const sp_sentences *s, int *of)
 {
     sp_map *map = sp_map_new();
     bool ok = map;
@@ -29,14 +29,14 @@ static bool number(sp_references *r, const sp_sentences *s, long most, int *of)
         size_t size;
         char *text = sp_sentence_text(s, 0, i, &size);
         of[i] = text ? sp_map_get(map, text, size) : -1;
-        if (text && of[i] < 0 && (most < 1 || r->n < most)) {
+        if (text && of[i] < 0) {
             ok = sp_map_put(map, text, size, of[i] = (int)r->n);
             r->source[r->n++] = text;
             text = NULL;
         } else {
             ok = text;
         }
-        if (ok && of[i] >= 0)
+        if (ok)
             r->first[of[i] + 1]++;
         free(text);
     }
@@ -44,16 +44,40 @@ static bool number(sp_references *r, const sp_sentences *s, long most, int *of)
     return ok;
 }
 
-static bool fill(sp_references *r, const sp_sentences *s, long most, int *of, long *next)
+static bool fill(sp_references *r, const sp_sentences *s, int *of, long *next)
 {
-    if (!number(r, s, most, of))
+    if (!number(r, s, of))
         return false;
     for (long k = 0; k < r->n; k++)
         r->first[k + 1] += next[k] = r->first[k];
     for (long i = 0; i < s->n; i++)
-        if (of[i] >= 0 && !(r->target[next[of[i]]++] = sp_sentence_text(s, 1, i, NULL)))
+        if (!(r->target[next[of[i]]++] = sp_sentence_text(s, 1, i, NULL)))
             return false;
     return true;
+}
+
+/* Keeps `most` of the items, as far from each other as can be: data are often sorted by length. */
+static void thin(sp_references *r, long most)
+{
+    long kept = 0, targets = 0;
+    for (long i = 0; i < r->n; i++) {
+        const long from = r->first[i], end = r->first[i + 1];
+        const bool keep = kept < most && i == kept * r->n / most;
+        if (keep) {
+            r->source[kept] = r->source[i];
+            r->first[kept++] = targets;
+        } else {
+            free(r->source[i]);
+        }
+        for (long k = from; k < end; k++) {
+            if (keep)
+                r->target[targets++] = r->target[k];
+            else
+                free(r->target[k]);
+        }
+    }
+    r->n = kept;
+    r->first[kept] = targets;
 }
 
 sp_references *sp_references_new(const sp_sentences *s, long most, sp_status *status)
@@ -71,9 +95,11 @@ sp_references *sp_references_new(const sp_sentences *s, long most, sp_status *st
         r->target = calloc(room, sizeof *r->target);
         r->first = calloc(room, sizeof *r->first);
     }
-    const bool ok = r && of && next && r->source && r->target && r->first && fill(r, s, most, of, next);
+    const bool ok = r && of && next && r->source && r->target && r->first && fill(r, s, of, next);
     free(of);
     free(next);
+    if (ok && most > 0 && most < r->n)
+        thin(r, most);
     if (ok)
         return r;
     sp_references_free(r);

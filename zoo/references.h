@@ -16,7 +16,7 @@ typedef struct sp_references {
     long *first;                /* [n+1] */
 } sp_references;
 
-/* Fields 0 and 1 of the sentences, copied, to be freed: of the first `most` different sources (0: of all). NULL without memory
+/* Fields 0 and 1 of the sentences, copied, to be freed: of `most` different sources, evenly spread (0: of all). NULL without memory
    or sentences. */
 sp_references *sp_references_new(const sp_sentences *s, long most, sp_status *status);
 void sp_references_free(sp_references *r);
