@@ -112,10 +112,10 @@ train 0 --dropout 0.2 --sampling 0.3 --rise sigmoid --drawn --smoothing 0.1 --se
 cmp -s "$model" "$work/first" || fail 'the same seed makes another model'
 train 0 --dropout 0.2 --sampling 0.3 --rise sigmoid --smoothing 0.1 --seed 7
 ! cmp -s "$model" "$work/first" || fail 'what is drawn makes the same model as what is best'
-train 0 --batch 64 --threads 1 --attention additive --profile
+train 0 --batch 64 --threads 1 --attention general --profile
 grep -q '^operation  *calls' "$work/err" || fail 'no profile'
 mv "$model" "$work/one"
-train 0 --batch 64 --threads 2 --attention additive
+train 0 --batch 64 --threads 2 --attention general
 cmp -s "$model" "$work/one" || fail 'two threads make another model'
 
 # A checkpoint, and another training that does not take it.
@@ -127,7 +127,7 @@ longer 0 --epochs 1
 longer 0 --epochs 3 --resume
 cmp -s "$model" "$work/first" || fail 'a training that was resumed makes another model'
 longer 1 --epochs 3 --resume --attention dot
-grep -Fq "is of another training: attention is \"general\", not \"dot\"" "$work/err" || fail "another model: $(cat "$work/err")"
+grep -Fq "is of another training: attention is \"additive\", not \"dot\"" "$work/err" || fail "another model: $(cat "$work/err")"
 
 # ---- wrong use, wrong data ---------------------------------------------------
 

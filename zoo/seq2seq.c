@@ -12,7 +12,7 @@ static const char kind[] = "spindle.seq2seq 1";     /* the version of the file *
 sp_seq2seq_config sp_seq2seq_defaults(void)
 {
     return (sp_seq2seq_config){ .source_units = SP_UNITS_BPE, .target_units = SP_UNITS_BPE, .cell = "lstm", .embed = 256,
-                                .hidden = 256, .layers = 1, .encoder = SP_BOTH_WAYS, .attention = "general" };
+                                .hidden = 256, .layers = 1, .encoder = SP_BOTH_WAYS, .attention = "additive" };
 }
 
 /* ---- parameters ------------------------------------------------------------------------------------------------ */

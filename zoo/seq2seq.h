@@ -47,7 +47,7 @@ typedef struct sp_seq2seq_config {
 
 #define SP_SEQ2SEQ_ATTENTIONS "none|dot|scaled-dot|general|additive|coverage"
 
-/* Pieces on both sides, an LSTM of 256 in both directions, general attention. */
+/* Pieces on both sides, an LSTM of 256 in both directions, additive attention. */
 sp_seq2seq_config sp_seq2seq_defaults(void);
 
 /* Rows for a program's options, for a model's file, for a log; c is the address of a configuration. */
