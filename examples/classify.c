@@ -662,7 +662,7 @@ static bool run_demo(struct settings *s, const char *bag_out, const char *html, 
 
 static int demo(int argc, char **argv)
 {
-    const char *directory = "demo";
+    const char *directory = "demo-classify";
     struct settings s = defaults(SP_CLASSIFIER_RECURRENT);
     int code;
     sp_status status = { 0 };

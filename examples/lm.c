@@ -530,7 +530,7 @@ static int demo(int argc, char **argv)
 {
     enum { MODEL, LOG, GRAPH, SVG, CURVE, FILES };
     static const char *const names[FILES] = { "lm.safetensors", "log.jsonl", "graph.dot", "graph.svg", "curve.svg" };
-    const char *directory = "demo";
+    const char *directory = "demo-lm";
     int text = 0, code;
     struct settings s = defaults();
     struct run r = { .settings = &s };

@@ -452,7 +452,7 @@ static bool run_demo(struct run *r, const struct settings *s, long sentences, co
 
 static int demo(int argc, char **argv)
 {
-    const char *directory = "demo";
+    const char *directory = "demo-tag";
     struct settings s = defaults();
     struct run r = { 0 };
     long sentences = 15000;

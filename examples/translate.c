@@ -381,7 +381,7 @@ static int predict(int argc, char **argv)
     int code;
     sp_status status = { 0 };
     const sp_option options[] = {
-        { "input", SP_OPTION_TEXT, &p.input, .argument = "FILE", .help = "lines to translate; else standard input" },
+        { "data", SP_OPTION_TEXT, &p.input, .argument = "FILE", .help = "lines to translate; else standard input" },
         { "nbest", SP_OPTION_WHOLE, &p.how.nbest, 1, 1000, .help = "of each line: its number, score and text; the beam is as wide at least" },
         SP_TRANSLATING_OPTIONS(&p.how),
         { "heatmap", SP_OPTION_TEXT, &p.heatmap, .argument = "FILE.svg", .help = "where it looked, by gnuplot" },
@@ -394,7 +394,7 @@ static int predict(int argc, char **argv)
         return code;
     p.how.beam = p.how.beam > p.how.nbest ? p.how.beam : p.how.nbest;
     p.how.progress = isatty(STDOUT_FILENO) ? NULL : stderr;
-    const struct named_file files[] = { { "model", model }, { "input", p.input }, { "heatmap", p.heatmap } };
+    const struct named_file files[] = { { "MODEL", model }, { "data", p.input }, { "heatmap", p.heatmap } };
     bool ok = program_check_files(files, 3, 2, &status);
     FILE *in = ok && p.input ? fopen(p.input, "r") : stdin;
     ok = ok && (in || sp_fail(&status, SP_ERR_FILE, "%s: cannot be read: %s", p.input, strerror(errno)))
@@ -571,7 +571,7 @@ static struct settings demo_defaults(void)
 static int demo(int argc, char **argv)
 {
     enum { PAIRS = 22000 };
-    const char *directory = "demo";
+    const char *directory = "demo-translate";
     struct settings s = demo_defaults();
     struct run r = { .settings = &s };
     char *file[FILES] = { NULL };

@@ -44,34 +44,34 @@ grep -Eq '^[0-9]+ pairs to train on, [0-9]+ to validate on, [0-9]+ left to test 
 grep -q '^digraph' "$work/graph.dot" || fail 'no graph'
 
 printf 'the wheel\r\n\ngrün\n' >"$work/lines"
-run 0 predict "$model" --input "$work/lines"
+run 0 predict "$model" --data "$work/lines"
 json command='"predict"' lines=3 symbols
 [ "$(wc -l <"$work/out")" -eq 4 ] || fail 'not a line for each line'
 [ -z "$(sed -n 2p "$work/out")" ] || fail 'an empty line is not translated to one'
 "$path" predict "$model" <"$work/lines" >"$work/again" 2>"$work/err"
 cmp -s "$work/out" "$work/again" || fail 'standard input is not translated as a file is'
-run 0 predict "$model" --input "$work/lines" --nbest 3 --beam 2 --length-penalty 0.6 --coverage-penalty 0.1 --copy --most 7 --batch 2
+run 0 predict "$model" --data "$work/lines" --nbest 3 --beam 2 --length-penalty 0.6 --coverage-penalty 0.1 --copy --most 7 --batch 2
 [ "$(grep -c '^1	-[0-9.]*	' "$work/out")" -eq 3 ] || { fail 'not three best of the first line:'; cat "$work/out"; }
 [ "$(grep -c '^2	' "$work/out")" -eq 1 ] || fail 'an empty line has not one translation'
-run 0 predict "$model" --input "$work/lines" --heatmap "$work/map.svg" --maps 3
+run 0 predict "$model" --data "$work/lines" --heatmap "$work/map.svg" --maps 3
 if command -v gnuplot >/dev/null; then
     grep -q '</svg>' "$work/map.svg" || fail 'no heat map'
 else
     grep -q "$work/map.svg is not drawn: gnuplot is not installed" "$work/err" || fail 'silent about a picture that is not there'
 fi
 : >"$work/nothing"
-run 0 predict "$model" --input "$work/nothing" --heatmap "$work/none.svg"
+run 0 predict "$model" --data "$work/nothing" --heatmap "$work/none.svg"
 grep -q "$work/none.svg is not drawn: there is no line" "$work/err" || fail 'silent about a picture of nothing'
 printf 'the wheel\n  the  wheel \n  \nthe wheel\0\nwheel\n' >"$work/part"
-run 1 predict "$model" --input "$work/part"
+run 1 predict "$model" --data "$work/part"
 grep -Fq "translate: $work/part:4: a zero byte" "$work/err" || fail "a zero byte: $(cat "$work/err")"
 [ "$(wc -l <"$work/out")" -eq 3 ] || fail 'lines before a zero byte are not translated'
 [ "$(sed -n 1p "$work/out")" = "$(sed -n 2p "$work/out")" ] || fail 'white space makes another translation'
 [ -z "$(sed -n 3p "$work/out")" ] || fail 'a line of spaces is not translated to an empty one'
 printf 'caf\351 wheel\n' >"$work/latin"
-run 0 predict "$model" --input "$work/latin"
+run 0 predict "$model" --data "$work/latin"
 awk 'BEGIN { for (i = 0; i < 10000; i++) printf "wheel "; print "" }' >"$work/long"
-run 0 predict "$model" --input "$work/long" --most 20
+run 0 predict "$model" --data "$work/long" --most 20
 json lines=1
 
 for part in train valid test; do
@@ -98,7 +98,7 @@ run 0 eval "$work/g2p" --data "$work/dict" --format cmudict
 json sentences=5 references=6 exact word_error_rate phone_error_rate
 ! grep -q 'sequence_error_rate\|letter_error_rate\|bleu' "$work/last" || fail 'letters to phones are measured as translations are'
 run 0 train --data "$work/dict" --valid "$work/dict" --format cmudict --target-units bpe --vocab 270 --out "$work/pieces" --hidden 4 --embed 4 --epochs 1
-wrong 1 'translating: copying needs targets of words or letters' predict "$work/pieces" --input "$work/lines" --copy
+wrong 1 'translating: copying needs targets of words or letters' predict "$work/pieces" --data "$work/lines" --copy
 printf 'a b\tx\nb\t\n\tx\nb a\ty\n' >"$work/gaps"
 run 0 train --data "$work/gaps" --valid "$work/gaps" --out "$work/unused" --hidden 4 --embed 4 --epochs 1 --vocab 270
 grep -q '^Left out of those to train on: 2 that are empty on a side, 0 longer' "$work/err" || fail "$(cat "$work/err")"
@@ -149,10 +149,10 @@ wrong 1 "split: '90,5 ', expected" train --data "$pairs" --split '90,5 ' --out "
 wrong 1 "split: '50,40,5' sums to 95, expected 100" train --data "$pairs" --split 50,40,5 --out "$work/unused"
 wrong 1 "--out $pairs is the file of --data" train --data "$pairs" --out "$pairs"
 wrong 1 "$work/none/x: cannot be written: " train --data "$pairs" --out "$work/none/x"
-wrong 1 "$work/none: cannot be read: " predict "$model" --input "$work/none"
-wrong 1 "--heatmap $model is the file of --model" predict "$model" --input "$work/lines" --heatmap "$model"
-wrong 1 "--heatmap $work/lines is the file of --input" predict "$model" --input "$work/lines" --heatmap "$work/lines"
-wrong 1 "$work/zero:1: a zero byte" predict "$model" --input "$work/zero"
+wrong 1 "$work/none: cannot be read: " predict "$model" --data "$work/none"
+wrong 1 "--heatmap $model is the file of MODEL" predict "$model" --data "$work/lines" --heatmap "$model"
+wrong 1 "--heatmap $work/lines is the file of --data" predict "$model" --data "$work/lines" --heatmap "$work/lines"
+wrong 1 "$work/zero:1: a zero byte" predict "$model" --data "$work/zero"
 wrong 1 "$pairs: is no safetensors file" predict "$pairs"
 wrong 1 "$work/none: cannot be read: " eval "$work/none" --data "$pairs"
 wrong 1 'references: 0 sentences' eval "$model" --data "$pairs" --split 100,0,0 --part test
@@ -169,6 +169,6 @@ if command -v gnuplot >/dev/null; then
     grep -q '</svg>' "$work/demo/attention.svg" || fail 'demo: no picture of the attention'
     grep -q '</svg>' "$work/demo/curve.svg" || fail 'demo: no curve'
 fi
-run 0 predict "$work/demo/dates.safetensors" --input "$work/latin"
+run 0 predict "$work/demo/dates.safetensors" --data "$work/latin"
 
 finish

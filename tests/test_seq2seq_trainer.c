@@ -350,7 +350,7 @@ START_TEST(gaps)
     sp_seq2seq_trainer_free(x);
     how.longest = 1;
     ck_assert_ptr_null(sp_seq2seq_trainer_new(m, s, s, &how, &run, path, &status));
-    ck_assert_str_eq(status.message, "there is no pair to train on: 2 are empty on a side, 4 longer than the limit");
+    ck_assert_str_eq(status.message, "there is no pair to train on (2 are empty on a side, 4 longer than the limit): give more, or others");
     sp_seq2seq_free(m);
     sp_sentences_free(s);
 }

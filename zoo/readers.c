@@ -220,7 +220,7 @@ static bool read_word(struct reading *r, struct piece line)
         return end_sentence(r);
     const int word = f->numbered ? is_word_id(trimmed(c.column[0])) : 1;
     if (word < 0)
-        return sp_fail(r->status, SP_ERR_FORMAT, "%s:%ld: '%.*s' is no word number, expected 1, 1-2 or 1.1", r->lines.name,
+        return sp_fail(r->status, SP_ERR_FORMAT, "%s:%ld: '%.*s' is no word number of CoNLL-U, expected 1, 1-2 or 1.1", r->lines.name,
                        r->lines.number, c.column[0].length < 40 ? (int)c.column[0].length : 40, c.column[0].text);
     if (word && !put_line(r, &c))
         return false;

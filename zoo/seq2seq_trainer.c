@@ -106,7 +106,7 @@ static bool make_batches(struct data *d, long size, const char *what, sp_status 
 {
     const long n = d->counts.pairs;
     if (!n)
-        return sp_fail(status, SP_ERR_VALUE, "there is no pair to %s: %ld are empty on a side, %ld longer than the limit", what,
+        return sp_fail(status, SP_ERR_VALUE, "there is no pair to %s (%ld are empty on a side, %ld longer than the limit): give more, or others", what,
                        d->counts.empty, d->counts.longer);
     long *length = malloc((size_t)n * sizeof *length);
     for (long i = 0; length && i < n; i++)
