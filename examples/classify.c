@@ -662,7 +662,10 @@ static bool run_demo(struct settings *s, const char *bag_out, const char *html, 
 
 static int demo(int argc, char **argv)
 {
+    enum { RECURRENT, BAG, LOG, CURVE, PAGE, FILES };
+    static const char *const names[FILES] = { "recurrent.safetensors", "bag.safetensors", "log.jsonl", "curve.svg", "attention.html" };
     const char *directory = "demo-classify";
+    char *path[FILES];
     struct settings s = defaults(SP_CLASSIFIER_RECURRENT);
     int code;
     sp_status status = { 0 };
@@ -680,19 +683,12 @@ static int demo(int argc, char **argv)
                                  options, NULL };
     if (!program_parse(&command, argc, argv, NULL, &code))
         return code;
-    char *model = program_path(directory, "recurrent.safetensors"), *bag = program_path(directory, "bag.safetensors");
-    char *log = program_path(directory, "log.jsonl");
-    char *curve = program_path(directory, "curve.svg"), *html = program_path(directory, "attention.html");
-    bool ok = (model && bag && log && curve && html) || sp_fail(&status, SP_ERR_MEMORY, "out of memory");
-    s.out = model;
-    s.trainer.log = log;
-    s.trainer.plot = curve;
-    ok = ok && program_directory(directory, &status) && run_demo(&s, bag, html, &status);
-    free(model);
-    free(bag);
-    free(log);
-    free(curve);
-    free(html);
+    bool ok = program_folder(directory, names, FILES, path, &status);
+    s.out = path[RECURRENT];
+    s.trainer.log = path[LOG];
+    s.trainer.plot = path[CURVE];
+    ok = ok && run_demo(&s, path[BAG], path[PAGE], &status);
+    program_folder_free(path, FILES);
     return ok ? EXIT_SUCCESS : program_error(&status);
 }
 

@@ -20,12 +20,6 @@
 
 /* ---- what all commands share ----------------------------------------------------------------------------------- */
 
-/* From here on what the model does is counted, if that was asked for. */
-static bool begin_profile(sp_lm *m, bool wanted, sp_status *status)
-{
-    return program_profile_begin(&m->profile, wanted, status);
-}
-
 /* Shows what was counted, and frees the model. */
 static void close_model(sp_lm *m)
 {
@@ -107,7 +101,7 @@ static bool open_run(struct run *r, sp_status *status)
     if (!r->model)
         return false;
     r->trainer = sp_lm_trainer_new(r->model, &r->data.train, &r->data.valid, s->batch, s->bptt, s->out, status);
-    return r->trainer && begin_profile(r->model, s->profile, status) && sp_file_writable(s->out, status);
+    return r->trainer && program_profile_begin(&r->model->profile, s->profile, status) && sp_file_writable(s->out, status);
 }
 
 /* The graph of two streams over three time steps: enough to see everything, small enough to look at. */
@@ -299,7 +293,7 @@ static int sample(int argc, char **argv)
         return code;
     how.seed = (uint64_t)seed;
     sp_lm *m = sp_lm_load(model, &status);
-    bool ok = m && begin_profile(m, profile, &status) && write_samples(m, prime, &how, length, count, &log_p, &status);
+    bool ok = m && program_profile_begin(&m->profile, profile, &status) && write_samples(m, prime, &how, length, count, &log_p, &status);
     close_model(m);
     if (!ok)
         return program_error(&status);
@@ -370,7 +364,7 @@ static int eval(int argc, char **argv)
                        || e.how.window != plain_steps.window))
         sp_fail(&status, SP_ERR_VALUE, "--rate, --decay, --window and --train are settings of --dynamic, which is not given");
     sp_lm *m = status.code == SP_OK ? sp_lm_load(e.model, &status) : NULL;
-    if (m && begin_profile(m, e.profile, &status) && sp_lm_data_encode(m->vocabulary, e.data, &ids, &status))
+    if (m && program_profile_begin(&m->profile, e.profile, &status) && sp_lm_data_encode(m->vocabulary, e.data, &ids, &status))
         nats = measure(m, &e, &ids, &status);
     const double guess = m ? log(sp_vocabulary_size(m->vocabulary)) : NAN;
     free(ids.id);
@@ -430,7 +424,7 @@ static int score(int argc, char **argv)
     if (!program_parse(&command, argc, argv, &model, &code))
         return code;
     sp_lm *m = sp_lm_load(model, &status);
-    bool ready = m && begin_profile(m, profile, &status);
+    bool ready = m && program_profile_begin(&m->profile, profile, &status);
     for (ssize_t n; ready && (n = getline(&line, &room, stdin)) >= 0; lines++) {
         n -= n && line[n - 1] == '\n';
         if (!score_line(m, line, (size_t)n, &log_p, &unknown, &status))
@@ -536,7 +530,6 @@ static int demo(int argc, char **argv)
     struct run r = { .settings = &s };
     sp_status status = { 0 };
     char *path[FILES];
-    bool ok = true;
     s.trainer.epochs = 6;
     const sp_option options[] = {
         { "text", SP_OPTION_INDEX, &text, .argument = "source|grammar",
@@ -550,17 +543,14 @@ static int demo(int argc, char **argv)
                                  options, NULL };
     if (!program_parse(&command, argc, argv, NULL, &code))
         return code;
-    for (int i = 0; i < FILES; i++)
-        ok = (path[i] = program_path(directory, names[i])) && ok;
+    bool ok = program_folder(directory, names, FILES, path, &status);
     s.out = path[MODEL];
     s.trainer.log = path[LOG];
     s.trainer.plot = path[CURVE];
     s.graph = path[GRAPH];
-    ok = (ok || sp_fail(&status, SP_ERR_MEMORY, "out of memory")) && program_directory(directory, &status)
-         && (text ? demo_grammar : demo_source)(&r, &s, path[SVG], &status);
+    ok = ok && (text ? demo_grammar : demo_source)(&r, &s, path[SVG], &status);
     close_run(&r);
-    for (int i = 0; i < FILES; i++)
-        free(path[i]);
+    program_folder_free(path, FILES);
     return ok ? EXIT_SUCCESS : program_error(&status);
 }
 

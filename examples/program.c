@@ -179,19 +179,25 @@ char *program_input(size_t *size, sp_status *status)
     return text;
 }
 
-char *program_path(const char *directory, const char *name)
+bool program_folder(const char *directory, const char *const *names, int n, char **path, sp_status *status)
 {
-    size_t n = strlen(directory) + strlen(name) + 2;
-    char *path = malloc(n);
-    if (path)
-        snprintf(path, n, "%s/%s", directory, name);
-    return path;
+    bool ok = true;
+    for (int i = 0; i < n; i++) {
+        const size_t room = strlen(directory) + strlen(names[i]) + 2;
+        if ((path[i] = malloc(room)))
+            snprintf(path[i], room, "%s/%s", directory, names[i]);
+        ok = path[i] && ok;
+    }
+    if (!ok)
+        return sp_fail(status, SP_ERR_MEMORY, "out of memory");
+    return !mkdir(directory, 0777) || errno == EEXIST
+           || sp_fail(status, SP_ERR_FILE, "%s: cannot be made: %s", directory, strerror(errno));
 }
 
-bool program_directory(const char *path, sp_status *status)
+void program_folder_free(char **path, int n)
 {
-    return !mkdir(path, 0777) || errno == EEXIST
-           || sp_fail(status, SP_ERR_FILE, "%s: cannot be made: %s", path, strerror(errno));
+    for (int i = 0; i < n; i++)
+        free(path[i]);
 }
 
 /* ---- training -------------------------------------------------------------------------------------------------- */

@@ -54,11 +54,9 @@ void program_report_training(sp_report *r, const sp_training *x, const char *met
 /* All of standard input, to be freed; NULL if it cannot be read, or without memory. */
 char *program_input(size_t *size, sp_status *status);
 
-/* DIR/name, to be freed; NULL without memory. */
-char *program_path(const char *directory, const char *name);
-
-/* Makes a directory, or finds it. */
-bool program_directory(const char *path, sp_status *status);
+/* Makes a directory, or finds it; path[i] becomes DIR/names[i]. The n paths are freed by program_folder_free, also if this fails. */
+bool program_folder(const char *directory, const char *const *names, int n, char **path, sp_status *status);
+void program_folder_free(char **path, int n);
 
 /* Saves the graph of a tape that has one, and frees the tape. */
 bool program_save_graph(sp_tape *t, const char *path, sp_status *status);

@@ -452,7 +452,10 @@ static bool run_demo(struct run *r, const struct settings *s, long sentences, co
 
 static int demo(int argc, char **argv)
 {
+    enum { MODEL, LOG, GRAPH, SVG, CURVE, FILES };
+    static const char *const names[FILES] = { "tagger.safetensors", "log.jsonl", "graph.dot", "graph.svg", "curve.svg" };
     const char *directory = "demo-tag";
+    char *path[FILES];
     struct settings s = defaults();
     struct run r = { 0 };
     long sentences = 15000;
@@ -471,22 +474,14 @@ static int demo(int argc, char **argv)
                                  "it learned with the best that can be.", options, NULL };
     if (!program_parse(&command, argc, argv, NULL, &code))
         return code;
-    char *model = program_path(directory, "tagger.safetensors"), *log = program_path(directory, "log.jsonl");
-    char *graph = program_path(directory, "graph.dot"), *svg = program_path(directory, "graph.svg");
-    char *curve = program_path(directory, "curve.svg");
-    bool ok = model && log && graph && svg && curve ? program_directory(directory, &status)
-                                                    : sp_fail(&status, SP_ERR_MEMORY, "out of memory");
-    s.out = model;
-    s.trainer.log = log;
-    s.trainer.plot = curve;
-    s.graph = graph;
-    ok = ok && run_demo(&r, &s, sentences, svg, &status);
+    bool ok = program_folder(directory, names, FILES, path, &status);
+    s.out = path[MODEL];
+    s.trainer.log = path[LOG];
+    s.trainer.plot = path[CURVE];
+    s.graph = path[GRAPH];
+    ok = ok && run_demo(&r, &s, sentences, path[SVG], &status);
     close_run(&r);
-    free(model);
-    free(log);
-    free(graph);
-    free(svg);
-    free(curve);
+    program_folder_free(path, FILES);
     return ok ? EXIT_SUCCESS : program_error(&status);
 }
 

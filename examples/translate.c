@@ -594,14 +594,11 @@ static int demo(int argc, char **argv)
                                  options, NULL };
     if (!program_parse(&command, argc, argv, NULL, &code))
         return code;
-    bool ok = true;
-    for (int i = 0; i < FILES; i++)
-        ok = (file[i] = program_path(directory, names[i])) && ok;
+    bool ok = program_folder(directory, names, FILES, file, &status);
     s.out = file[MODEL];
     s.trainer.log = file[LOG];
     s.trainer.plot = file[CURVE];
     s.graph = file[GRAPH];
-    ok = ok ? program_directory(directory, &status) : sp_fail(&status, SP_ERR_MEMORY, "out of memory");
     sp_shares shares;
     sp_sentences *all = ok ? sp_dates(pairs, (uint64_t)s.trainer.seed, &status) : NULL;
     ok = all && sp_shares_parse(&shares, s.split, &status);
@@ -610,8 +607,7 @@ static int demo(int argc, char **argv)
     sp_sentences_free(all);
     sp_sentences_free(test);
     close_run(&r);
-    for (int i = 0; i < FILES; i++)
-        free(file[i]);
+    program_folder_free(file, FILES);
     return ok ? EXIT_SUCCESS : program_error(&status);
 }
 

@@ -6,44 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/suite.h"
+#include "tests/own_gnuplot.h"
 #include "zoo/heatmap.h"
-
-static char directory[PATH_ROOM], picture[PATH_ROOM + 16], program[PATH_ROOM + 16], text[1 << 20], *users_path;
-
-static void begin(void)
-{
-    ck_new_directory(directory);
-    snprintf(picture, sizeof picture, "%s/a 'b' \"c\".svg", directory);
-    snprintf(program, sizeof program, "%s/gnuplot", directory);
-    users_path = strdup(getenv("PATH"));
-    setenv("PATH", directory, 1);
-}
-
-static void end(void)
-{
-    setenv("PATH", users_path, 1);
-    free(users_path);
-    remove(picture);
-    remove(program);
-    ck_assert_msg(rmdir(directory) == 0, "something is left in %s", directory);
-}
-
-/* A gnuplot of our own. */
-static void install(const char *script)
-{
-    FILE *f = fopen(program, "w");
-    ck_assert(f && fprintf(f, "#!/bin/sh\n%s\n", script) > 0 && !fclose(f) && !chmod(program, 0755));
-}
-
-static const char *read_picture(void)
-{
-    FILE *f = fopen(picture, "r");
-    text[f ? fread(text, 1, sizeof text - 1, f) : 0] = '\0';
-    if (f)
-        fclose(f);
-    return text;
-}
 
 static bool draw(const sp_heatmap *map, long n, char note[SP_PLOT_NOTE])
 {
@@ -86,7 +50,7 @@ START_TEST(script)
     };
     char note[SP_PLOT_NOTE];
     sp_heatmap map = cats();
-    install("exec /bin/cat");
+    install_gnuplot("exec /bin/cat");
     ck_assert(draw(&map, 1, note) && !*note);
     read_picture();
     for (size_t k = 0; k < sizeof always / sizeof *always; k++)
@@ -117,7 +81,7 @@ START_TEST(words)
         { "12345678901234567890123456789012", "\"12345678901234567890123456789012\"" },
         { "1234567890123456789012345678901\u00E03", "\"1234567890123456789012345678901\u00E0\u2026\"" },
     };
-    install("exec /bin/cat");
+    install_gnuplot("exec /bin/cat");
     for (size_t k = 0; k < sizeof labels / sizeof *labels; k++)
         ck_assert_str_eq(written(labels[k][0]), labels[k][1]);
 }
@@ -136,7 +100,7 @@ START_TEST(sizes)
     };
     int width[6], height[6], all[2], tallest = 0, widest = 0;
     char note[SP_PLOT_NOTE];
-    install("exec /bin/cat");
+    install_gnuplot("exec /bin/cat");
     for (int i = 0; i < 6; i++) {
         ck_assert(draw(&maps[i], 1, note));
         ck_assert_int_eq(sscanf(strstr(read_picture(), "svg size "), "svg size %d,%d", &width[i], &height[i]), 2);
@@ -170,14 +134,14 @@ START_TEST(fails)
 {
     const sp_heatmap map = cats();
     char note[SP_PLOT_NOTE];
-    install("exec /bin/cat");
+    install_gnuplot("exec /bin/cat");
     ck_assert(draw(&map, 1, note));
     const size_t n = strlen(read_picture());
-    install("echo half; exit 3");
+    install_gnuplot("echo half; exit 3");
     ck_assert(!draw(&map, 1, note));
     ck_assert_str_eq(note, "no picture: gnuplot failed");
     ck_assert_uint_eq(strlen(read_picture()), n);
-    remove(program);
+    remove_gnuplot();
     ck_assert(!draw(&map, 1, note));
     ck_assert_str_eq(note, "no picture: gnuplot is not installed");
     ck_assert_uint_eq(strlen(read_picture()), n);
@@ -202,7 +166,7 @@ START_TEST(wrong_calls)
     };
     char note[SP_PLOT_NOTE];
     bool drawn = true;
-    install("exec /bin/cat");
+    install_gnuplot("exec /bin/cat");
     for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {
         sp_status status = { 0 };
         ck_assert(!sp_heatmap_draw(&calls[k].map, calls[k].n, picture, &drawn, note, &status) && !drawn && !*note);
@@ -226,7 +190,7 @@ START_TEST(real)
     static const char *const drawn[] = { ">'<", "`date`\\<", ">50%<", ">{x}_2^3<", "&lt;&amp;", ">\uFFFD<", ">\u65E5<", "svg>" };
     sp_heatmap maps[] = { cats(), { .value = REALS(0, 1, 0, 1, 0, 1, 0), .rows = 7, .columns = 1, .row = rows } };
     char note[SP_PLOT_NOTE];
-    setenv("PATH", users_path, 1);
+    use_real_gnuplot();
     if (!draw(maps, 2, note)) {
         ck_assert_str_eq(note, "no picture: gnuplot is not installed");
         return;
@@ -243,7 +207,7 @@ Suite *suite(void)
 {
     Suite *all = suite_create("heatmap");
     TCase *c = tcase_create("heatmap");
-    tcase_add_checked_fixture(c, begin, end);
+    tcase_add_checked_fixture(c, begin_own_gnuplot, end_own_gnuplot);
     tcase_add_test(c, script);
     tcase_add_test(c, words);
     tcase_add_test(c, sizes);

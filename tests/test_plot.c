@@ -5,48 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/suite.h"
+#include "tests/own_gnuplot.h"
 #include "zoo/plot.h"
 
 static const char lines[] =
     "{\"epoch\": 1, \"train_loss\": 2.5, \"valid_loss\": 2.25, \"F1\": 0.5, \"lr\": 0.002, \"seconds\": 1.5}\n"
     "{\"epoch\": 2, \"train_loss\": null, \"valid_loss\": 2.125, \"F1\": 0.75, \"lr\": 0.001, \"seconds\": 3}\n";
-
-static char directory[PATH_ROOM], picture[PATH_ROOM + 16], program[PATH_ROOM + 16], text[1 << 16], *users_path;
-
-static void begin(void)
-{
-    ck_new_directory(directory);
-    snprintf(picture, sizeof picture, "%s/a 'b' \"c\".svg", directory);
-    snprintf(program, sizeof program, "%s/gnuplot", directory);
-    users_path = strdup(getenv("PATH"));
-    setenv("PATH", directory, 1);
-}
-
-static void end(void)
-{
-    setenv("PATH", users_path, 1);
-    free(users_path);
-    remove(picture);
-    remove(program);
-    ck_assert_msg(rmdir(directory) == 0, "something is left in %s", directory);
-}
-
-/* A gnuplot of our own. */
-static void install(const char *script)
-{
-    FILE *f = fopen(program, "w");
-    ck_assert(f && fprintf(f, "#!/bin/sh\n%s\n", script) > 0 && !fclose(f) && !chmod(program, 0755));
-}
-
-static const char *read_picture(void)
-{
-    FILE *f = fopen(picture, "r");
-    text[f ? fread(text, 1, sizeof text - 1, f) : 0] = '\0';
-    if (f)
-        fclose(f);
-    return text;
-}
 
 static bool plot(const char *metric, bool *drawn, char note[SP_PLOT_NOTE])
 {
@@ -64,7 +28,7 @@ START_TEST(script)
     };
     char note[SP_PLOT_NOTE];
     bool drawn;
-    install("exec /bin/cat");
+    install_gnuplot("exec /bin/cat");
     for (int i = 0; i < 2; i++) {
         ck_assert(plot(i ? "F1" : NULL, &drawn, note) && drawn && !*note);
         read_picture();
@@ -82,14 +46,14 @@ START_TEST(fails)
 {
     char note[SP_PLOT_NOTE];
     bool drawn;
-    install("exec /bin/cat");
+    install_gnuplot("exec /bin/cat");
     ck_assert(plot(NULL, &drawn, note) && drawn);
     const size_t n = strlen(read_picture());
-    install("echo half; exit 3");
+    install_gnuplot("echo half; exit 3");
     ck_assert(plot(NULL, &drawn, note) && !drawn);
     ck_assert_str_eq(note, "no picture: gnuplot failed");
     ck_assert_uint_eq(strlen(read_picture()), n);
-    remove(program);
+    remove_gnuplot();
     ck_assert(plot(NULL, &drawn, note) && !drawn);
     ck_assert_str_eq(note, "no picture: gnuplot is not installed");
     ck_assert_uint_eq(strlen(read_picture()), n);
@@ -106,7 +70,7 @@ START_TEST(wrong_calls)
     status = (sp_status){ 0 };
     ck_assert(!sp_plot_log(lines, NULL, directory, &drawn, note, &status) && !drawn);
     ck_assert_ptr_nonnull(strstr(status.message, "cannot be written: Is a directory"));
-    install("exec /bin/cat");
+    install_gnuplot("exec /bin/cat");
     ck_assert(sp_plot_log("no JSON\n{\"epoch\": ", NULL, picture, &drawn, note, NULL) && drawn);
     ck_assert_ptr_nonnull(strstr(read_picture(), "$log << END\nEND\n"));
 }
@@ -117,7 +81,7 @@ START_TEST(real)
 {
     char note[SP_PLOT_NOTE];
     bool drawn;
-    setenv("PATH", users_path, 1);
+    use_real_gnuplot();
     for (int i = 0; i < 2; i++) {
         ck_assert(plot(i ? "F1" : NULL, &drawn, note));
         if (!drawn) {
@@ -135,7 +99,7 @@ Suite *suite(void)
 {
     Suite *all = suite_create("plot");
     TCase *c = tcase_create("plot");
-    tcase_add_checked_fixture(c, begin, end);
+    tcase_add_checked_fixture(c, begin_own_gnuplot, end_own_gnuplot);
     tcase_add_test(c, script);
     tcase_add_test(c, fails);
     tcase_add_test(c, wrong_calls);
