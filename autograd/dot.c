@@ -54,13 +54,19 @@ static void write_edge(FILE *out, const sp_tensor *from, const sp_tensor *to, co
     fprintf(out, "  %s -> %s%s;\n", node_name(from, a), node_name(to, b), style);
 }
 
+/* Rows of a value are no embedding. */
+static const char *op_name(const struct sp_node *n)
+{
+    return n->op->flags & SP_OP_LOOKUP && !n->input[0]->buffer->param ? "rows" : n->op->name;
+}
+
 static void write_node(FILE *out, const struct sp_node *n)
 {
     char name[32], shape[SP_SHAPE_TEXT];
     bool view = n->op->flags & SP_OP_VIEW;
     fprintf(out, "  ");
     int depth = open_scopes(out, n->scope);
-    fprintf(out, "%s [label=\"%s\\n%s\"%s]; ", node_name(n->output, name), n->op->name,
+    fprintf(out, "%s [label=\"%s\\n%s\"%s]; ", node_name(n->output, name), op_name(n),
             sp_shape_format(shape, n->output->view.shape), view ? ", style=dashed" : "");
     while (depth--)
         fprintf(out, "} ");

@@ -71,7 +71,7 @@ static const struct sp_probe probes[] = {
     { 0 }
 };
 
-const sp_op sp_op_embedding = { "embedding", 0, infer, forward, backward, cost, probes };
+const sp_op sp_op_embedding = { "embedding", SP_OP_LOOKUP, infer, forward, backward, cost, probes };
 
 sp_tensor *sp_embedding(sp_tape *t, sp_tensor *table, const int *ids, long n)
 {

@@ -35,6 +35,24 @@ static void begin(void)
     fclose(out);
 }
 
+/* Rows of a parameter, also of a view of it, are an embedding; rows of what was computed, or given, are rows. */
+static void look_up(void)
+{
+    size_t size;
+    const int id[2] = { 1, 0 };
+    store = sp_store_new(1);
+    const sp_param *w = sp_store_add(store, SP_SHAPE(6, 3), "embed.weight");
+    t = sp_tape_new(store);
+    sp_tensor *e = sp_embedding(t, sp_param_on(t, w), id, 2);
+    sp_embedding(t, sp_transpose(t, sp_param_on(t, w), 0, 1), id, 1);
+    sp_embedding(t, sp_tanh(t, e), id, 1);
+    sp_embedding(t, sp_full(t, 1, SP_SHAPE(5, 4)), id, 2);
+    ck_tape_ok(t);
+    FILE *out = open_memstream(&text, &size);
+    ck_assert(sp_dot_write(t, out));
+    fclose(out);
+}
+
 static void end(void)
 {
     free(text);
@@ -107,6 +125,13 @@ START_TEST(dot_draws_it)
 }
 END_TEST
 
+START_TEST(looks_up)
+{
+    ck_assert_int_eq(count(text, "label=\"embedding\\n["), 2);
+    ck_assert_int_eq(count(text, "label=\"rows\\n["), 2);
+}
+END_TEST
+
 START_TEST(files)
 {
     char path[PATH_ROOM];
@@ -158,5 +183,9 @@ Suite *suite(void)
     tcase_add_test(c, files);
     tcase_add_test(c, empty);
     suite_add_tcase(s, c);
+    TCase *of_rows = tcase_create("rows");
+    tcase_add_checked_fixture(of_rows, look_up, end);
+    tcase_add_test(of_rows, looks_up);
+    suite_add_tcase(s, of_rows);
     return s;
 }
