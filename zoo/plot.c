@@ -41,11 +41,18 @@ static const char style[] =
     "set grid lc rgb '#dddddd'\n"
     "set border lc rgb '#888888'\n"
     "set tics textcolor rgb '#444444'\n"
-    "set lmargin at screen 0.14\n"
+    "set lmargin at screen 0.16\n"
     "set format x ''\n"
     "set tmargin at screen 0.94; set bmargin at screen 0.36\n"
     "set key at screen 0.55, screen 0.97 center center horizontal noenhanced\n"
     "set ylabel 'loss, nats'\n";
+
+/* Inside single quotes. */
+static void write_name(FILE *out, const char *name)
+{
+    for (; *name; name++)
+        fputc(*name == '\'' || *name == '\\' || (unsigned char)*name < ' ' ? '?' : *name, out);
+}
 
 /* Both losses over the metric's own axis; below them the learning rate. */
 static void write_script(FILE *out, const char *lines, const char *metric)
@@ -53,15 +60,17 @@ static void write_script(FILE *out, const char *lines, const char *metric)
     fputs(style, out);
     const int rows = write_data(out, lines, metric);
     fprintf(out, "set xrange [0.5:%d.5]; set xtics %s; set rmargin at screen %s\n", rows > 1 ? rows : 2,
-            rows < 12 ? "1" : "auto", metric ? "0.88" : "0.97");
-    if (metric)
-        fputs("set ytics nomirror; set y2tics; set y2label 'metric'\n", out);
+            rows < 12 ? "1" : "auto", metric ? "0.84" : "0.97");
+    if (metric) {
+        fputs("set ytics nomirror; set y2tics; set y2label '", out);
+        write_name(out, metric);
+        fputs("' noenhanced offset 1\n", out);
+    }
     fputs("plot $log using 1:2 with linespoints pt 7 ps 0.4 lw 2 lc rgb '#4477aa' title 'training', "
           "$log using 1:3 with linespoints pt 7 ps 0.4 lw 2 lc rgb '#ee6677' title 'validation'", out);
     if (metric) {
         fputs(", $log using 1:5 axes x1y2 with linespoints pt 7 ps 0.4 lw 2 lc rgb '#228833' title '", out);
-        for (const char *p = metric; *p; p++)
-            fputc(*p == '\'' || *p == '\\' || (unsigned char)*p < ' ' ? '?' : *p, out);
+        write_name(out, metric);
         fputs("'", out);
     }
     fputs("\nset tmargin at screen 0.32; set bmargin at screen 0.1\n"
