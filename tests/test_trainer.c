@@ -208,6 +208,10 @@ START_TEST(stopped)
     ck_assert_msg(train(&stops[_i].plan, &config, &x, &status), "%s", status.message);
     ck_assert(x.interrupted && x.saved);
     ck_assert_int_eq(x.epochs, stops[_i].epochs);
+    if (x.epochs)                       /* of the epoch that was finished, whatever the interruption measures */
+        ck_assert(fabs(x.train_loss - 1.5) < 1e-5 && fabs(x.valid_loss - stops[_i].plan.valid[0]) < 1e-5);
+    else
+        ck_assert(isnan(x.train_loss) && isnan(x.valid_loss) && fabs(x.best_loss - stops[_i].plan.valid[0]) < 1e-5);
     ck_assert_int_eq(x.best_epoch, stops[_i].best);
     ck_assert_int_eq(seen.saves, stops[_i].saves);
     ck_assert_int_eq(seen.trained, stops[_i].epochs * BATCHES + 2);

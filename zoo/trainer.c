@@ -129,7 +129,6 @@ static bool train_epoch(struct trainer *r)
             ok = sp_trainer_save(r);
     }
     sp_progress_end(&bar);
-    r->result->train_loss = r->tokens > 0 ? r->sum / r->tokens : NAN;
     r->result->tokens_per_s = (r->tokens - before) / (sp_seconds() - bar.began);
     return ok;
 }
@@ -217,11 +216,16 @@ static bool judge(struct trainer *r)
    another than what would have been. */
 static bool interrupt(struct trainer *r)
 {
-    r->result->interrupted = true;
-    r->result->seconds = sp_seconds() - r->began;
+    sp_training *x = r->result;
+    const double valid = x->valid_loss, metric = x->metric;
+    x->interrupted = true;
+    x->seconds = sp_seconds() - r->began;
     if (r->config->checkpoint && !sp_trainer_save(r))
         return false;
-    return (r->config->checkpoint && r->result->saved) || judge(r);
+    const bool ok = (r->config->checkpoint && x->saved) || judge(r);
+    x->valid_loss = valid;              /* the best model's own are best_loss, best_metric */
+    x->metric = metric;
+    return ok;
 }
 
 static bool run(struct trainer *r)
@@ -234,6 +238,7 @@ static bool run(struct trainer *r)
         if (stopped(r))
             return interrupt(r);
         x->epochs++;
+        x->train_loss = r->tokens > 0 ? r->sum / r->tokens : NAN;
         if (!judge(r) || !sp_trainer_log(r))
             return false;
         r->next = 0;

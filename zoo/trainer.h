@@ -120,11 +120,11 @@ bool sp_trainer_check(const sp_trainer_config *config, sp_status *status);
 
 typedef struct sp_training {
     long epochs;                /* finished */
-    double train_loss, valid_loss;      /* of the last epoch, mean nats per symbol */
+    double train_loss, valid_loss;      /* of the last epoch finished, mean nats per symbol; NaN: none was */
     double metric;              /* the same validation's; NaN without one */
     double best_loss, best_metric;      /* of the best validation: that model is the one saved */
     long best_epoch;            /* from 1; 0: the model as the interruption found it, in its unfinished epoch */
-    double tokens_per_s, seconds;       /* training symbols per second in the last epoch; all the time taken */
+    double tokens_per_s, seconds;       /* training symbols per second in the last epoch, finished or not; all the time taken */
     bool interrupted, saved, patience_lost;
 } sp_training;
 
