@@ -20,11 +20,12 @@
 
 /* ---- what all commands share ----------------------------------------------------------------------------------- */
 
-/* Shows what was counted, and frees the model. */
-static void close_model(sp_lm *m)
+static sp_lm *open_model(struct program *p)
 {
-    program_profile_end(m ? m->profile : NULL);
-    sp_lm_free(m);
+    sp_lm *m = sp_lm_load(p->model, &p->status);
+    if (m)
+        m->profile = p->profile;
+    return m;
 }
 
 /* Symbols as text: words with spaces between them, except at line ends. *line_start: here, and then behind them. */
@@ -51,7 +52,6 @@ struct settings {
     sp_lm_config model;
     const char *out, *graph;
     long batch, bptt, memory;
-    bool profile;
     sp_trainer_config trainer;
 };
 
@@ -61,47 +61,61 @@ static struct settings defaults(void)
         .data = { .most = 10000 }, .out = "lm.safetensors", .batch = 50, .bptt = 50,
         .model = { .cell = "lstm", .embed = 128, .hidden = 128, .layers = 2 }, .trainer = sp_trainer_defaults(),
     };
+    s.trainer.metrics = "loss";
     return s;
 }
 
 /* The texts as numbers, and the model that learns from them. */
 struct run {
+    struct program *program;
     const struct settings *settings;
     sp_lm_data data;
     sp_lm *model;
     sp_lm_trainer *trainer;
     sp_training result;
-    double test;                /* nats per symbol; NaN without a text to test on */
 };
 
 static void close_run(struct run *r)
 {
     sp_lm_trainer_free(r->trainer);
     sp_lm_data_free(&r->data);
-    close_model(r->model);
+    sp_lm_free(r->model);
 }
 
-static bool check_files(const struct settings *s, sp_status *status)
-{
-    const struct named_file files[] = {
-        { "data", s->data.train }, { "valid", s->data.valid }, { "test", s->data.test }, { "out", s->out },
-        { "log", s->trainer.log }, { "graph", s->graph }, { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
-    };
-    return program_check_files(files, sizeof files / sizeof *files, 3, status);
-}
-
-/* Reads the texts, makes the model, and looks whether its file can be written. */
-static bool open_run(struct run *r, sp_status *status)
+/* Reads the texts and makes the model. */
+static bool open_run(struct run *r)
 {
     const struct settings *s = r->settings;
+    sp_status *status = &r->program->status;
     if (!sp_lm_data_read(&r->data, &s->data, status))
         return false;
     r->model = sp_lm_new(&s->model, r->data.vocabulary, (uint64_t)s->trainer.seed, status);
     r->data.vocabulary = NULL;
     if (!r->model)
         return false;
-    r->trainer = sp_lm_trainer_new(r->model, &r->data.train, &r->data.valid, s->batch, s->bptt, s->out, status);
-    return r->trainer && program_profile_begin(&r->model->profile, s->profile, status) && sp_file_writable(s->out, status);
+    r->model->profile = r->program->profile;
+    return (r->trainer = sp_lm_trainer_new(r->model, &r->data.train, &r->data.valid, s->batch, s->bptt, s->out, status));
+}
+
+/* Settings that depend on each other, before long texts are read: with a short one. */
+static bool try_settings(const struct settings *s, sp_status *status)
+{
+    char text[4096];
+    sp_lm_data d;
+    sp_lm_config model = s->model;
+    sp_lm_source short_text = { .text = text, .size = sizeof text, .level = s->data.level, .split = s->data.split };
+    memset(text, '\n', sizeof text);
+    if (!model.tied)
+        model.adaptive = 0;             /* it depends on the text */
+    if (!sp_trainer_check(&s->trainer, status) || !sp_lm_data_read(&d, &short_text, status))
+        return false;
+    const bool ok = !d.test.n || !s->data.test
+                    || sp_fail(status, SP_ERR_VALUE, "split %s: but there is %s to test on", s->data.split, s->data.test);
+    sp_lm *m = sp_lm_new(&model, d.vocabulary, 1, status);
+    d.vocabulary = NULL;
+    sp_lm_data_free(&d);
+    sp_lm_free(m);
+    return ok && m;
 }
 
 /* The graph of two streams over three time steps: enough to see everything, small enough to look at. */
@@ -125,34 +139,6 @@ static void tell_sizes(const struct run *r)
         fprintf(stderr, "%ld of the symbols to test on are unknown\n", r->data.test.unknown);
 }
 
-/* Of the best model, which is the one in the file. */
-static bool measure_test(struct run *r, sp_status *status)
-{
-    sp_lm *best = r->data.test.n ? sp_lm_load(r->settings->out, status) : NULL;
-    r->test = best ? sp_lm_evaluate(best, r->data.test.id, r->data.test.n, STREAMS, status) : NAN;
-    sp_lm_free(best);
-    return !r->data.test.n || !isnan(r->test);
-}
-
-static bool train_run(struct run *r, sp_status *status)
-{
-    const struct settings *s = r->settings;
-    const sp_task task = sp_lm_trainer_task(r->trainer);
-    sp_trainer_config config = s->trainer;
-    config.profile = r->model->profile;
-    config.budget = ((size_t)s->memory << 20) / (size_t)(s->model.layers * task.shards);
-    if (s->graph && !draw_graph(r->model, s->graph, status))
-        return false;
-    tell_sizes(r);
-    if (program_train(&task, &config, s->out, &r->result, status))
-        return measure_test(r, status);
-    char *end = status->message + strlen(status->message);
-    if (status->code == SP_ERR_BUDGET)
-        snprintf(end, sizeof status->message - (size_t)(end - status->message),
-                 " (--memory %ld is shared by layers x shards, %ld x %d)", s->memory, s->model.layers, task.shards);
-    return false;
-}
-
 /* Words have a perplexity, characters have bits. */
 static void report_loss(sp_report *j, const sp_lm *m, const char *text, double nats)
 {
@@ -162,63 +148,74 @@ static void report_loss(sp_report *j, const sp_lm *m, const char *text, double n
     sp_report_number(j, key, word ? exp(nats) : nats / log(2));
 }
 
-static void report_run(sp_report *j, const struct run *r)
+/* Of the best model, which is the one in the file. */
+static bool measure_test(struct run *r)
 {
-    program_report_training(j, &r->result, NULL, r->settings->out);
-    report_loss(j, r->model, "best_valid", r->result.best_loss);
-    if (r->data.test.n) {
-        sp_report_number(j, "test_loss", r->test);
-        report_loss(j, r->model, "test", r->test);
-    }
+    struct program *p = r->program;
+    sp_lm *best = sp_lm_load(r->settings->out, &p->status);
+    const double nats = best ? sp_lm_evaluate(best, r->data.test.id, r->data.test.n, STREAMS, &p->status) : NAN;
+    sp_lm_free(best);
+    sp_report_number(p->result, "test_loss", nats);
+    report_loss(p->result, r->model, "test", nats);
+    return !isnan(nats);
 }
 
-static bool parse_train(struct settings *s, int argc, char **argv, int *code)
+/* Trains; then the result has what it came to. */
+static bool train_run(struct run *r)
+{
+    const struct settings *s = r->settings;
+    struct program *p = r->program;
+    const sp_task task = sp_lm_trainer_task(r->trainer);
+    sp_trainer_config config = s->trainer;
+    config.budget = ((size_t)s->memory << 20) / (size_t)(s->model.layers * task.shards);
+    if (s->graph && !draw_graph(r->model, s->graph, &p->status))
+        return false;
+    tell_sizes(r);
+    if (program_train(p, &task, &config, s->out, &r->result)) {
+        report_loss(p->result, r->model, "best_valid", r->result.best_loss);
+        return !r->data.test.n || measure_test(r);
+    }
+    char *end = p->status.message + strlen(p->status.message);
+    if (p->status.code == SP_ERR_BUDGET)
+        snprintf(end, sizeof p->status.message - (size_t)(end - p->status.message),
+                 " (--memory %ld is shared by layers x shards, %ld x %d)", s->memory, s->model.layers, task.shards);
+    return false;
+}
+
+static bool parse_train(struct program *p, struct settings *s)
 {
     const sp_option options[] = {
-        { "data", SP_OPTION_TEXT, &s->data.train, .argument = "FILE", .required = true, .help = "text to train on" },
-        { "valid", SP_OPTION_TEXT, &s->data.valid, .argument = "FILE", .help = "text to validate on; else --split" },
-        { "test", SP_OPTION_TEXT, &s->data.test, .argument = "FILE", .help = "text to measure the best model on in the end" },
+        { "data", SP_OPTION_TEXT, &s->data.train, .argument = "FILE", .required = true, .help = "text to train on",
+          .file = SP_OPTION_READS },
+        { "valid", SP_OPTION_TEXT, &s->data.valid, .argument = "FILE", .help = "text to validate on; else --split",
+          .file = SP_OPTION_READS },
+        { "test", SP_OPTION_TEXT, &s->data.test, .argument = "FILE", .help = "text to measure the best model on in the end",
+          .file = SP_OPTION_READS },
         { "split", SP_OPTION_TEXT, &s->data.split, .argument = "80,10,10",
           .help = "percents of --data to train, validate, test on; else 90,10" },
-        { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
+        PROGRAM_OUT(&s->out),
         { "level", SP_OPTION_INDEX, &s->data.level, .argument = SP_LEVEL_KINDS, .help = "what a symbol is; each line end is one" },
         { "vocab", SP_OPTION_WHOLE, &s->data.most, 1, 1e6, .help = "most symbols, <unk> not counted; rarer ones are <unk>" },
         SP_LM_OPTIONS(&s->model),
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "streams read side by side" },
         { "bptt", SP_OPTION_WHOLE, &s->bptt, 1, 65536, .help = "time steps of a window" },
         SP_TRAINER_OPTIONS(&s->trainer),
-        { "memory", SP_OPTION_WHOLE, &s->memory, 0, 1e6, 
+        { "memory", SP_OPTION_WHOLE, &s->memory, 0, 1e6,
           .help = "most MB kept for the way back, more is computed twice; 0: all" },
-        { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of three time steps, for Graphviz" },
-        SP_OPTION_PROFILE(&s->profile),
+        PROGRAM_SHOW(p, &s->graph),
         { 0 }
     };
-    const sp_command command = { "lm train", "Trains a language model on a text. Ctrl-C ends it and saves.\n"
-                                 "The last line on standard output is a JSON object of the results, here as in all commands.",
-                                 options, NULL };
-    return program_parse(&command, argc, argv, NULL, code);
+    static const sp_need needs[] = { { "split", "valid", "" }, { 0 } };
+    return program_parse(p, options, needs) && program_settings(p, try_settings(s, &p->status));
 }
 
-static int train(int argc, char **argv)
+static bool train(struct program *p)
 {
     struct settings s = defaults();
-    struct run r = { .settings = &s };
-    sp_status status = { 0 };
-    int code;
-    if (!parse_train(&s, argc, argv, &code))
-        return code;
-    bool ok = check_files(&s, &status) && sp_trainer_check(&s.trainer, &status) && open_run(&r, &status)
-              && train_run(&r, &status);
-    if (ok) {
-        sp_report *j = sp_report_new();
-        sp_report_text(j, "command", "train");
-        report_run(j, &r);
-        ok = program_finish(j) == EXIT_SUCCESS;
-    } else {
-        program_error(&status);
-    }
+    struct run r = { .program = p, .settings = &s };
+    const bool ok = parse_train(p, &s) && open_run(&r) && train_run(&r);
     close_run(&r);
-    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+    return ok;
 }
 
 /* ---- sample ---------------------------------------------------------------------------------------------------- */
@@ -268,15 +265,12 @@ static bool write_samples(const sp_lm *m, const char *prime, const sp_sampling *
     return ok;
 }
 
-static int sample(int argc, char **argv)
+static bool sample(struct program *p)
 {
-    const char *model, *prime = NULL;
+    const char *prime = NULL;
     long length = 400, seed = 1, count = 1;
-    bool profile = false;
     double log_p;
     sp_sampling how = { .temperature = 0.8, .top_p = 1 };
-    int code;
-    sp_status status = { 0 };
     const sp_option options[] = {
         { "prime", SP_OPTION_TEXT, &prime, .argument = "TEXT", .help = "what to go on from; else a new line" },
         { "length", SP_OPTION_WHOLE, &length, 1, 1e8, .help = "symbols to write" },
@@ -285,39 +279,34 @@ static int sample(int argc, char **argv)
         { "top-k", SP_OPTION_WHOLE, &how.top_k, 0, 1e6, .help = "only among the k likeliest; 0: all" },
         { "top-p", SP_OPTION_NUMBER, &how.top_p, 1e-6, 1, .help = "only among the likeliest of this much probability" },
         { "seed", SP_OPTION_WHOLE, &seed, 0, 2147483647, .help = "another seed, other texts" },
-        SP_OPTION_PROFILE(&profile),
+        SP_OPTION_PROFILE(&p->profiled),
         { 0 }
     };
-    const sp_command command = { "lm sample", "Lets a model write.", options, "MODEL" };
-    if (!program_parse(&command, argc, argv, &model, &code))
-        return code;
+    if (!program_parse(p, options, NULL))
+        return false;
     how.seed = (uint64_t)seed;
-    sp_lm *m = sp_lm_load(model, &status);
-    bool ok = m && program_profile_begin(&m->profile, profile, &status) && write_samples(m, prime, &how, length, count, &log_p, &status);
-    close_model(m);
+    sp_lm *m = open_model(p);
+    const bool ok = m && write_samples(m, prime, &how, length, count, &log_p, &p->status);
+    sp_lm_free(m);
     if (!ok)
-        return program_error(&status);
-    sp_report *j = sp_report_new();
-    sp_report_text(j, "command", "sample");
-    sp_report_count(j, "texts", count);
-    sp_report_count(j, "symbols", count * length);
-    sp_report_number(j, "log_probability", log_p);
-    sp_report_count(j, "seed", seed);
-    return program_finish(j);
+        return false;
+    sp_report_count(p->result, "texts", count);
+    sp_report_count(p->result, "symbols", count * length);
+    sp_report_number(p->result, "log_probability", log_p);
+    sp_report_count(p->result, "seed", seed);
+    return true;
 }
 
 /* ---- eval ------------------------------------------------------------------------------------------------------ */
 
 struct evaluation {
-    const char *model, *data, *train;
+    const char *data, *train;
     long batch;
-    bool dynamic, profile;
+    bool dynamic;
     sp_lm_dynamic how;
 };
 
-static const sp_lm_dynamic plain_steps = { .rate = 0.1, .decay = 0.001, .window = 20 };
-
-static bool parse_eval(struct evaluation *e, int argc, char **argv, int *code)
+static bool parse_eval(struct program *p, struct evaluation *e)
 {
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &e->data, .argument = "FILE", .required = true, .help = "text to measure" },
@@ -328,11 +317,13 @@ static bool parse_eval(struct evaluation *e, int argc, char **argv, int *code)
         { "window", SP_OPTION_WHOLE, &e->how.window, 1, 65536, .help = "dynamic: symbols between steps" },
         { "train", SP_OPTION_TEXT, &e->train, .argument = "FILE",
           .help = "dynamic: a text it learned, to scale steps; then --rate 0.0003" },
-        SP_OPTION_PROFILE(&e->profile),
+        SP_OPTION_PROFILE(&p->profiled),
         { 0 }
     };
-    const sp_command command = { "lm eval", "Measures how well a model predicts a text.", options, "MODEL" };
-    return program_parse(&command, argc, argv, &e->model, code);
+    static const sp_need needs[] = {
+        { "rate", "dynamic", NULL }, { "decay", "dynamic", NULL }, { "window", "dynamic", NULL }, { "train", "dynamic", NULL }, { 0 }
+    };
+    return program_parse(p, options, needs);
 }
 
 static double measure(sp_lm *m, struct evaluation *e, const sp_ids *ids, sp_status *status)
@@ -351,40 +342,33 @@ static double measure(sp_lm *m, struct evaluation *e, const sp_ids *ids, sp_stat
     return nats;
 }
 
-static int eval(int argc, char **argv)
+static bool eval(struct program *p)
 {
-    struct evaluation e = { .how = plain_steps };
+    struct evaluation e = { .how = { .rate = 0.1, .decay = 0.001, .window = 20 } };
     sp_ids ids = { 0 };
-    sp_status status = { 0 };
     double nats = NAN;
-    int code;
-    if (!parse_eval(&e, argc, argv, &code))
-        return code;
-    if (!e.dynamic && (e.train || e.how.rate != plain_steps.rate || e.how.decay != plain_steps.decay
-                       || e.how.window != plain_steps.window))
-        sp_fail(&status, SP_ERR_VALUE, "--rate, --decay, --window and --train are settings of --dynamic, which is not given");
-    sp_lm *m = status.code == SP_OK ? sp_lm_load(e.model, &status) : NULL;
-    if (m && program_profile_begin(&m->profile, e.profile, &status) && sp_lm_data_encode(m->vocabulary, e.data, &ids, &status))
-        nats = measure(m, &e, &ids, &status);
+    if (!parse_eval(p, &e))
+        return false;
+    sp_lm *m = open_model(p);
+    if (m && sp_lm_data_encode(m->vocabulary, e.data, &ids, &p->status))
+        nats = measure(m, &e, &ids, &p->status);
     const double guess = m ? log(sp_vocabulary_size(m->vocabulary)) : NAN;
     free(ids.id);
-    close_model(m);
-    if (status.code != SP_OK)
-        return program_error(&status);
+    sp_lm_free(m);
+    if (p->status.code != SP_OK)
+        return false;
     if (ids.unknown)
         fprintf(stderr, "%ld of %ld symbols are unknown\n", ids.unknown, ids.n);
     if (e.dynamic && nats > guess)
         fprintf(stderr, "%.4f nats are more than the %.4f of a guess: lower --rate\n", nats, guess);
     printf("%.4f nats, %.4f bits per symbol, perplexity %.3f\n", nats, nats / log(2), exp(nats));
-    sp_report *j = sp_report_new();
-    sp_report_text(j, "command", "eval");
-    sp_report_flag(j, "dynamic", e.dynamic);
-    sp_report_count(j, "symbols", ids.n);
-    sp_report_count(j, "unknown", ids.unknown);
-    sp_report_number(j, "nats", nats);
-    sp_report_number(j, "bits", nats / log(2));
-    sp_report_number(j, "perplexity", exp(nats));
-    return program_finish(j);
+    sp_report_flag(p->result, "dynamic", e.dynamic);
+    sp_report_count(p->result, "symbols", ids.n);
+    sp_report_count(p->result, "unknown", ids.unknown);
+    sp_report_number(p->result, "nats", nats);
+    sp_report_number(p->result, "bits", nats / log(2));
+    sp_report_number(p->result, "perplexity", exp(nats));
+    return true;
 }
 
 /* ---- score ----------------------------------------------------------------------------------------------------- */
@@ -408,26 +392,19 @@ static bool score_line(const sp_lm *m, const char *line, size_t size, double *lo
     return ok && status->code == SP_OK;
 }
 
-static int score(int argc, char **argv)
+static bool score(struct program *p)
 {
-    const char *model;
     char *line = NULL;
     size_t room = 0;
     long lines = 0, unknown;
     double log_p, sum = 0;
-    bool profile = false;
-    int code;
-    sp_status status = { 0 };
-    const sp_option options[] = { SP_OPTION_PROFILE(&profile), { 0 } };
-    const sp_command command = { "lm score", "Reads lines from standard input and prints before each its log-probability "
-                                 "(nats) as a whole line.", options, "MODEL" };
-    if (!program_parse(&command, argc, argv, &model, &code))
-        return code;
-    sp_lm *m = sp_lm_load(model, &status);
-    bool ready = m && program_profile_begin(&m->profile, profile, &status);
-    for (ssize_t n; ready && (n = getline(&line, &room, stdin)) >= 0; lines++) {
+    const sp_option options[] = { SP_OPTION_PROFILE(&p->profiled), { 0 } };
+    if (!program_parse(p, options, NULL))
+        return false;
+    sp_lm *m = open_model(p);
+    for (ssize_t n; m && (n = getline(&line, &room, stdin)) >= 0; lines++) {
         n -= n && line[n - 1] == '\n';
-        if (!score_line(m, line, (size_t)n, &log_p, &unknown, &status))
+        if (!score_line(m, line, (size_t)n, &log_p, &unknown, &p->status))
             break;
         if (unknown)
             fprintf(stderr, "lm: line %ld: %ld symbol(s) that the model has never seen\n", lines + 1, unknown);
@@ -437,16 +414,12 @@ static int score(int argc, char **argv)
         sum += log_p;
     }
     if (m && ferror(stdin))
-        sp_fail(&status, SP_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
+        sp_fail(&p->status, SP_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
     free(line);
-    close_model(m);
-    if (status.code != SP_OK)
-        return program_error(&status);
-    sp_report *j = sp_report_new();
-    sp_report_text(j, "command", "score");
-    sp_report_count(j, "lines", lines);
-    sp_report_number(j, "log_probability", sum);
-    return program_finish(j);
+    sp_lm_free(m);
+    sp_report_count(p->result, "lines", lines);
+    sp_report_number(p->result, "log_probability", sum);
+    return p->status.code == SP_OK;
 }
 
 /* ---- demo ------------------------------------------------------------------------------------------------------ */
@@ -456,48 +429,46 @@ static const char *const demo_about[] = {
     "Validation loss in nats per symbol (words and line ends), sentences of a grammar, unseen in training:",
 };
 
-static bool run_demo(struct run *r, const char *about, double best, const char *svg, sp_status *status)
+static bool run_demo(struct run *r, const char *about, double best, const char *directory)
 {
-    const struct settings *s = r->settings;
+    struct program *p = r->program;
     double unigram, bigram, log_p;
     const sp_sampling how = { .temperature = 0.7, .top_p = 1, .seed = 1 };
-    if (!open_run(r, status))
+    const long length = isnan(best) ? 400 : 100;
+    if (!open_run(r))
         return false;
     const sp_ids *train = &r->data.train, *valid = &r->data.valid;
     if (!sp_ngram_losses(train->id, train->n, valid->id, valid->n, sp_vocabulary_size(r->model->vocabulary), &unigram, &bigram,
-                         status) || !train_run(r, status))
+                         &p->status) || !train_run(r))
         return false;
+    if (r->result.interrupted)
+        return program_tell_files(p);
     printf("%s\n  unigram model   %.3f\n  bigram model    %.3f\n  this model      %.3f\n", about, unigram, bigram,
            r->result.best_loss);
     if (!isnan(best))
         printf("  best possible   %.3f, so this model is %.1f %% above it\n", best, 100 * (r->result.best_loss / best - 1));
-    printf("\n%d symbols it writes:\n\n", isnan(best) ? 400 : 100);
-    if (!write_samples(r->model, NULL, &how, isnan(best) ? 400 : 100, 1, &log_p, status))
+    printf("\n%ld symbols it writes:\n\n", length);
+    if (!write_samples(r->model, NULL, &how, length, 1, &log_p, &p->status))
         return false;
-    bool drawn = program_draw(s->graph, svg);
-    printf("\nModel %s, log %s, graph %s%s%s.\n", s->out, s->trainer.log, s->graph, drawn ? " and " : "", drawn ? svg : "");
-    sp_report *j = sp_report_new();
-    sp_report_text(j, "command", "demo");
-    report_run(j, r);
-    sp_report_number(j, "unigram_loss", unigram);
-    sp_report_number(j, "bigram_loss", bigram);
+    sp_report_number(p->result, "unigram_loss", unigram);
+    sp_report_number(p->result, "bigram_loss", bigram);
     if (!isnan(best))
-        sp_report_number(j, "best_possible_loss", best);
-    sp_report_text(j, "graph", s->graph);
-    sp_report_text(j, "picture", drawn ? svg : NULL);
-    return program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
+        sp_report_number(p->result, "best_possible_loss", best);
+    program_draw(p, directory, r->settings->graph);
+    return program_tell_files(p);
 }
 
-static bool demo_source(struct run *r, struct settings *s, const char *svg, sp_status *status)
+static bool demo_source(struct run *r, struct settings *s, const char *directory)
 {
     s->data.text = sp_corpus(&s->data.size);
-    return run_demo(r, demo_about[0], NAN, svg, status);
+    return run_demo(r, demo_about[0], NAN, directory);
 }
 
 /* Sentences to learn from, others to validate on, and what those are at best. */
-static bool demo_grammar(struct run *r, struct settings *s, const char *svg, sp_status *status)
+static bool demo_grammar(struct run *r, struct settings *s, const char *directory)
 {
     enum { SENTENCES = 50000, OTHERS = 5000 };
+    sp_status *status = &r->program->status;
     sp_hmm_optimum best;
     sp_hmm *h = sp_hmm_english(status);
     sp_sentences *train = h ? sp_hmm_sentences(h, SENTENCES, 1, status) : NULL;
@@ -511,7 +482,7 @@ static bool demo_grammar(struct run *r, struct settings *s, const char *svg, sp_
     s->trainer.schedule = "cosine";
     s->bptt = 20;
     bool ok = (other || !valid || sp_fail(status, SP_ERR_MEMORY, "out of memory for %d sentences", SENTENCES + OTHERS))
-              && other && sp_hmm_best(h, valid, &best, status) && run_demo(r, demo_about[1], best.nats, svg, status);
+              && other && sp_hmm_best(h, valid, &best, status) && run_demo(r, demo_about[1], best.nats, directory);
     free(text);
     free(other);
     sp_sentences_free(train);
@@ -520,38 +491,24 @@ static bool demo_grammar(struct run *r, struct settings *s, const char *svg, sp_
     return ok;
 }
 
-static int demo(int argc, char **argv)
+static bool demo(struct program *p)
 {
-    enum { MODEL, LOG, GRAPH, SVG, CURVE, FILES };
-    static const char *const names[FILES] = { "lm.safetensors", "log.jsonl", "graph.dot", "graph.svg", "curve.svg" };
     const char *directory = "demo-lm";
-    int text = 0, code;
+    int text = 0;
     struct settings s = defaults();
-    struct run r = { .settings = &s };
-    sp_status status = { 0 };
-    char *path[FILES];
+    struct run r = { .program = p, .settings = &s };
     s.trainer.epochs = 6;
     const sp_option options[] = {
         { "text", SP_OPTION_INDEX, &text, .argument = "source|grammar",
           .help = "Spindle's own source, by characters, or sentences of a grammar whose best possible loss is known" },
-        { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and graph go" },
-        { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the text" },
-        SP_OPTION_PROFILE(&s.profile),
+        PROGRAM_DEMO(p, &directory, &s.trainer),
         { 0 }
     };
-    const sp_command command = { "lm demo", "Trains without any data for about a minute, and shows what it learned.",
-                                 options, NULL };
-    if (!program_parse(&command, argc, argv, NULL, &code))
-        return code;
-    bool ok = program_folder(directory, names, FILES, path, &status);
-    s.out = path[MODEL];
-    s.trainer.log = path[LOG];
-    s.trainer.plot = path[CURVE];
-    s.graph = path[GRAPH];
-    ok = ok && (text ? demo_grammar : demo_source)(&r, &s, path[SVG], &status);
+    const bool ok = program_parse(p, options, NULL)
+                    && program_demo_files(p, directory, "lm.safetensors", &s.out, &s.trainer, &s.graph)
+                    && (text ? demo_grammar : demo_source)(&r, &s, directory);
     close_run(&r);
-    program_folder_free(path, FILES);
-    return ok ? EXIT_SUCCESS : program_error(&status);
+    return ok;
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -559,11 +516,13 @@ static int demo(int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const struct verb verbs[] = {
-        { "train",  train,  "train a model on a text" },
-        { "sample", sample, "let a model write" },
-        { "eval",   eval,   "measure how well a model predicts a text" },
-        { "score",  score,  "print the log-probability of lines" },
-        { "demo",   demo,   "do all of this in a minute, without any data" },
+        { "train",  train,  "train a model on a text", "Trains a language model on a text." PROGRAM_TRAIN_HELP, NULL },
+        { "sample", sample, "let a model write", "Lets a model write.", "MODEL" },
+        { "eval",   eval,   "measure how well a model predicts a text", "Measures how well a model predicts a text.", "MODEL" },
+        { "score",  score,  "print the log-probability of lines",
+          "Reads lines from standard input and prints before each its log-probability (nats) as a whole line.", "MODEL" },
+        { "demo",   demo,   "do all of this in a minute, without any data",
+          "Trains without any data for about a minute, and shows what it learned.", NULL },
         { 0 }
     };
     return program_main("lm", verbs, argc, argv);

@@ -1,13 +1,14 @@
 #include "program.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 extern char **environ;
 
@@ -15,27 +16,67 @@ static const char *program = "spindle";
 
 /* ---- commands -------------------------------------------------------------------------------------------------- */
 
-static int usage(const struct verb *verbs, FILE *out)
+static void usage(const struct verb *verbs)
 {
-    fprintf(out, "Usage: %s COMMAND ...    (%s COMMAND --help says more)\n\n", program, program);
+    printf("Usage: %s COMMAND ...    (%s COMMAND --help says more)\n\n", program, program);
     for (const struct verb *v = verbs; v->name; v++)
-        fprintf(out, "  %-8s%s\n", v->name, v->about);
-    return EXIT_SUCCESS;
+        printf("  %-8s%s\n", v->name, v->about);
+    printf("\nExit status: 0, or 1 if something failed, 2 if the command is wrong.\n");
+}
+
+static bool print_result(struct program *p)
+{
+    return sp_report_write(p->result, stdout) || sp_fail(&p->status, SP_ERR_FILE, "the results could not be written");
+}
+
+static int run(struct program *p)
+{
+    p->result = sp_report_new();
+    sp_report_text(p->result, "command", p->verb->name);
+    const bool ok = p->verb->run(p) && print_result(p);
+    if (!ok && p->status.code != SP_OK)
+        fprintf(stderr, "%s: %s\n", program, p->status.message);
+    if (sp_profile_seconds(p->profile) > 0)
+        sp_profile_write(p->profile, sp_peak_rate(), stderr);
+    sp_profile_free(p->profile);
+    sp_report_free(p->result);
+    for (int i = 0; i < p->files; i++)
+        free(p->file[i].path);
+    return p->status.code == SP_OK ? EXIT_SUCCESS : p->wrong ? 2 : EXIT_FAILURE;
+}
+
+/* What is closed is opened, so that no file gets its number; but reading from it, or writing, fails. */
+static void hold_closed(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0)
+            _exit(EXIT_FAILURE);
+}
+
+static int end_of_help(void)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return EXIT_SUCCESS;
+    fprintf(stderr, "%s: standard output: writing failed\n", program);
+    return EXIT_FAILURE;
 }
 
 int program_main(const char *name, const struct verb *verbs, int argc, char **argv)
 {
+    hold_closed();
     program = name;
     const char *word = argc > 1 ? argv[1] : "";
     for (const struct verb *v = verbs; v->name; v++)
         if (!strcmp(word, v->name) || (!strcmp(word, "--demo") && !strcmp(v->name, "demo")))
-            return v->run(argc - 2, argv + 2);
+            return run(&(struct program){ .verb = v, .argc = argc - 2, .argv = argv + 2 });
     if (!strcmp(word, "--version")) {
         printf("spindle %s, BLIS kernels: %s\n", sp_version(), sp_blas_kernels());
-        return EXIT_SUCCESS;
+        return end_of_help();
     }
-    if (!strcmp(word, "--help") || !strcmp(word, "-h"))
-        return usage(verbs, stdout);
+    if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
+        usage(verbs);
+        return end_of_help();
+    }
     if (argc < 2)
         fprintf(stderr, "%s: there is no command (see %s --help)\n", program, program);
     else
@@ -43,66 +84,7 @@ int program_main(const char *name, const struct verb *verbs, int argc, char **ar
     return 2;
 }
 
-int program_error(const sp_status *status)
-{
-    fprintf(stderr, "%s: %s\n", program, status->message);
-    return EXIT_FAILURE;
-}
-
-bool program_parse(const sp_command *command, int argc, char **argv, const char **argument, int *code)
-{
-    sp_status status = { 0 };
-    sp_parsed parsed = sp_options_parse(command, argc, argv, argument, &status);
-    if (parsed == SP_PARSED_HELP)
-        sp_options_help(command, stdout);
-    if (parsed == SP_PARSED_WRONG)
-        program_error(&status);
-    *code = parsed == SP_PARSED_WRONG ? 2 : EXIT_SUCCESS;
-    return parsed == SP_PARSED;
-}
-
-int program_finish(sp_report *r)
-{
-    bool ok = sp_report_write(r, stdout);
-    sp_report_free(r);
-    if (!ok)
-        fprintf(stderr, "%s: the results could not be written\n", program);
-    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-/* ---- signals, profiles ----------------------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stop = 1;
-}
-
-const volatile sig_atomic_t *program_stop(void)
-{
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    return &stop;
-}
-
-bool program_profile_begin(sp_profile **p, bool wanted, sp_status *status)
-{
-    if (wanted)
-        *p = sp_profile_new();
-    return !wanted || *p || sp_fail(status, SP_ERR_MEMORY, "out of memory for a profile");
-}
-
-void program_profile_end(sp_profile *p)
-{
-    if (sp_profile_seconds(p) > 0)
-        sp_profile_write(p, sp_peak_rate(), stderr);
-    sp_profile_free(p);
-}
-
-/* ---- files ----------------------------------------------------------------------------------------------------- */
+/* ---- files that options name ----------------------------------------------------------------------------------- */
 
 /* A path without links, "." and ".."; of a file that is not there, its folder's. */
 static void find_real(const char *path, char real[PATH_MAX])
@@ -123,84 +105,151 @@ static bool same_file(const char *a, const char *b)
     return S_ISREG(x.st_mode) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* The i-th name of a file: a checkpoint has more than one. NULL: there is none. */
-static const char *name_of(const struct named_file *f, int i, char name[PATH_MAX + 8])
+/* The i-th of the files that an option names; false from the end on. A checkpoint has more than the one given; a list has one
+   behind each "label=". */
+static bool name_of(const sp_option *o, int i, char name[PATH_MAX + 8])
 {
     static const char *const suffix[] = { "", ".old", ".new" };
-    if (!f->path || i >= (strcmp(f->option, "checkpoint") ? 1 : 3))
-        return NULL;
-    find_real(f->path, name);
-    return strcat(name, suffix[i]);
+    const char *path = *(const char *const *)o->value;
+    char part[PATH_MAX];
+    if (!path)
+        return false;
+    if (o->file == SP_OPTION_READS_EACH && strchr(path, '=') && access(path, F_OK)) {
+        for (; i && path; i--)
+            path = strchr(path, ',') ? strchr(path, ',') + 1 : NULL;
+        if (!path)
+            return false;
+        const size_t label = strcspn(path, "=,");
+        path += path[label] == '=' ? label + 1 : 0;
+        snprintf(part, sizeof part, "%.*s", (int)strcspn(path, ","), path);
+        find_real(part, name);
+        return true;
+    }
+    if (i >= (strcmp(o->name, "checkpoint") ? 1 : 3))
+        return false;
+    find_real(path, name);
+    strcat(name, suffix[i]);
+    return true;
 }
 
-static bool apart(const struct named_file *a, const struct named_file *b, sp_status *status)
+static bool apart(const sp_option *a, const sp_option *b, sp_status *status)
 {
     char x[PATH_MAX + 8], y[PATH_MAX + 8];
     for (int i = 0; name_of(a, i, x); i++)
         for (int k = 0; name_of(b, k, y); k++)
             if (same_file(x, y))
-                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of %s%s", a->option, i ? x : a->path,
-                               strcmp(b->option, "MODEL") ? "--" : "", b->option);
+                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of %s%s", a->name,
+                               i ? x : *(const char *const *)a->value, strcmp(b->name, "MODEL") ? "--" : "", b->name);
     return true;
 }
 
-bool program_check_files(const struct named_file *files, int n, int reads, sp_status *status)
+/* Of two that are written the one behind is named first. */
+static bool check_files(const struct program *p, const sp_option *options, sp_status *status)
 {
-    for (int i = reads; i < n; i++)
-        for (int k = 0; k < i; k++)
-            if (!apart(&files[i], &files[k], status))
+    const sp_option model = { "MODEL", SP_OPTION_TEXT, (void *)&p->model, .file = SP_OPTION_READS };
+    for (const sp_option *a = options; a->name; a++) {
+        if (a->file != SP_OPTION_WRITES || !*(const char *const *)a->value)
+            continue;
+        for (const sp_option *b = options; b->name; b++)
+            if ((b->file == SP_OPTION_WRITES ? b < a : b->file != SP_OPTION_NO_FILE) && !apart(a, b, status))
                 return false;
+        if (!apart(a, &model, status) || !sp_file_writable(*(const char *const *)a->value, status))
+            return false;
+    }
     return true;
 }
 
-char *program_input(size_t *size, sp_status *status)
+/* ---- options --------------------------------------------------------------------------------------------------- */
+
+bool program_settings(struct program *p, bool right)
 {
-    size_t n = 0, room = 1 << 16, got;
-    char *text = malloc(room + 1);
-    while (text && (got = fread(text + n, 1, room - n, stdin)) > 0)
-        if ((n += got) == room) {
-            char *more = room < SIZE_MAX / 4 ? realloc(text, 2 * room + 1) : NULL;
-            if (!more)
-                free(text);
-            text = more;
-            room *= 2;
-        }
-    if (!text) {
-        sp_fail(status, SP_ERR_MEMORY, "standard input: out of memory");
-        return NULL;
-    }
-    if (ferror(stdin)) {
-        sp_fail(status, SP_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
-        free(text);
-        return NULL;
-    }
-    text[n] = '\0';
-    *size = n;
-    return text;
+    p->wrong = !right && (p->status.code == SP_ERR_VALUE || p->status.code == SP_ERR_SHAPE);
+    return right;
 }
 
-bool program_folder(const char *directory, const char *const *names, int n, char **path, sp_status *status)
+bool program_parse(struct program *p, const sp_option *options, const sp_need *needs)
 {
-    bool ok = true;
-    for (int i = 0; i < n; i++) {
-        const size_t room = strlen(directory) + strlen(names[i]) + 2;
-        if ((path[i] = malloc(room)))
-            snprintf(path[i], room, "%s/%s", directory, names[i]);
-        ok = path[i] && ok;
+    char name[64];
+    snprintf(name, sizeof name, "%s %s", program, p->verb->name);
+    const sp_command command = { name, p->verb->help, options, p->verb->arguments, needs };
+    const sp_parsed parsed = sp_options_parse(&command, p->argc, p->argv, &p->model, &p->status);
+    if (parsed == SP_PARSED_HELP) {
+        sp_options_help(&command, stdout);
+        if (fflush(stdout) || ferror(stdout))
+            sp_fail(&p->status, SP_ERR_FILE, "standard output: writing failed");
+        return false;
     }
-    if (!ok)
-        return sp_fail(status, SP_ERR_MEMORY, "out of memory");
-    return !mkdir(directory, 0777) || errno == EEXIST
-           || sp_fail(status, SP_ERR_FILE, "%s: cannot be made: %s", directory, strerror(errno));
-}
-
-void program_folder_free(char **path, int n)
-{
-    for (int i = 0; i < n; i++)
-        free(path[i]);
+    if (!program_settings(p, parsed == SP_PARSED && check_files(p, options, &p->status)))
+        return false;
+    if (p->profiled && !p->profile && !(p->profile = sp_profile_new()))
+        return sp_fail(&p->status, SP_ERR_MEMORY, "out of memory for a profile");
+    return true;
 }
 
 /* ---- training -------------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+static void handle_signals(void (*handler)(int))
+{
+    struct sigaction action = { .sa_handler = handler, .sa_flags = (int)SA_RESETHAND };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+const volatile sig_atomic_t *program_stop(void)
+{
+    handle_signals(on_signal);
+    return &stop;
+}
+
+static void report_training(sp_report *r, const sp_training *x, const char *metric, const char *out)
+{
+    char best[64];
+    sp_report_text(r, "model", out);
+    sp_report_count(r, "epochs", x->epochs);
+    sp_report_number(r, "train_loss", x->train_loss);
+    sp_report_number(r, "valid_loss", x->valid_loss);
+    sp_report_number(r, "best_valid_loss", x->best_loss);
+    if (metric) {
+        snprintf(best, sizeof best, "best_valid_%.40s", metric);
+        sp_report_number(r, best, x->best_metric);
+    }
+    sp_report_count(r, "best_epoch", x->best_epoch);
+    sp_report_number(r, "tokens_per_s", x->tokens_per_s);
+    sp_report_number(r, "seconds", x->seconds);
+    sp_report_flag(r, "interrupted", x->interrupted);
+}
+
+bool program_train(struct program *p, const sp_task *task, const sp_trainer_config *config, const char *out,
+                   sp_training *training)
+{
+    sp_trainer_config with = *config;
+    if (config->threads > task->shards)
+        fprintf(stderr, "%ld threads, but a batch has work for %d\n", config->threads, task->shards > 0 ? task->shards : 1);
+    with.stop = program_stop();
+    with.profile = p->profile;
+    const bool ok = sp_train(task, &with, training, &p->status);
+    handle_signals(SIG_DFL);
+    if (!ok)
+        return false;
+    if (training->interrupted)
+        fprintf(stderr, "Interrupted in epoch %ld. %s holds the best model so far, valid %.3f nats per %s, %s.%s\n",
+                training->epochs + 1, out, training->best_loss, task->unit ? task->unit : "symbol",
+                training->best_epoch ? "from the end of an earlier epoch" : "as it is now",
+                config->checkpoint ? " --resume goes on." : "");
+    if (training->patience_lost)
+        fprintf(stderr, "No better in %ld epochs, so that was all. %s is the model of epoch %ld.\n", config->patience, out,
+                training->best_epoch);
+    report_training(p->result, training, task->metric, out);
+    return true;
+}
 
 bool program_tell_unseen(const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what, long *count,
                          sp_status *status)
@@ -234,44 +283,80 @@ bool program_tell_unseen(const sp_vocabulary *known, const sp_sentences *s, cons
     return ok;
 }
 
-bool program_train(const sp_task *task, const sp_trainer_config *config, const char *out, sp_training *result, sp_status *status)
-{
-    sp_trainer_config with = *config;
-    if (config->threads > task->shards)
-        fprintf(stderr, "%ld threads, but a batch has work for %d\n", config->threads, task->shards > 0 ? task->shards : 1);
-    with.stop = program_stop();
-    if (!sp_train(task, &with, result, status))
-        return false;
-    if (result->interrupted)
-        fprintf(stderr, "Interrupted in epoch %ld. %s holds the best model so far, valid %.3f nats per %s, %s.%s\n",
-                result->epochs + 1, out, result->best_loss, task->unit ? task->unit : "symbol",
-                result->best_epoch ? "from the end of an earlier epoch" : "as it is now",
-                config->checkpoint ? " --resume goes on." : "");
-    if (result->patience_lost)
-        fprintf(stderr, "No better in %ld epochs, so that was all. %s is the model of epoch %ld.\n", config->patience, out,
-                result->best_epoch);
-    return true;
-}
+/* ---- reading --------------------------------------------------------------------------------------------------- */
 
-void program_report_training(sp_report *r, const sp_training *x, const char *metric, const char *out)
+char *program_input(size_t *size, sp_status *status)
 {
-    char best[64];
-    sp_report_text(r, "model", out);
-    sp_report_count(r, "epochs", x->epochs);
-    sp_report_number(r, "train_loss", x->train_loss);
-    sp_report_number(r, "valid_loss", x->valid_loss);
-    sp_report_number(r, "best_valid_loss", x->best_loss);
-    if (metric) {
-        snprintf(best, sizeof best, "best_valid_%.40s", metric);
-        sp_report_number(r, best, x->best_metric);
+    size_t n = 0, room = 1 << 16, got;
+    char *text = malloc(room + 1);
+    while (text && (got = fread(text + n, 1, room - n, stdin)) > 0)
+        if ((n += got) == room) {
+            char *more = room < SIZE_MAX / 4 ? realloc(text, 2 * room + 1) : NULL;
+            if (!more)
+                free(text);
+            text = more;
+            room *= 2;
+        }
+    if (!text) {
+        sp_fail(status, SP_ERR_MEMORY, "standard input: out of memory");
+        return NULL;
     }
-    sp_report_count(r, "best_epoch", x->best_epoch);
-    sp_report_number(r, "tokens_per_s", x->tokens_per_s);
-    sp_report_number(r, "seconds", x->seconds);
-    sp_report_flag(r, "interrupted", x->interrupted);
+    if (ferror(stdin)) {
+        sp_fail(status, SP_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
+        free(text);
+        return NULL;
+    }
+    text[n] = '\0';
+    *size = n;
+    return text;
 }
 
-/* ---- pictures -------------------------------------------------------------------------------------------------- */
+/* Up to `most` lines; a byte-order mark at the beginning of one is no part of it. */
+static bool read_lines(FILE *in, const char *name, struct program_lines *l, long most, sp_status *status)
+{
+    char *line = NULL;
+    size_t room = 0;
+    bool ok = true;
+    for (ssize_t n; ok && l->n < most && (n = getline(&line, &room, in)) >= 0; l->n += ok) {
+        while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+            n--;
+        line[n] = '\0';
+        const char *from = n >= 3 && !memcmp(line, "\xEF\xBB\xBF", 3) ? line + 3 : line;
+        ok = strlen(line) == (size_t)n
+             || sp_fail(status, SP_ERR_FORMAT, "%s:%ld: is not text: a byte is zero", name, l->before + l->n + 1);
+        ok = ok && ((l->text[l->n] = strdup(from))
+                    || sp_fail(status, SP_ERR_MEMORY, "%s:%ld: out of memory", name, l->before + l->n + 1));
+    }
+    free(line);
+    return ok && (!ferror(in) || stop || sp_fail(status, SP_ERR_FILE, "%s: cannot be read: %s", name, strerror(errno)));
+}
+
+bool program_answer(struct program *p, const char *path, long at_once,
+                    bool (*answer)(void *self, const struct program_lines *l, sp_status *status), void *self)
+{
+    FILE *in = path ? fopen(path, "rb") : stdin;
+    if (!in)
+        return sp_fail(&p->status, SP_ERR_FILE, "%s: cannot be read: %s", path, strerror(errno));
+    struct program_lines l = { .text = calloc((size_t)at_once, sizeof *l.text) };
+    bool ok = l.text || sp_fail(&p->status, SP_ERR_MEMORY, "out of memory for %ld lines", at_once);
+    for (bool more = ok; more; l.n = 0) {
+        sp_status later = { 0 };
+        const bool read = read_lines(in, path ? path : "standard input", &l, isatty(fileno(in)) ? 1 : at_once, &later);
+        ok = !stop && (!l.n || answer(self, &l, &p->status)) && (read || sp_fail_with(&p->status, &later));
+        fflush(stdout);
+        more = ok && l.n > 0;
+        for (long i = 0; i < l.n; i++)
+            free(l.text[i]);
+        l.before += l.n;
+    }
+    sp_report_count(p->result, "lines", l.before);
+    free(l.text);
+    if (in != stdin)
+        fclose(in);
+    return ok;
+}
+
+/* ---- demos and pictures ---------------------------------------------------------------------------------------- */
 
 bool program_save_graph(sp_tape *t, const char *path, sp_status *status)
 {
@@ -280,11 +365,64 @@ bool program_save_graph(sp_tape *t, const char *path, sp_status *status)
     return ok;
 }
 
-bool program_draw(const char *dot, const char *svg)
+const char *program_file(struct program *p, const char *what, const char *directory, const char *name)
 {
-    char *const command[] = { (char *)"dot", (char *)"-Tsvg", (char *)"-o", (char *)svg, (char *)dot, NULL };
+    const size_t room = strlen(directory) + strlen(name) + 2;
+    char *path = p->files < PROGRAM_FILES ? malloc(room) : NULL;
+    if (!path) {
+        sp_fail(&p->status, SP_ERR_MEMORY, "out of memory");
+        return NULL;
+    }
+    struct program_file *f = &p->file[p->files++];
+    *f = (struct program_file){ .what = what, .path = path };
+    snprintf(f->path, room, "%s/%s", directory, name);
+    if (mkdir(directory, 0777) && errno != EEXIST) {
+        sp_fail(&p->status, SP_ERR_FILE, "%s: cannot be made: %s", directory, strerror(errno));
+        return NULL;
+    }
+    if (stat(f->path, &f->before))
+        f->before.st_mode = 0;
+    return f->path;
+}
+
+bool program_demo_files(struct program *p, const char *directory, const char *model, const char **out, sp_trainer_config *trainer,
+                        const char **graph)
+{
+    return (*out = program_file(p, "model", directory, model)) && sp_file_writable(*out, &p->status)
+           && (trainer->log = program_file(p, "log", directory, "log.jsonl"))
+           && (trainer->plot = program_file(p, "curve", directory, "curve.svg"))
+           && (!graph || (*graph = program_file(p, "graph", directory, "graph.dot")));
+}
+
+void program_draw(struct program *p, const char *directory, const char *graph)
+{
+    const char *svg = program_file(p, "picture", directory, "graph.svg");
+    char *const command[] = { (char *)"dot", (char *)"-Tsvg", (char *)"-o", (char *)svg, (char *)graph, NULL };
     pid_t child;
     int outcome;
-    return !posix_spawnp(&child, "dot", NULL, NULL, command, environ) && waitpid(child, &outcome, 0) == child
-           && WIFEXITED(outcome) && WEXITSTATUS(outcome) == 0;
+    const bool drawn = svg && !posix_spawnp(&child, "dot", NULL, NULL, command, environ) && waitpid(child, &outcome, 0) == child
+                       && WIFEXITED(outcome) && WEXITSTATUS(outcome) == 0;
+    sp_report_text(p->result, "graph", graph);
+    sp_report_text(p->result, "picture", drawn ? svg : NULL);
+}
+
+/* One that is replaced has another number; one that is written again has another time. */
+static bool was_written(const struct program_file *f)
+{
+    struct stat now;
+    return !stat(f->path, &now)
+           && (!f->before.st_mode || now.st_ino != f->before.st_ino || now.st_mtim.tv_sec != f->before.st_mtim.tv_sec
+               || now.st_mtim.tv_nsec != f->before.st_mtim.tv_nsec);
+}
+
+bool program_tell_files(const struct program *p)
+{
+    const char *before = "\nWritten:";
+    for (int i = 0; i < p->files; i++)
+        if (was_written(&p->file[i])) {
+            printf("%s %s %s", before, p->file[i].what, p->file[i].path);
+            before = ",";
+        }
+    printf("%s\n", *before == ',' ? "." : "");
+    return true;
 }

@@ -46,19 +46,12 @@ static sp_sentences *read_words(const char *path, const char *name, sp_status *s
     return s;
 }
 
-static void close_model(sp_tagger *m)
+static sp_tagger *open_model(struct program *p)
 {
-    program_profile_end(m ? m->profile : NULL);
-    sp_tagger_free(m);
-}
-
-static sp_tagger *open_model(const char *path, bool profile, sp_status *status)
-{
-    sp_tagger *m = sp_tagger_load(path, status);
-    if (m && program_profile_begin(&m->profile, profile, status))
-        return m;
-    close_model(m);
-    return NULL;
+    sp_tagger *m = sp_tagger_load(p->model, &p->status);
+    if (m)
+        m->profile = p->profile;
+    return m;
 }
 
 /* ---- train ----------------------------------------------------------------------------------------------------- */
@@ -68,7 +61,6 @@ struct settings {
     struct file_format format;
     sp_tagger_config model;
     long batch;
-    bool profile;
     sp_trainer_config trainer;
 };
 
@@ -78,10 +70,13 @@ static struct settings defaults(void)
                           .model = sp_tagger_defaults(), .trainer = sp_trainer_defaults() };
     s.trainer.lr = 3e-3;
     s.trainer.schedule = "cosine";
+    s.trainer.metrics = "loss|accuracy|f1";
     return s;
 }
 
 struct run {
+    struct program *program;
+    const struct settings *settings;
     sp_sentences *train, *valid;
     sp_tagger *model;
     sp_tagger_trainer *trainer;
@@ -90,14 +85,16 @@ struct run {
 static void close_run(struct run *r)
 {
     sp_tagger_trainer_free(r->trainer);
-    close_model(r->model);
+    sp_tagger_free(r->model);
     sp_sentences_free(r->train);
     sp_sentences_free(r->valid);
 }
 
 /* Takes the last tenth of the sentences off, to validate on. */
-static bool split(struct run *r, const char *data, sp_status *status)
+static bool split(struct run *r)
 {
+    const char *data = r->settings->data;
+    sp_status *status = &r->program->status;
     const long n = r->train->n, keep = n - n / 10;
     long *index = malloc((size_t)(n + 1) * sizeof *index);
     if (n < 10 || !index) {
@@ -151,82 +148,71 @@ static void describe_run(const struct run *r, const char *vectors)
 }
 
 /* Makes the model for the sentences, and trains it; it is measured by its metric unless another was asked for. */
-static bool train_run(struct run *r, const struct settings *s, sp_training *result, sp_status *status)
+static bool train_run(struct run *r, sp_training *result)
 {
+    const struct settings *s = r->settings;
+    sp_status *status = &r->program->status;
     sp_trainer_config config = s->trainer;
     const uint64_t seed = (uint64_t)config.seed;
     if (!(r->model = sp_tagger_new(&s->model, r->train, s->vectors, seed, status))
-        || !program_profile_begin(&r->model->profile, s->profile, status)
         || !(r->trainer = sp_tagger_trainer_new(r->model, r->train, r->valid, s->batch, seed, s->out, status))
         || (s->graph && !draw_graph(r, s->graph, status)))
         return false;
     const sp_task task = sp_tagger_trainer_task(r->trainer);
-    config.profile = r->model->profile;
+    r->model->profile = r->program->profile;
     if (!config.metric)
         config.metric = task.metric;
     describe_run(r, s->vectors);
-    if (!program_tell_unseen(r->model->tags, r->valid, "words", "tag", NULL, status))
-        return false;
-    return program_train(&task, &config, s->out, result, status);
+    return program_tell_unseen(r->model->tags, r->valid, "words", "tag", NULL, status)
+           && program_train(r->program, &task, &config, s->out, result);
 }
 
-static bool check_files(const struct settings *s, sp_status *status)
+/* Settings that depend on each other, before data are read: with one word. */
+static bool try_settings(const struct settings *s, sp_status *status)
 {
-    const struct named_file files[] = {
-        { "data", s->data }, { "valid", s->valid }, { "vectors", s->vectors }, { "out", s->out }, { "log", s->trainer.log },
-        { "graph", s->graph }, { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
-    };
-    return program_check_files(files, sizeof files / sizeof *files, 3, status);
+    sp_sentences *word = sp_trainer_check(&s->trainer, status)
+                         ? sp_sentences_parse("settings", "a\tO\n", 4, sp_format_named("columns"), status) : NULL;
+    sp_tagger *m = word ? sp_tagger_new(&s->model, word, NULL, 1, status) : NULL;
+    sp_sentences_free(word);
+    sp_tagger_free(m);
+    return m;
 }
 
-static bool parse_train(struct settings *s, int argc, char **argv, int *code)
+static bool parse_train(struct program *p, struct settings *s)
 {
     const sp_option options[] = {
-        { "data", SP_OPTION_TEXT, &s->data, .argument = "FILE", .required = true, .help = "tagged sentences to train on" },
-        { "valid", SP_OPTION_TEXT, &s->valid, .argument = "FILE", .help = "those to validate on; else the last tenth of --data" },
+        { "data", SP_OPTION_TEXT, &s->data, .argument = "FILE", .required = true, .help = "tagged sentences to train on",
+          .file = SP_OPTION_READS },
+        { "valid", SP_OPTION_TEXT, &s->valid, .argument = "FILE", .help = "those to validate on; else the last tenth of --data",
+          .file = SP_OPTION_READS },
         OPTION_FORMAT(&s->format),
         OPTION_COLUMN(&s->format),
-        { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
+        PROGRAM_OUT(&s->out),
         { "vectors", SP_OPTION_TEXT, &s->vectors, .argument = "FILE",
-          .help = "word vectors, as text, to begin with: --embed numbers each" },
+          .help = "word vectors, as text, to begin with: --embed numbers each", .file = SP_OPTION_READS },
         SP_TAGGER_OPTIONS(&s->model),
         { "batch", SP_OPTION_WHOLE, &s->batch, 1, 65536, .help = "sentences of a step" },
         SP_TRAINER_OPTIONS(&s->trainer),
-        { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of two sentences, for Graphviz" },
-        SP_OPTION_PROFILE(&s->profile),
+        PROGRAM_SHOW(p, &s->graph),
         { 0 }
     };
-    const sp_command command = { "tag train", "Trains a tagger on sentences whose words have tags. Ctrl-C ends it and saves.\n"
-                                 "The best model is kept: by f1 where tags are of spans (B-LOC), else by accuracy, or by\n"
-                                 "--metric.\n"
-                                 "The last line on standard output is a JSON object of the results, here as in all commands.",
-                                 options, NULL };
-    return program_parse(&command, argc, argv, NULL, code);
+    static const sp_need needs[] = {
+        { "letter-embed", "letters", "recurrent|conv" }, { "letter-hidden", "letters", "recurrent|conv" },
+        { "vector-words", "vectors", NULL }, { 0 }
+    };
+    return program_parse(p, options, needs) && program_settings(p, try_settings(s, &p->status));
 }
 
-static int train(int argc, char **argv)
+static bool train(struct program *p)
 {
     struct settings s = defaults();
-    struct run r = { 0 };
-    sp_status status = { 0 };
+    struct run r = { .program = p, .settings = &s };
     sp_training result;
-    int code;
-    if (!parse_train(&s, argc, argv, &code))
-        return code;
-    bool ok = check_files(&s, &status) && sp_file_writable(s.out, &status) && (!s.graph || sp_file_writable(s.graph, &status))
-              && sp_trainer_check(&s.trainer, &status) && (r.train = read_tagged(s.data, &s.format, &status))
-              && (s.valid ? (r.valid = read_tagged(s.valid, &s.format, &status)) != NULL : split(&r, s.data, &status))
-              && train_run(&r, &s, &result, &status);
-    if (ok) {
-        sp_report *j = sp_report_new();
-        sp_report_text(j, "command", "train");
-        program_report_training(j, &result, sp_tagger_trainer_task(r.trainer).metric, s.out);
-        code = program_finish(j);
-    } else {
-        code = program_error(&status);
-    }
+    const bool ok = parse_train(p, &s) && (r.train = read_tagged(s.data, &s.format, &p->status))
+                    && (s.valid ? (r.valid = read_tagged(s.valid, &s.format, &p->status)) != NULL : split(&r))
+                    && train_run(&r, &result);
     close_run(&r);
-    return code;
+    return ok;
 }
 
 /* ---- predict --------------------------------------------------------------------------------------------------- */
@@ -254,44 +240,36 @@ static bool save_tagged(const sp_sentences *s, const char *path, sp_status *stat
     return sp_file_end(&f, true, status);
 }
 
-static int predict(int argc, char **argv)
+static bool predict(struct program *p)
 {
-    const char *model, *data = NULL, *out = NULL;
-    const char *format = "conllu";
-    bool lines = false, profile = false;
-    int code;
-    sp_status status = { 0 };
+    const char *data = NULL, *out = NULL, *format = "conllu";
+    bool lines = false;
     const sp_option options[] = {
-        { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .help = "sentences to tag; else standard input" },
+        { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .help = "sentences to tag; else standard input",
+          .file = SP_OPTION_READS },
         { "format", SP_OPTION_CHOICE, &format, .argument = FORMATS,
           .help = "of --data, of which the words alone are read: column 2 (conllu), else 1" },
         { "lines", SP_OPTION_FLAG, &lines, .help = "plain text instead: a sentence on each line, words between blanks" },
-        { "out", SP_OPTION_TEXT, &out, .argument = "FILE", .help = "where words and tags go; else to standard output" },
-        SP_OPTION_PROFILE(&profile),
+        { "out", SP_OPTION_TEXT, &out, .argument = "FILE", .help = "where words and tags go; else to standard output",
+          .file = SP_OPTION_WRITES },
+        SP_OPTION_PROFILE(&p->profiled),
         { 0 }
     };
-    const sp_command command = { "tag predict", "Writes the words of sentences with the tags that a model gives them, a tab\n"
-                                 "between, a blank line behind each sentence.", options, "MODEL" };
-    if (!program_parse(&command, argc, argv, &model, &code))
-        return code;
-    const struct named_file files[] = { { "data", data }, { "MODEL", model }, { "out", out } };
-    sp_sentences *s = NULL, *tagged = NULL;
-    sp_tagger *m = program_check_files(files, 3, 2, &status) ? open_model(model, profile, &status) : NULL;
-    bool ok = m && (!out || sp_file_writable(out, &status)) && (s = read_words(data, lines ? "lines" : format, &status))
-              && (tagged = sp_tagger_tag(m, s, &status)) && save_tagged(tagged, out, &status);
-    close_model(m);
+    static const sp_need needs[] = { { "format", "lines", "" }, { 0 } };
+    if (!program_parse(p, options, needs))
+        return false;
+    sp_tagger *m = open_model(p);
+    sp_sentences *s = m ? read_words(data, lines ? "lines" : format, &p->status) : NULL;
+    sp_sentences *tagged = s ? sp_tagger_tag(m, s, &p->status) : NULL;
+    const bool ok = tagged && save_tagged(tagged, out, &p->status);
     if (ok) {
-        sp_report *j = sp_report_new();
-        sp_report_text(j, "command", "predict");
-        sp_report_count(j, "sentences", s->n);
-        sp_report_count(j, "words", s->field[0].strings);
-        code = program_finish(j);
-    } else {
-        code = program_error(&status);
+        sp_report_count(p->result, "sentences", s->n);
+        sp_report_count(p->result, "words", s->field[0].strings);
     }
+    sp_tagger_free(m);
     sp_sentences_free(s);
     sp_sentences_free(tagged);
-    return code;
+    return ok;
 }
 
 /* ---- eval ------------------------------------------------------------------------------------------------------ */
@@ -344,41 +322,27 @@ static bool report_tags(sp_report *j, const sp_tagger *m, const sp_sentences *tr
     return ok;
 }
 
-static int eval(int argc, char **argv)
+static bool eval(struct program *p)
 {
-    const char *model, *data = NULL;
+    const char *data = NULL;
     struct file_format format = { .name = "conllu" };
-    bool profile = false;
-    int code;
-    sp_status status = { 0 };
     const sp_option options[] = {
         { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .required = true, .help = "tagged sentences" },
         OPTION_FORMAT(&format),
         OPTION_COLUMN(&format),
-        SP_OPTION_PROFILE(&profile),
+        SP_OPTION_PROFILE(&p->profiled),
         { 0 }
     };
-    const sp_command command = { "tag eval", "Measures how many tags a model gives right; where tags are of spans (B-LOC),\n"
-                                 "also the spans, as conlleval does.", options, "MODEL" };
-    if (!program_parse(&command, argc, argv, &model, &code))
-        return code;
-    sp_sentences *s = NULL, *tagged = NULL;
-    sp_report *j = sp_report_new();
-    sp_tagger *m = open_model(model, profile, &status);
-    sp_report_text(j, "command", "eval");
-    bool ok = m && (s = read_tagged(data, &format, &status))
-              && (s->n || sp_fail(&status, SP_ERR_FORMAT, "%s: there are no sentences", data))
-              && (tagged = sp_tagger_tag(m, s, &status)) && report_tags(j, m, s, tagged, &status);
-    close_model(m);
-    if (ok) {
-        code = program_finish(j);
-    } else {
-        code = program_error(&status);
-        sp_report_free(j);
-    }
+    if (!program_parse(p, options, NULL))
+        return false;
+    sp_tagger *m = open_model(p);
+    sp_sentences *s = m ? read_tagged(data, &format, &p->status) : NULL, *tagged = NULL;
+    const bool ok = s && (s->n || sp_fail(&p->status, SP_ERR_FORMAT, "%s: there are no sentences", data))
+                    && (tagged = sp_tagger_tag(m, s, &p->status)) && report_tags(p->result, m, s, tagged, &p->status);
+    sp_tagger_free(m);
     sp_sentences_free(s);
     sp_sentences_free(tagged);
-    return code;
+    return ok;
 }
 
 /* ---- demo ------------------------------------------------------------------------------------------------------ */
@@ -397,92 +361,65 @@ static void show(const sp_sentences *truth, const sp_sentences *guess, long i)
     }
 }
 
-/* The best model beside the baseline and the optimum, printed and into a report. */
-static bool compare(sp_report *j, const struct run *r, const struct settings *s, const sp_sentences *test,
-                    const sp_hmm_optimum *best, const char *svg, sp_status *status)
+/* The best model beside the baseline and the optimum, printed and into the result. */
+static bool compare(const struct run *r, const sp_sentences *test, const sp_hmm_optimum *best)
 {
-    sp_tagger *m = sp_tagger_load(s->out, status);              /* which need not be the last */
-    sp_sentences *ours = m ? sp_tagger_tag(m, test, status) : NULL;
-    sp_sentences *plain = ours ? sp_tags_most_frequent(r->train, test, status) : NULL;
-    const bool ok = plain;
-    if (ok) {
+    struct program *p = r->program;
+    sp_tagger *m = sp_tagger_load(r->settings->out, &p->status);        /* which need not be the last */
+    sp_sentences *ours = m ? sp_tagger_tag(m, test, &p->status) : NULL;
+    sp_sentences *plain = ours ? sp_tags_most_frequent(r->train, test, &p->status) : NULL;
+    if (plain) {
         const double accuracy = sp_tags_accuracy(test, ours, NULL, NULL), baseline = sp_tags_accuracy(test, plain, NULL, NULL);
         printf("Share of right tags in 5,000 new sentences of a little grammar of English:\n"
                "  each word's most frequent tag   %.2f %%\n  this model                      %.2f %%\n"
                "  who knows the grammar           %.2f %%\n\nA sentence, its tags, and where the model has another:\n\n",
                100 * baseline, 100 * accuracy, 100 * best->accuracy);
         show(test, ours, 4);
-        const bool drawn = program_draw(s->graph, svg);
-        printf("\nModel %s, log %s, graph %s%s%s.\n", s->out, s->trainer.log, s->graph, drawn ? " and " : "", drawn ? svg : "");
-        sp_report_number(j, "accuracy", accuracy);
-        sp_report_number(j, "best_accuracy", best->accuracy);
-        sp_report_number(j, "baseline_accuracy", baseline);
-        sp_report_text(j, "graph", s->graph);
-        sp_report_text(j, "picture", drawn ? svg : NULL);
+        sp_report_number(p->result, "accuracy", accuracy);
+        sp_report_number(p->result, "best_accuracy", best->accuracy);
+        sp_report_number(p->result, "baseline_accuracy", baseline);
     }
     sp_tagger_free(m);
     sp_sentences_free(ours);
     sp_sentences_free(plain);
-    return ok;
+    return plain;
 }
 
 /* Trains and compares; where training is interrupted there is nothing to compare. */
-static bool run_demo(struct run *r, const struct settings *s, long sentences, const char *svg, sp_status *status)
+static bool run_demo(struct run *r, long sentences, const char *directory)
 {
-    sp_hmm *grammar = sp_hmm_english(status);
-    sp_sentences *test = grammar ? sp_hmm_sentences(grammar, 5000, 3, status) : NULL;
+    sp_status *status = &r->program->status;
     sp_hmm_optimum best;
     sp_training x;
-    sp_report *j = sp_report_new();
+    sp_hmm *grammar = sp_hmm_english(status);
+    sp_sentences *test = grammar ? sp_hmm_sentences(grammar, 5000, 3, status) : NULL;
     bool ok = test && (r->train = sp_hmm_sentences(grammar, sentences, 1, status))
-              && (r->valid = sp_hmm_sentences(grammar, 1000, 2, status)) && sp_file_writable(s->out, status)
-              && sp_hmm_best(grammar, test, &best, status) && train_run(r, s, &x, status);
-    if (ok) {
-        sp_report_text(j, "command", "demo");
-        program_report_training(j, &x, "accuracy", s->out);
-        ok = x.interrupted || compare(j, r, s, test, &best, svg, status);
-    }
+              && (r->valid = sp_hmm_sentences(grammar, 1000, 2, status)) && sp_hmm_best(grammar, test, &best, status)
+              && train_run(r, &x);
+    if (ok && !x.interrupted && (ok = compare(r, test, &best)))
+        program_draw(r->program, directory, r->settings->graph);
     sp_sentences_free(test);
     sp_hmm_free(grammar);
-    if (ok)
-        return program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
-    sp_report_free(j);
-    return false;
+    return ok && program_tell_files(r->program);
 }
 
-static int demo(int argc, char **argv)
+static bool demo(struct program *p)
 {
-    enum { MODEL, LOG, GRAPH, SVG, CURVE, FILES };
-    static const char *const names[FILES] = { "tagger.safetensors", "log.jsonl", "graph.dot", "graph.svg", "curve.svg" };
     const char *directory = "demo-tag";
-    char *path[FILES];
     struct settings s = defaults();
-    struct run r = { 0 };
+    struct run r = { .program = p, .settings = &s };
     long sentences = 15000;
-    int code;
-    sp_status status = { 0 };
     s.trainer.epochs = 4;
     const sp_option options[] = {
-        { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and graph go" },
-        { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the sentences" },
         { "sentences", SP_OPTION_WHOLE, &sentences, 1, 1e6, .help = "to train on" },
-        { "threads", SP_OPTION_WHOLE, &s.trainer.threads, 1, 64, .help = "that share the work" },
-        SP_OPTION_PROFILE(&s.profile),
+        PROGRAM_DEMO(p, &directory, &s.trainer),
         { 0 }
     };
-    const sp_command command = { "tag demo", "Trains on sentences of a little grammar for about a minute, and compares what\n"
-                                 "it learned with the best that can be.", options, NULL };
-    if (!program_parse(&command, argc, argv, NULL, &code))
-        return code;
-    bool ok = program_folder(directory, names, FILES, path, &status);
-    s.out = path[MODEL];
-    s.trainer.log = path[LOG];
-    s.trainer.plot = path[CURVE];
-    s.graph = path[GRAPH];
-    ok = ok && run_demo(&r, &s, sentences, path[SVG], &status);
+    const bool ok = program_parse(p, options, NULL)
+                    && program_demo_files(p, directory, "tagger.safetensors", &s.out, &s.trainer, &s.graph)
+                    && run_demo(&r, sentences, directory);
     close_run(&r);
-    program_folder_free(path, FILES);
-    return ok ? EXIT_SUCCESS : program_error(&status);
+    return ok;
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -490,10 +427,19 @@ static int demo(int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const struct verb verbs[] = {
-        { "train",   train,   "train a model on tagged sentences" },
-        { "predict", predict, "let a model tag sentences" },
-        { "eval",    eval,    "measure how many tags are right" },
-        { "demo",    demo,    "do all of this in a minute, without any data" },
+        { "train",   train,   "train a model on tagged sentences",
+          "Trains a tagger on sentences whose words have tags.\n"
+          "The best model is kept: by f1 where tags are of spans (B-LOC), else by accuracy, or by\n"
+          "--metric." PROGRAM_TRAIN_HELP, NULL },
+        { "predict", predict, "let a model tag sentences",
+          "Writes the words of sentences with the tags that a model gives them, a tab\n"
+          "between, a blank line behind each sentence.", "MODEL" },
+        { "eval",    eval,    "measure how many tags are right",
+          "Measures how many tags a model gives right; where tags are of spans (B-LOC),\n"
+          "also the spans, as conlleval does.", "MODEL" },
+        { "demo",    demo,    "do all of this in a minute, without any data",
+          "Trains on sentences of a little grammar for about a minute, and compares what\n"
+          "it learned with the best that can be.", NULL },
         { 0 }
     };
     return program_main("tag", verbs, argc, argv);

@@ -6,7 +6,6 @@
        translate train --data cmudict.dict --format cmudict --out g2p.safetensors
        translate demo
 */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,25 +21,33 @@ struct corpus {
 };
 
 #define CORPUS_OPTIONS(c) \
-    { "data", SP_OPTION_TEXT, &(c)->data, .argument = "FILE", .help = "pairs: a source, a tab, its target on each line" }, \
+    { "data", SP_OPTION_TEXT, &(c)->data, .argument = "FILE", .help = "pairs: a source, a tab, its target on each line", \
+      .file = SP_OPTION_READS }, \
     { "format", SP_OPTION_CHOICE, &(c)->format, .argument = "pairs|cmudict", .help = "of --data; cmudict: letters to phones" }, \
-    { "source", SP_OPTION_TEXT, &(c)->source, .argument = "FILE", .help = "or sources, one on each line," }, \
-    { "target", SP_OPTION_TEXT, &(c)->target, .argument = "FILE", .help = "and their targets, on the same lines" }
+    { "source", SP_OPTION_TEXT, &(c)->source, .argument = "FILE", .help = "or sources, one on each line,", \
+      .file = SP_OPTION_READS }, \
+    { "target", SP_OPTION_TEXT, &(c)->target, .argument = "FILE", .help = "and their targets, on the same lines", \
+      .file = SP_OPTION_READS }
 
-static sp_sentences *read_corpus(const struct corpus *c, const char *data, const char *prefix, sp_status *status)
+/* Does it name what can be read? */
+static bool check_corpus(const struct corpus *c, const char *data, const char *prefix, sp_status *status)
 {
-    if (c->data && !c->source && !c->target)
-        return sp_sentences_read(c->data, sp_format_named(c->format), status);
-    if (!c->data && c->source && c->target)
-        return sp_sentences_read_parallel(c->source, c->target, SP_LEVEL_WORD, status);
-    sp_fail(status, SP_ERR_VALUE, "expected --%s FILE, or --%ssource FILE and --%starget FILE", data, prefix, prefix);
-    return NULL;
+    return (c->data ? !c->source && !c->target : c->source && c->target)
+           || sp_fail(status, SP_ERR_VALUE, "expected --%s FILE, or --%ssource FILE and --%starget FILE", data, prefix, prefix);
 }
 
-static void close_model(sp_seq2seq *m)
+static sp_sentences *read_corpus(const struct corpus *c, sp_status *status)
 {
-    program_profile_end(m ? m->profile : NULL);
-    sp_seq2seq_free(m);
+    return c->data ? sp_sentences_read(c->data, sp_format_named(c->format), status)
+                   : sp_sentences_read_parallel(c->source, c->target, SP_LEVEL_WORD, status);
+}
+
+static sp_seq2seq *open_model(struct program *p)
+{
+    sp_seq2seq *m = sp_seq2seq_load(p->model, &p->status);
+    if (m)
+        m->profile = p->profile;
+    return m;
 }
 
 /* ---- train ----------------------------------------------------------------------------------------------------- */
@@ -50,21 +57,8 @@ struct settings {
     const char *split, *out, *graph;
     sp_seq2seq_config model;
     sp_seq2seq_teaching teaching;
-    bool profile;
     sp_trainer_config trainer;
 };
-
-/* Which format the options ask for: what is the default depends on it. */
-static const char *format_of(int argc, char **argv)
-{
-    for (int i = 0; i < argc; i++) {
-        const char *given = !strncmp(argv[i], "--format=", 9) ? argv[i] + 9
-                            : !strcmp(argv[i], "--format") && i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(given, "cmudict"))
-            return "cmudict";
-    }
-    return "pairs";
-}
 
 static struct settings defaults(const char *format)
 {
@@ -75,6 +69,7 @@ static struct settings defaults(const char *format)
     s.teaching.smoothing = 0.1;
     s.trainer.epochs = 15;
     s.trainer.schedule = "cosine";
+    s.trainer.metrics = SP_SEQ2SEQ_METRICS;
     if (!strcmp(format, "cmudict")) {
         s.model.source_units = SP_UNITS_CHAR;
         s.model.target_units = SP_UNITS_WORD;
@@ -86,7 +81,8 @@ static struct settings defaults(const char *format)
 
 /* The pairs, the model, and what teaches it. */
 struct run {
-    struct settings *settings;
+    struct program *program;
+    const struct settings *settings;
     sp_sentences *train, *valid;
     sp_seq2seq *model;
     sp_seq2seq_trainer *trainer;
@@ -95,24 +91,20 @@ struct run {
 static void close_run(struct run *r)
 {
     sp_seq2seq_trainer_free(r->trainer);
-    close_model(r->model);
+    sp_seq2seq_free(r->model);
     sp_sentences_free(r->train);
     sp_sentences_free(r->valid);
 }
 
-static bool check_files(const struct settings *s, sp_status *status)
+static bool has_valid(const struct settings *s)
 {
-    const struct named_file files[] = {
-        { "data", s->corpus.data }, { "source", s->corpus.source }, { "target", s->corpus.target }, { "valid", s->valid.data },
-        { "valid-source", s->valid.source }, { "valid-target", s->valid.target }, { "out", s->out }, { "log", s->trainer.log },
-        { "graph", s->graph }, { "checkpoint", s->trainer.checkpoint }, { "plot", s->trainer.plot }
-    };
-    return program_check_files(files, sizeof files / sizeof *files, 6, status);
+    return s->valid.data || s->valid.source || s->valid.target;
 }
 
 /* The parts of all that are trained and validated on; what is left over is for tests. */
-static bool take_parts(struct run *r, const sp_sentences *all, sp_status *status)
+static bool take_parts(struct run *r, const sp_sentences *all)
 {
+    sp_status *status = &r->program->status;
     sp_shares split;
     char n[32], m[32], k[32];
     if (!sp_shares_parse(&split, r->settings->split, status)
@@ -125,16 +117,16 @@ static bool take_parts(struct run *r, const sp_sentences *all, sp_status *status
     return true;
 }
 
-static bool read_pairs(struct run *r, sp_status *status)
+static bool read_pairs(struct run *r)
 {
     const struct settings *s = r->settings;
-    const bool apart = s->valid.data || s->valid.source || s->valid.target;
-    sp_sentences *all = read_corpus(&s->corpus, "data", "", status);
-    if (all && apart) {
+    sp_status *status = &r->program->status;
+    sp_sentences *all = read_corpus(&s->corpus, status);
+    if (all && has_valid(s)) {
         r->train = all;
-        return (r->valid = read_corpus(&s->valid, "valid", "valid-", status));
+        return (r->valid = read_corpus(&s->valid, status));
     }
-    const bool ok = all && take_parts(r, all, status);
+    const bool ok = all && take_parts(r, all);
     sp_sentences_free(all);
     return ok;
 }
@@ -156,14 +148,14 @@ static void tell(const struct run *r, bool training)
 }
 
 /* Makes the model, once there are pairs. */
-static bool open_run(struct run *r, sp_status *status)
+static bool open_run(struct run *r)
 {
-    struct settings *s = r->settings;
-    r->model = sp_seq2seq_new(&s->model, r->train, (uint64_t)s->trainer.seed, status);
-    if (!r->model
-        || !(r->trainer = sp_seq2seq_trainer_new(r->model, r->train, r->valid, &s->teaching, &s->trainer, s->out, status))
-        || !program_profile_begin(&r->model->profile, s->profile, status))
+    const struct settings *s = r->settings;
+    sp_status *status = &r->program->status;
+    if (!(r->model = sp_seq2seq_new(&s->model, r->train, (uint64_t)s->trainer.seed, status))
+        || !(r->trainer = sp_seq2seq_trainer_new(r->model, r->train, r->valid, &s->teaching, &s->trainer, s->out, status)))
         return false;
+    r->model->profile = r->program->profile;
     tell(r, true);
     tell(r, false);
     return true;
@@ -179,60 +171,69 @@ static bool draw_graph(const sp_seq2seq *m, const char *path, sp_status *status)
     return program_save_graph(t, path, status);
 }
 
-static bool train_run(struct run *r, sp_training *result, sp_status *status)
+static bool train_run(struct run *r, sp_training *result)
 {
     const struct settings *s = r->settings;
     const sp_task task = sp_seq2seq_task(r->trainer);
-    sp_trainer_config config = s->trainer;
-    config.profile = r->model->profile;
-    return (!s->graph || draw_graph(r->model, s->graph, status)) && program_train(&task, &config, s->out, result, status);
+    return (!s->graph || draw_graph(r->model, s->graph, &r->program->status))
+           && program_train(r->program, &task, &s->trainer, s->out, result);
 }
 
-static bool parse_train(struct settings *s, int argc, char **argv, int *code)
+/* Settings that depend on each other, before data are read: with a pair of words. */
+static bool try_settings(const struct settings *s, sp_status *status)
+{
+    sp_shares split;
+    sp_seq2seq_config c = s->model;
+    c.source_units = c.target_units = SP_UNITS_WORD;
+    c.vocabulary = c.least = 0;
+    if (!check_corpus(&s->corpus, "data", "", status) || (has_valid(s) && !check_corpus(&s->valid, "valid", "valid-", status))
+        || !sp_shares_parse(&split, s->split, status) || !sp_trainer_check(&s->trainer, status))
+        return false;
+    sp_sentences *pair = sp_sentences_parse("settings", "a\tb\n", 4, sp_format_named("pairs"), status);
+    sp_seq2seq *m = pair ? sp_seq2seq_new(&c, pair, 1, status) : NULL;
+    sp_sentences_free(pair);
+    sp_seq2seq_free(m);
+    return m;
+}
+
+static bool parse_train(struct program *p, struct settings *s)
 {
     const sp_option options[] = {
         CORPUS_OPTIONS(&s->corpus),
-        { "valid", SP_OPTION_TEXT, &s->valid.data, .argument = "FILE", .help = "pairs to validate on; else a part of --data" },
-        { "valid-source", SP_OPTION_TEXT, &s->valid.source, .argument = "FILE", .help = "or sources," },
-        { "valid-target", SP_OPTION_TEXT, &s->valid.target, .argument = "FILE", .help = "and their targets" },
-        { "split", SP_OPTION_TEXT, &s->split, .argument = "A,B,C", .help = "percent to train, validate, test on, by a hash of the source" },
-        { "out", SP_OPTION_TEXT, &s->out, .argument = "MODEL", .help = "where the best model goes" },
+        { "valid", SP_OPTION_TEXT, &s->valid.data, .argument = "FILE", .help = "pairs to validate on; else a part of --data",
+          .file = SP_OPTION_READS },
+        { "valid-source", SP_OPTION_TEXT, &s->valid.source, .argument = "FILE", .help = "or sources,", .file = SP_OPTION_READS },
+        { "valid-target", SP_OPTION_TEXT, &s->valid.target, .argument = "FILE", .help = "and their targets",
+          .file = SP_OPTION_READS },
+        { "split", SP_OPTION_TEXT, &s->split, .argument = "A,B,C",
+          .help = "percent to train, validate, test on, by a hash of the source" },
+        PROGRAM_OUT(&s->out),
         SP_SEQ2SEQ_OPTIONS(&s->model),
         SP_SEQ2SEQ_TEACHING(&s->teaching),
         SP_TRAINER_OPTIONS(&s->trainer),
-        { "graph", SP_OPTION_TEXT, &s->graph, .argument = "FILE.dot", .help = "the graph of two short pairs, for Graphviz" },
-        SP_OPTION_PROFILE(&s->profile),
+        PROGRAM_SHOW(p, &s->graph),
         { 0 }
     };
-    const sp_command command = { "translate train", "Trains a model on pairs. Ctrl-C ends it and saves. For --metric there are "
-                                 SP_SEQ2SEQ_METRICS ".\nThe last line on standard output is a JSON object of the results, here as in "
-                                 "all commands.", options, NULL };
-    const bool ok = program_parse(&command, argc, argv, NULL, code);
+    static const sp_need needs[] = {
+        { "split", "valid", "" }, { "split", "valid-source", "" }, { "rise", "sampling", NULL }, { "drawn", "sampling", NULL },
+        { "judged", "metric", "exact|bleu|chrf|error|letter-error" }, { 0 }
+    };
+    const char *format = sp_option_given(options, p->argc, p->argv, "format");
+    *s = defaults(format ? format : "pairs");
+    if (!program_parse(p, options, needs))
+        return false;
     s->valid.format = s->corpus.format;
-    return ok;
+    return program_settings(p, try_settings(s, &p->status));
 }
 
-static int train(int argc, char **argv)
+static bool train(struct program *p)
 {
-    struct settings s = defaults(format_of(argc, argv));
-    struct run r = { .settings = &s };
-    sp_status status = { 0 };
+    struct settings s = defaults("pairs");
+    struct run r = { .program = p, .settings = &s };
     sp_training result;
-    int code;
-    if (!parse_train(&s, argc, argv, &code))
-        return code;
-    const bool ok = check_files(&s, &status) && sp_file_writable(s.out, &status) && sp_trainer_check(&s.trainer, &status)
-                    && read_pairs(&r, &status) && open_run(&r, &status) && train_run(&r, &result, &status);
-    if (ok) {
-        sp_report *j = sp_report_new();
-        sp_report_text(j, "command", "train");
-        program_report_training(j, &result, sp_seq2seq_task(r.trainer).metric, s.out);
-        code = program_finish(j);
-    } else {
-        code = program_error(&status);
-    }
+    const bool ok = parse_train(p, &s) && read_pairs(&r) && open_run(&r) && train_run(&r, &result);
     close_run(&r);
-    return code;
+    return ok;
 }
 
 /* ---- translations and pictures --------------------------------------------------------------------------------- */
@@ -285,43 +286,13 @@ static bool draw_maps(const sp_seq2seq *m, char *const *text, const sp_translati
 /* ---- predict --------------------------------------------------------------------------------------------------- */
 
 struct prediction {
-    const char *input, *heatmap;
+    const char *heatmap;
     long maps, lines, symbols;
     sp_translating how;
     sp_seq2seq *model;
 };
 
-/* Lines read and not yet translated. */
-struct lines {
-    char **text;
-    long n, room, before;       /* before: lines that were there already */
-};
-
-/* Reads up to `most` lines; no line ends with "\n" or "\r\n". */
-static bool read_lines(FILE *in, const char *name, struct lines *l, long most, sp_status *status)
-{
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n = 0;
-    bool ok = true;
-    while (ok && l->n < most && (n = getline(&line, &room, in)) >= 0) {
-        n -= n && line[n - 1] == '\n';
-        n -= n && line[n - 1] == '\r';
-        line[n] = '\0';
-        if (strlen(line) != (size_t)n)
-            ok = sp_fail(status, SP_ERR_FORMAT, "%s:%ld: a zero byte", name, l->before + l->n + 1);
-        else if (!(l->text[l->n] = strdup(line)))
-            ok = sp_fail(status, SP_ERR_MEMORY, "%s:%ld: out of memory", name, l->before + l->n + 1);
-        else
-            l->n++;
-    }
-    free(line);
-    if (ok && ferror(in))
-        ok = sp_fail(status, SP_ERR_FILE, "%s: cannot be read: %s", name, strerror(errno));
-    return ok;
-}
-
-static void write_best(const struct prediction *p, const sp_translations *found, const struct lines *l)
+static void write_best(const struct prediction *p, const sp_translations *found, const struct program_lines *l)
 {
     for (long i = 0; i < l->n; i++)
         for (long k = 0; k < p->how.nbest; k++) {
@@ -331,12 +302,12 @@ static void write_best(const struct prediction *p, const sp_translations *found,
             else if (x)
                 printf("%s\n", x->text);
         }
-    fflush(stdout);
 }
 
 /* Translates and prints lines; those of the first ones have pictures. */
-static bool write_lines(struct prediction *p, const struct lines *l, sp_status *status)
+static bool answer(void *self, const struct program_lines *l, sp_status *status)
 {
+    struct prediction *p = self;
     sp_translating how = p->how;
     how.weights = p->heatmap && !l->before;
     sp_translations *found = sp_seq2seq_translate(p->model, (const char *const *)l->text, l->n, &how, status);
@@ -344,72 +315,41 @@ static bool write_lines(struct prediction *p, const struct lines *l, sp_status *
     const bool ok = found && (!how.weights || draw_maps(p->model, l->text, found, maps, p->heatmap, status));
     if (found)
         write_best(p, found, l);
+    p->lines += l->n;
     for (long i = 0; found && i < l->n; i++)
         p->symbols += sp_translations_get(found, i, 0)->length;
     sp_translations_free(found);
     return ok;
 }
 
-/* What was read before an error is translated before it. */
-static bool predict_lines(struct prediction *p, FILE *in, const char *name, sp_status *status)
+static bool predict(struct program *p)
 {
-    enum { CHUNK = 2000 };
-    struct lines l = { .text = calloc(CHUNK, sizeof *l.text) };
-    const long most = isatty(fileno(in)) ? 1 : CHUNK;
-    bool ok = l.text || sp_fail(status, SP_ERR_MEMORY, "out of memory for %d lines", CHUNK);
-    for (bool more = ok; more; l.n = 0) {
-        sp_status later = { 0 };
-        const bool read = read_lines(in, name, &l, most, &later);
-        ok = (!l.n || write_lines(p, &l, status)) && (read || sp_fail_with(status, &later));
-        more = ok && l.n > 0;
-        for (long i = 0; i < l.n; i++)
-            free(l.text[i]);
-        l.before += l.n;
-    }
-    p->lines = l.before;
-    if (ok && p->heatmap && !p->lines)
-        fprintf(stderr, "%s is not drawn: there is no line\n", p->heatmap);
-    free(l.text);
-    return ok;
-}
-
-static int predict(int argc, char **argv)
-{
-    struct prediction p = { .maps = 1, .how = sp_translating_defaults() };
-    const char *model;
-    bool profile = false;
-    int code;
-    sp_status status = { 0 };
+    struct prediction x = { .maps = 1, .how = sp_translating_defaults() };
+    const char *data = NULL;
     const sp_option options[] = {
-        { "data", SP_OPTION_TEXT, &p.input, .argument = "FILE", .help = "lines to translate; else standard input" },
-        { "nbest", SP_OPTION_WHOLE, &p.how.nbest, 1, 1000, .help = "of each line: its number, score and text; the beam is as wide at least" },
-        SP_TRANSLATING_OPTIONS(&p.how),
-        { "heatmap", SP_OPTION_TEXT, &p.heatmap, .argument = "FILE.svg", .help = "where it looked, by gnuplot" },
-        { "maps", SP_OPTION_WHOLE, &p.maps, 1, SP_MOST_MAPS, .help = "of the first so many lines" },
-        SP_OPTION_PROFILE(&profile),
+        { "data", SP_OPTION_TEXT, &data, .argument = "FILE", .help = "lines to translate; else standard input",
+          .file = SP_OPTION_READS },
+        { "nbest", SP_OPTION_WHOLE, &x.how.nbest, 1, 1000,
+          .help = "of each line: its number, score and text; the beam is as wide at least" },
+        SP_TRANSLATING_OPTIONS(&x.how),
+        { "heatmap", SP_OPTION_TEXT, &x.heatmap, .argument = "FILE.svg", .help = "where it looked, by gnuplot",
+          .file = SP_OPTION_WRITES },
+        { "maps", SP_OPTION_WHOLE, &x.maps, 1, SP_MOST_MAPS, .help = "of the first so many lines" },
+        SP_OPTION_PROFILE(&p->profiled),
         { 0 }
     };
-    const sp_command command = { "translate predict", "Translates lines, one without words to an empty one.", options, "MODEL" };
-    if (!program_parse(&command, argc, argv, &model, &code))
-        return code;
-    p.how.beam = p.how.beam > p.how.nbest ? p.how.beam : p.how.nbest;
-    p.how.progress = isatty(STDOUT_FILENO) ? NULL : stderr;
-    const struct named_file files[] = { { "MODEL", model }, { "data", p.input }, { "heatmap", p.heatmap } };
-    bool ok = program_check_files(files, 3, 2, &status);
-    FILE *in = ok && p.input ? fopen(p.input, "r") : stdin;
-    ok = ok && (in || sp_fail(&status, SP_ERR_FILE, "%s: cannot be read: %s", p.input, strerror(errno)))
-         && (p.model = sp_seq2seq_load(model, &status)) && program_profile_begin(&p.model->profile, profile, &status)
-         && predict_lines(&p, in, p.input ? p.input : "standard input", &status);
-    if (in && in != stdin)
-        fclose(in);
-    close_model(p.model);
-    if (!ok)
-        return program_error(&status);
-    sp_report *j = sp_report_new();
-    sp_report_text(j, "command", "predict");
-    sp_report_count(j, "lines", p.lines);
-    sp_report_count(j, "symbols", p.symbols);
-    return program_finish(j);
+    static const sp_need needs[] = { { "maps", "heatmap", NULL }, { 0 } };
+    if (!program_parse(p, options, needs))
+        return false;
+    x.how.beam = x.how.beam > x.how.nbest ? x.how.beam : x.how.nbest;
+    x.how.progress = isatty(STDOUT_FILENO) ? NULL : stderr;
+    x.model = open_model(p);
+    const bool ok = x.model && program_answer(p, data, 2000, answer, &x);
+    if (ok && x.heatmap && !x.lines)
+        fprintf(stderr, "%s is not drawn: there is no line\n", x.heatmap);
+    sp_seq2seq_free(x.model);
+    sp_report_count(p->result, "symbols", x.symbols);
+    return ok;
 }
 
 /* ---- eval ------------------------------------------------------------------------------------------------------ */
@@ -451,65 +391,60 @@ static bool tell_part(sp_part part, long sources)
     return true;
 }
 
-static int eval(int argc, char **argv)
+/* What is measured, and on which part of it. */
+struct evaluation {
+    struct corpus corpus;
+    const char *split;
+    sp_shares shares;
+    sp_part part;
+    long limit;
+    sp_translating how;
+};
+
+static bool parse_eval(struct program *p, struct evaluation *e)
 {
-    struct corpus corpus = { .format = "pairs" };
-    const char *model, *split_text = "90,5,5";
-    sp_part part = SP_PART_ALL;
-    long limit = 0;
-    bool profile = false;
-    int code;
-    sp_shares split;
-    sp_translation_scores scores;
-    sp_translations *found = NULL;
-    sp_references *r = NULL;
-    sp_sentences *all = NULL, *chosen = NULL;
-    sp_seq2seq *m = NULL;
-    sp_status status = { 0 };
-    sp_translating how = sp_translating_defaults();
     const sp_option options[] = {
-        CORPUS_OPTIONS(&corpus),
-        { "split", SP_OPTION_TEXT, &split_text, .argument = "A,B,C", .help = "the same as in training" },
-        { "part", SP_OPTION_INDEX, &part, .argument = SP_PART_CHOICES, .help = "which part of it" },
-        { "limit", SP_OPTION_WHOLE, &limit, 0, 1e9, .help = "only so many different sources, evenly spread; 0: all" },
-        SP_TRANSLATING_OPTIONS(&how),
-        SP_OPTION_PROFILE(&profile),
+        CORPUS_OPTIONS(&e->corpus),
+        { "split", SP_OPTION_TEXT, &e->split, .argument = "A,B,C", .help = "the same as in training" },
+        { "part", SP_OPTION_INDEX, &e->part, .argument = SP_PART_CHOICES, .help = "which part of it" },
+        { "limit", SP_OPTION_WHOLE, &e->limit, 0, 1e9, .help = "only so many different sources, evenly spread; 0: all" },
+        SP_TRANSLATING_OPTIONS(&e->how),
+        SP_OPTION_PROFILE(&p->profiled),
         { 0 }
     };
-    const sp_command command = { "translate eval", "Measures translations. All targets that the data have for a source count as "
-                                 "right.", options, "MODEL" };
-    if (!program_parse(&command, argc, argv, &model, &code))
-        return code;
-    how.progress = stderr;
-    const bool ok = sp_shares_parse(&split, split_text, &status) && (m = sp_seq2seq_load(model, &status))
-                    && program_profile_begin(&m->profile, profile, &status) && (all = read_corpus(&corpus, "data", "", &status))
-                    && (chosen = sp_shares_part(&split, part, all, 0, &status))
-                    && (r = sp_references_new(chosen, limit, &status)) && tell_part(part, r->n) && score(m, r, &how, &found, &scores, &status);
-    sp_report *j = ok ? sp_report_new() : NULL;
+    static const sp_need needs[] = { { "split", "part", "train|valid|test" }, { 0 } };
+    return program_parse(p, options, needs)
+           && program_settings(p, check_corpus(&e->corpus, "data", "", &p->status)
+                                  && sp_shares_parse(&e->shares, e->split, &p->status));
+}
+
+static bool eval(struct program *p)
+{
+    struct evaluation e = { .corpus.format = "pairs", .split = "90,5,5", .part = SP_PART_ALL, .how = sp_translating_defaults() };
+    if (!parse_eval(p, &e))
+        return false;
+    e.how.progress = stderr;
+    sp_translation_scores scores;
+    sp_translations *found = NULL;
+    sp_seq2seq *m = open_model(p);
+    sp_sentences *all = m ? read_corpus(&e.corpus, &p->status) : NULL;
+    sp_sentences *chosen = all ? sp_shares_part(&e.shares, e.part, all, 0, &p->status) : NULL;
+    sp_references *r = chosen ? sp_references_new(chosen, e.limit, &p->status) : NULL;
+    const bool ok = r && tell_part(e.part, r->n) && score(m, r, &e.how, &found, &scores, &p->status);
     if (ok) {
-        const bool phones = !strcmp(corpus.format, "cmudict");
+        const bool phones = !strcmp(e.corpus.format, "cmudict");
         print_scores(r, &scores, phones);
-        sp_report_text(j, "command", "eval");
-        sp_references_report(r, &scores, phones, j);
-        code = program_finish(j);
-    } else {
-        code = program_error(&status);
+        sp_references_report(r, &scores, phones, p->result);
     }
     sp_translations_free(found);
     sp_references_free(r);
     sp_sentences_free(chosen);
     sp_sentences_free(all);
-    close_model(m);
-    return code;
+    sp_seq2seq_free(m);
+    return ok;
 }
 
 /* ---- demo ------------------------------------------------------------------------------------------------------ */
-
-/* Files of the demo in a directory; names in the order of the enum. */
-enum { MODEL, LOG, CURVE, GRAPH, PICTURE, HEATMAP, FILES };
-static const char *const names[FILES] = {
-    "dates.safetensors", "log.jsonl", "curve.svg", "graph.dot", "graph.svg", "attention.svg"
-};
 
 /* The first sources that the model has not seen, what it makes of them, and where it looked. */
 static bool show_some(const sp_seq2seq *m, const sp_references *r, const char *heatmap, sp_status *status)
@@ -525,33 +460,27 @@ static bool show_some(const sp_seq2seq *m, const sp_references *r, const char *h
     return ok;
 }
 
-static bool run_demo(struct run *r, const sp_sentences *all, const sp_sentences *test, char *const *file, sp_status *status)
+static bool run_demo(struct run *r, const sp_sentences *all, const sp_sentences *test, const char *directory, const char *heatmap)
 {
-    struct settings *s = r->settings;
+    struct program *p = r->program;
     const sp_translating how = sp_translating_defaults();
     sp_training x;
     sp_translation_scores scores;
     sp_translations *found = NULL;
-    sp_references *truth = sp_references_new(test, 0, status);
-    bool ok = truth && sp_file_writable(s->out, status) && take_parts(r, all, status) && open_run(r, status)
-              && train_run(r, &x, status);
-    if (ok)
+    sp_references *truth = sp_references_new(test, 0, &p->status);
+    bool ok = truth && take_parts(r, all) && open_run(r) && train_run(r, &x);
+    if (ok && !x.interrupted) {
         printf("Dates that it has not seen:\n\n");
-    ok = ok && show_some(r->model, truth, file[HEATMAP], status) && score(r->model, truth, &how, &found, &scores, status);
-    if (ok) {
-        printf("\nRight: %ld of %ld (best possible: all)\n", scores.exact, scores.sentences);
-        const bool drawn = program_draw(s->graph, file[PICTURE]);
-        printf("\nModel %s, log %s, curve %s, graph %s, attention %s.\n", s->out, s->trainer.log, s->trainer.plot,
-               drawn ? file[PICTURE] : s->graph, file[HEATMAP]);
-        sp_report *j = sp_report_new();
-        sp_report_text(j, "command", "demo");
-        program_report_training(j, &x, "exact", s->out);
-        sp_references_report(truth, &scores, false, j);
-        ok = program_finish(j) == EXIT_SUCCESS || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
+        ok = show_some(r->model, truth, heatmap, &p->status) && score(r->model, truth, &how, &found, &scores, &p->status);
+        if (ok) {
+            printf("\nRight: %ld of %ld (best possible: all)\n", scores.exact, scores.sentences);
+            sp_references_report(truth, &scores, false, p->result);
+            program_draw(p, directory, r->settings->graph);
+        }
     }
     sp_translations_free(found);
     sp_references_free(truth);
-    return ok;
+    return ok && program_tell_files(p);
 }
 
 static struct settings demo_defaults(void)
@@ -568,47 +497,36 @@ static struct settings demo_defaults(void)
     return s;
 }
 
-static int demo(int argc, char **argv)
+static bool demo(struct program *p)
 {
-    enum { PAIRS = 22000 };
-    const char *directory = "demo-translate";
+    const char *directory = "demo-translate", *heatmap;
     struct settings s = demo_defaults();
-    struct run r = { .settings = &s };
-    char *file[FILES] = { NULL };
-    int code;
-    long pairs = PAIRS;
-    sp_status status = { 0 };
+    struct run r = { .program = p, .settings = &s };
+    long pairs = 22000;
     const sp_option options[] = {
-        { "out", SP_OPTION_TEXT, &directory, .argument = "DIR", .help = "where model, log and pictures go" },
         { "pairs", SP_OPTION_WHOLE, &pairs, 100, 1e7, .help = "dates, of which nine tenths are learned from" },
         { "hidden", SP_OPTION_WHOLE, &s.model.hidden, 1, 65536, .help = "size of each layer" },
-        { "attention", SP_OPTION_CHOICE, &s.model.attention, .argument = SP_SEQ2SEQ_ATTENTIONS, .help = "how the decoder looks at the source" },
-        { "epochs", SP_OPTION_WHOLE, &s.trainer.epochs, 1, 1e6, .help = "times through the dates" },
+        { "attention", SP_OPTION_CHOICE, &s.model.attention, .argument = SP_SEQ2SEQ_ATTENTIONS,
+          .help = "how the decoder looks at the source" },
         { "lr", SP_OPTION_NUMBER, &s.trainer.lr, 1e-9, 100, .help = "learning rate" },
         { "seed", SP_OPTION_WHOLE, &s.trainer.seed, 0, 2147483647, .help = "of dates and initial values" },
-        { "threads", SP_OPTION_WHOLE, &s.trainer.threads, 1, 64, .help = "that share the work" },
-        SP_OPTION_PROFILE(&s.profile),
+        PROGRAM_DEMO(p, &directory, &s.trainer),
         { 0 }
     };
-    const sp_command command = { "translate demo", "Learns in a minute to write dates as ISO 8601 does, and shows how well.",
-                                 options, NULL };
-    if (!program_parse(&command, argc, argv, NULL, &code))
-        return code;
-    bool ok = program_folder(directory, names, FILES, file, &status);
-    s.out = file[MODEL];
-    s.trainer.log = file[LOG];
-    s.trainer.plot = file[CURVE];
-    s.graph = file[GRAPH];
+    s.corpus.data = "dates";            /* made here */
+    if (!program_parse(p, options, NULL) || !program_settings(p, try_settings(&s, &p->status))
+        || !program_demo_files(p, directory, "dates.safetensors", &s.out, &s.trainer, &s.graph)
+        || !(heatmap = program_file(p, "attention", directory, "attention.svg")))
+        return false;
     sp_shares shares;
-    sp_sentences *all = ok ? sp_dates(pairs, (uint64_t)s.trainer.seed, &status) : NULL;
-    ok = all && sp_shares_parse(&shares, s.split, &status);
-    sp_sentences *test = ok ? sp_shares_part(&shares, SP_PART_TEST, all, 0, &status) : NULL;
-    ok = test && run_demo(&r, all, test, file, &status);
+    sp_sentences *all = sp_dates(pairs, (uint64_t)s.trainer.seed, &p->status);
+    sp_sentences *test = all && sp_shares_parse(&shares, s.split, &p->status)
+                         ? sp_shares_part(&shares, SP_PART_TEST, all, 0, &p->status) : NULL;
+    const bool ok = test && run_demo(&r, all, test, directory, heatmap);
     sp_sentences_free(all);
     sp_sentences_free(test);
     close_run(&r);
-    program_folder_free(file, FILES);
-    return ok ? EXIT_SUCCESS : program_error(&status);
+    return ok;
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- */
@@ -616,10 +534,12 @@ static int demo(int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const struct verb verbs[] = {
-        { "train",   train,   "train a model on pairs of texts" },
-        { "predict", predict, "translate lines" },
-        { "eval",    eval,    "measure how good translations are" },
-        { "demo",    demo,    "do all of this in a minute, without any data" },
+        { "train",   train,   "train a model on pairs of texts", "Trains a model on pairs." PROGRAM_TRAIN_HELP, NULL },
+        { "predict", predict, "translate lines", "Translates lines, one without words to an empty one.", "MODEL" },
+        { "eval",    eval,    "measure how good translations are",
+          "Measures translations. All targets that the data have for a source count as right.", "MODEL" },
+        { "demo",    demo,    "do all of this in a minute, without any data",
+          "Learns in a minute to write dates as ISO 8601 does, and shows how well.", NULL },
         { 0 }
     };
     return program_main("translate", verbs, argc, argv);

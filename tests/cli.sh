@@ -130,7 +130,7 @@ run 0 eval "$model" --data "$work/shifted" --dynamic --rate 100
 grep -q '^[0-9.]* nats are more than the [0-9.]* of a guess: lower --rate$' "$work/err" || fail 'silent about a rate too high'
 for option in '--rate 1' '--decay 1' '--window 1' "--train $text"; do
     # shellcheck disable=SC2086 # an option and its value
-    wrong 1 '--rate, --decay, --window and --train are settings of --dynamic, which is not given' eval "$model" --data "$text" $option
+    wrong 2 "${option%% *}: has an effect only with --dynamic (see lm eval --help)" eval "$model" --data "$text" $option
 done
 
 run 0 demo --text grammar --epochs 1 --out "$work/demo"
@@ -199,8 +199,9 @@ wrong 2 '--hidden 0: expected a whole number from 1 to 65536' train --data "$tex
 wrong 2 '--threads 0: expected a whole number from 1 to 64' train --data "$text" --threads 0
 wrong 2 '--hidden 1x: expected a whole number' train --data "$text" --hidden 1x
 wrong 2 '--dropout 1: expected a number from 0 to 0.99' train --data "$text" --dropout 1
-wrong 1 'training: decay 1: plateau lowers the rate by a factor below 1' train --data "$work/none" --schedule plateau --decay 1
-wrong 1 'training: every 3: there is no checkpoint to write' train --data "$work/none" --every 3
+wrong 2 'training: decay 1: plateau lowers the rate by a factor below 1' train --data "$work/none" --schedule plateau --decay 1
+wrong 2 'training: every 3: there is no checkpoint to write' train --data "$work/none" --every 3
+wrong 2 '--metric accuracy: expected one of loss' train --data "$work/none" --metric accuracy
 wrong 2 '--lr nan: expected a number' train --data "$text" --lr nan
 wrong 2 '--cell lsdm: expected one of rnn|relu|lstm|gru|' train --data "$text" --cell lsdm
 wrong 2 '--tied=1: --tied takes no value' train --data "$text" --tied=1
@@ -227,13 +228,14 @@ wrong 1 '81 symbols to train on, but one window of a batch of 5 streams over bpt
 wrong 1 '5 symbols to validate on, but a batch of 5 streams needs 6' \
     train --data "$text" --valid "$work/five" --batch 5 --bptt 20
 wrong 1 '1 symbols to train on, expected 2 or more' train --data "$work/blank" --level word
-wrong 1 "tied weights need equal sizes, but embed is 4 and the cells' output 5" train --data "$text" --tied --embed 4 --hidden 5
+wrong 2 "tied weights need equal sizes, but embed is 4 and the cells' output 5" train --data "$work/none" --tied --embed 4 --hidden 5
 wrong 1 '1 symbols to test on, expected 2 or more' train --data "$text" --test "$work/one"
-wrong 1 'split 80,30: expected two or three whole percents' train --data "$text" --split 80,30
-wrong 1 "split 90,10: but there is $text to validate on" train --data "$text" --valid "$text" --split 90,10
+wrong 2 'split 80,30: expected two or three whole percents' train --data "$text" --split 80,30
+wrong 2 "split 80,10,10: but there is $text to test on" train --data "$work/none" --test "$text" --split 80,10,10
+wrong 2 '--split: has an effect only without --valid (see lm train --help)' train --data "$text" --valid "$text" --split 90,10
 wrong 1 "$work/empty: is empty" train --data "$text" --test "$work/empty"
 wrong 1 'adaptive softmax: 500 symbols in the head, but there are ' train --data "$text" --adaptive 500
-wrong 1 'tied weights and an adaptive softmax (5 symbols in its head) exclude each other' train --data "$text" --tied --adaptive 5
+wrong 2 'tied weights and an adaptive softmax (5 symbols in its head) exclude each other' train --data "$text" --tied --adaptive 5
 wrong 1 "$work/one: 1 bytes are no safetensors file" sample "$work/one"
 wrong 1 "$text: is no safetensors file" sample "$text"
 wrong 1 "$text: is no safetensors file" eval "$text" --data "$text"
@@ -245,12 +247,12 @@ wrong 1 "$work/other: is a model of the kind 'unknown', not 'spindle.lm 2'" samp
 wrong 1 "--prime: the model has never seen 'Ж'" sample "$model" --prime 'the Ж'
 wrong 1 "$work/one/below: cannot be read: Not a directory" eval "$model" --data "$work/one/below"
 cp "$text" "$work/copy"
-wrong 1 "--log $work/copy is the file of --data" train --data "$work/copy" --log "$work/copy"
-wrong 1 "--out $work/./copy is the file of --data" train --data "$work/copy" --out "$work/./copy"
-wrong 1 "--checkpoint $work/copy.old is the file of --data" train --data "$work/./copy.old" --checkpoint "$work/copy"
-wrong 1 "--checkpoint $work/copy.new is the file of --out" train --data "$text" --out "$work/copy.new" --checkpoint "$work/copy"
-wrong 1 "--plot $work/copy.old is the file of --checkpoint" train --data "$text" --plot "$work/copy.old" --checkpoint "$work/copy"
-wrong 1 "--log $work/./new is the file of --out" train --data "$text" --out "$work/new" --log "$work/./new"
+wrong 2 "--log $work/copy is the file of --data" train --data "$work/copy" --log "$work/copy"
+wrong 2 "--out $work/./copy is the file of --data" train --data "$work/copy" --out "$work/./copy"
+wrong 2 "--checkpoint $work/copy.old is the file of --data" train --data "$work/./copy.old" --checkpoint "$work/copy"
+wrong 2 "--checkpoint $work/copy.new is the file of --out" train --data "$text" --out "$work/copy.new" --checkpoint "$work/copy"
+wrong 2 "--plot $work/copy.old is the file of --checkpoint" train --data "$text" --plot "$work/copy.old" --checkpoint "$work/copy"
+wrong 2 "--log $work/./new is the file of --out" train --data "$text" --out "$work/new" --log "$work/./new"
 cmp -s "$text" "$work/copy" || fail 'a text was overwritten'
 wrong 1 'evaluation needs 2 symbols or more, there are 1' eval "$model" --data "$work/one"
 
@@ -280,33 +282,39 @@ full 'a full disk' train --data "$text" --out "$model" --batch 5 --bptt 20 --epo
 if [ -c /dev/full ]; then
     "$path" eval "$model" --data "$text" >/dev/full 2>"$work/err" && fail 'does not see that its result is lost'
     grep -q '^lm: the results could not be written' "$work/err" || fail 'silent about a lost result'
+    "$path" train --help >/dev/full 2>"$work/err" && fail 'does not see that its help is lost'
 fi
+# Closed: no file takes their place.
+cp "$model" "$work/kept"
+"$path" sample "$model" --length 5 >&- 2>"$work/err" && fail 'does not see that standard output is closed'
+[ "$(cat "$work/err")" = 'lm: the results could not be written' ] || fail "closed standard output: $(cat "$work/err")"
+"$path" score "$model" <&- >"$work/out" 2>"$work/err" && fail 'does not see that standard input is closed'
+grep -q '^lm: standard input: cannot be read: ' "$work/err" || fail "closed standard input: $(cat "$work/err")"
+"$path" train --data "$text" --out "$model" --batch 5 --bptt 20 --epochs 1 --log "$work/log" >"$work/out" 2>&- || fail 'needs standard error'
+[ "$(wc -l <"$work/log")" -eq 1 ] || fail 'closed standard error: the log has other lines'
+cp "$work/kept" "$model"
 
 # ---- Ctrl-C ------------------------------------------------------------------
 
+# The result is of the last epoch finished, as the last line of the log is.
 rm -f "$model" "$work/log"
-"$path" train --data "$text" --out "$model" --hidden 8 --embed 8 --layers 1 --batch 5 --bptt 20 --epochs 1000000 \
-    --log "$work/log" >"$work/out" 2>"$work/err" </dev/null &
-child=$!
-waited=0
-until [ -s "$work/log" ] || [ $waited = 200 ]; do
-    sleep 0.1
-    waited=$((waited + 1))
-done
-kill -INT $child
-waited=0
-while kill -0 $child 2>/dev/null; do
-    waited=$((waited + 1))
-    [ $waited -le 200 ] || kill -9 $child
-    sleep 0.1
-done
-wait $child
-status=$?
-child=''
-[ $status = 0 ] || fail "Ctrl-C: ends with $status, not 0"
+# shellcheck disable=SC2086 # a list of words
+interrupt INT "test -s $work/log" train --data "$text" --out "$model" $small --epochs 1000000 --log "$work/log"
+[ "$status" = 0 ] || fail "Ctrl-C: ends with $status, not 0"
 json interrupted=true epochs best_valid_loss
+json epochs="$(grep -c . "$work/log")"
+for key in train_loss valid_loss; do
+    json $key="$(sed -n '$s/.*"'$key'": \([^,]*\),.*/\1/p' "$work/log")"
+done
 grep -q "^Interrupted in epoch [0-9]*\. $model holds the best model so far" "$work/err" || fail 'Ctrl-C: no message'
 run 0 sample "$model" --length 5
+rm -f "$model"
+interrupt INT "test -s $work/first.check" train --data "$text" --out "$model" --hidden 8 --embed 8 --batch 1 --bptt 1 --epochs 2 --every 1 \
+    --checkpoint "$work/first.check"
+[ "$status" = 0 ] || fail "Ctrl-C in the first epoch: ends with $status"
+json interrupted=true epochs=0 best_epoch=0 train_loss=null valid_loss=null best_valid_loss
+run 0 sample "$model" --length 5
+stop_demo lm.safetensors --text grammar
 
 # ---- checkpoints: killed at any moment, the same model in the end ------------
 
@@ -349,7 +357,7 @@ echo more >>"$work/text2"
 longer 1 --resume --data "$work/text2"
 grep -q "$work/check: is of another training: .*text is " "$work/err" || fail "another text: $(cat "$work/err")"
 untimed "$work/log" | cmp -s - "$work/first.log" || fail 'what is refused changes the log'
-wrong 1 'training: there is no checkpoint to resume from' train --data "$text" --out "$work/unused" --batch 5 --bptt 20 --resume
+wrong 2 'training: there is no checkpoint to resume from' train --data "$text" --out "$work/unused" --batch 5 --bptt 20 --resume
 
 rm -f "$model" "$work/log" "$work/check" "$work/check.old"
 kills=0

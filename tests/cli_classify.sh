@@ -81,29 +81,19 @@ head -n 1 "$work/out" >"$work/answer"
 run 0 predict "$model" --data "$work/lines"
 head -n 1 "$work/out" | cmp -s - "$work/answer" || fail 'a file has other answers than standard input'
 
+printf 'bright\nbright\0\nbright\n' >"$work/part"
+run 1 predict "$model" --data "$work/part"
+grep -Fxq "classify: $work/part:2: is not text: a byte is zero" "$work/err" || { fail 'a zero byte'; cat "$work/err"; }
+[ "$(wc -l <"$work/out")" -eq 1 ] || fail 'lines before a zero byte are not answered'
+
 printf '\357\273\277bright wheel\n\357\273\277bright wheel' >"$work/marked"
 run 0 predict "$model" --data "$work/marked"
 sed -n '$!p' "$work/out" | uniq | cmp -s - "$work/answer" || { fail 'a byte-order mark is taken for text'; cat "$work/out"; }
 
-# begin COMMAND...: in the background, its process in $child, until the file $awaited is there; the end of it by TERM
-begin_until()
-{
-    "$path" "$@" >"$work/out" 2>"$work/err" <"$work/pipe" &
-    child=$!
-    exec 9>"$work/pipe"
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        for file in "$awaited"*; do [ -e "$file" ] && break 2; done
-        sleep 0.2
-    done
-    kill -TERM "$child"
-    wait "$child"
-    status=$?
-    child=''
-    exec 9>&-
-}
 mkfifo "$work/pipe"
-awaited=$work/half.html
-begin_until predict "$model" --html "$work/half.html"
+input=$work/pipe
+interrupt TERM "ls $work/half.html*" predict "$model" --html "$work/half.html"
+input=''
 [ "$status" = 1 ] || fail "predict, interrupted, ends with $status"
 grep -Fxq "classify: interrupted: $work/half.html is not written" "$work/err" || { fail 'predict is silent about an interruption'; cat "$work/err"; }
 for file in "$work/half.html"*; do [ ! -e "$file" ] || fail "predict, interrupted, leaves $file"; done
@@ -173,6 +163,9 @@ grep -Fq "classify: $work/check: is of another training: initial word vectors is
 wrong 2 'there is no command (see classify --help)'
 wrong 2 '--data FILE is missing (see classify train --help)' train
 wrong 2 '--model forest: expected one of recurrent|bag|conv' train --data "$data" --model forest
+wrong 2 '--cell: has an effect only with --model recurrent, not bag' train --data "$work/none" --model bag --cell gru
+wrong 2 '--layers: has an effect only with --model recurrent|bag, not conv' cv --data "$work/none" --model conv --layers 2
+wrong 2 '--metric f1: expected one of loss|accuracy' train --data "$work/none" --metric f1
 wrong 2 '--pool sum: expected one of last|mean|max|attention' train --data "$data" --pool sum
 wrong 2 '--directions 3: expected a whole number from 1 to 2' train --data "$data" --directions 3
 wrong 2 '--folds 1: expected a whole number from 2 to 1000' cv --data "$data" --folds 1
@@ -232,18 +225,21 @@ for option in out log graph checkpoint plot; do
 done
 [ ! -e "$work/unused" ] || fail 'a model was written though training did not begin'
 wrong 1 "$work/none/x: cannot be written" predict "$work/first" --data "$work/lines" --html "$work/none/x"
-wrong 1 "--out $data is the file of --data" train --data "$data" --out "$data"
-wrong 1 "--log $work/bad is the file of --data" train --data "good=$work/good,bad=$work/bad" --log "$work/bad"
-wrong 1 "--html $work/lines is the file of --data" predict "$work/first" --data "$work/lines" --html "$work/lines"
+wrong 2 "--out $data is the file of --data" train --data "$data" --out "$data"
+wrong 2 "--log $work/bad is the file of --data" train --data "good=$work/good,bad=$work/bad" --log "$work/bad"
+wrong 2 "--html $work/lines is the file of --data" predict "$work/first" --data "$work/lines" --html "$work/lines"
 if [ -c /dev/full ]; then
     "$path" eval "$model" --data "$data" >/dev/full 2>"$work/err" && fail 'does not see that its result is lost'
     grep -q '^classify: the results could not be written' "$work/err" || fail 'silent about a lost result'
 fi
+"$path" predict "$work/first" --html "$work/page.html" <"$work/lines" >&- 2>"$work/err" && fail 'does not see that standard output is closed'
+[ "$(cat "$work/err")" = 'classify: the results could not be written' ] || fail "closed standard output: $(cat "$work/err")"
+! grep -q '	' "$work/page.html" || fail 'a page has what belongs on standard output, which is closed'
 
 # Settings are looked at before any data.
 wrong 1 "$work/none/x: cannot be written" train --data "$work/none" --out "$work/none/x"
 wrong 1 "$work/none/x: cannot be written" train --data "$work/none" --out "$work/unused" --graph "$work/none/x"
-wrong 1 'training: there is no checkpoint to resume from' train --data "$work/none" --out "$work/unused" --resume
+wrong 2 'training: there is no checkpoint to resume from' train --data "$work/none" --out "$work/unused" --resume
 
 # ---- the demo ----------------------------------------------------------------
 
@@ -253,10 +249,6 @@ for file in recurrent.safetensors bag.safetensors log.jsonl attention.html; do
     [ -s "$work/demo/$file" ] || fail "the demo leaves no $file"
 done
 
-awaited=$work/stopped/log.jsonl
-begin_until demo --out "$work/stopped" --epochs 1000 --threads 2
-[ "$status" = 1 ] || fail "the demo, interrupted, ends with $status"
-grep -q '^classify: the demo was interrupted' "$work/err" || { fail 'the demo is silent about an interruption'; cat "$work/err"; }
-[ ! -s "$work/out" ] || fail 'an interrupted demo has results'
+stop_demo recurrent.safetensors
 
 finish

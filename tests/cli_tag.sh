@@ -24,7 +24,8 @@ awk 'BEGIN { print "# a comment" } NF { print ++i "\t" $1 "\t_\t" ($2 == "O" ? "
     "$work/ner.tsv" >"$work/pos.conllu"
 awk 'BEGIN { print "-DOCSTART- -X- O\n" } NF { print $1, "X", $2 } !NF' "$work/ner.tsv" >"$work/ner.2003"
 
-small='--hidden 8 --embed 8 --letter-embed 4 --letter-hidden 4 --epochs 2 --batch 8 --lr 1e-2'
+plain='--hidden 8 --embed 8 --epochs 2 --batch 8 --lr 1e-2'
+small="$plain --letter-embed 4 --letter-hidden 4"
 # train STATUS OPTION...: the smallest training there is
 # shellcheck disable=SC2086 # a list of words
 train() { expected=$1; shift; run "$expected" train --data "$work/ner.tsv" --format columns --out "$model" $small "$@"; }
@@ -122,7 +123,7 @@ json sentences=3 words=4
 printf '3 8\nwool 1 2 3 4 5 6 7 8\nRain 1 1 1 1 1 1 1 1\nbyte 1 2 3 4 5 6 7 8\n' >"$work/vectors"
 for letters in none recurrent conv; do
     # shellcheck disable=SC2086 # a list of words
-    run 0 train --data "$work/pos.conllu" --valid "$work/pos.conllu" --out "$model" $small --letters $letters --vectors "$work/vectors"
+    run 0 train --data "$work/pos.conllu" --valid "$work/pos.conllu" --out "$model" $plain --letters $letters --vectors "$work/vectors"
     json best_valid_accuracy
     grep -q "^3 of these words have a vector in $work/vectors" "$work/err" || fail "vectors: $(cat "$work/err")"
     run 0 eval "$model" --data "$work/pos.conllu"
@@ -168,7 +169,7 @@ wrong 2 'expected MODEL (see tag predict --help)' predict
 wrong 1 "$work/none/g: cannot be written: " train --data "$work/nothing" --graph "$work/none/g"
 wrong 1 "$work/none/x: cannot be written: " train --data "$work/nothing" --out "$work/none/x"
 wrong 1 "tagger: of the 60 sentences to validate on with" train --data "$work/pairs" --valid "$work/ner.pos" --format columns --out "$work/unused"
-wrong 1 "--out $work/first is the file of MODEL" predict "$work/first" --data "$work/lines" --lines --out "$work/first"
+wrong 2 "--out $work/first is the file of MODEL" predict "$work/first" --data "$work/lines" --lines --out "$work/first"
 wrong 1 "$work/nothing: cannot be read: No such file or directory" train --data "$work/nothing"
 wrong 1 "$work/torn:2: 1 column between tabs, expected 2" train --data "$work/torn" --format columns
 wrong 1 "$work/torn.conllu:2: 2 columns between tabs, expected 4" train --data "$work/torn.conllu"
@@ -182,36 +183,26 @@ wrong 1 "$work/narrow:1: 3 numbers, expected 8" train --data "$work/pos.conllu" 
 wrong 1 "$work/pos.conllu: is no safetensors file" predict "$work/pos.conllu"
 wrong 1 "$work/other: is a model of the kind 'unknown', not 'spindle.tagger 1'" eval "$work/other" --data "$work/pos.conllu"
 cp "$work/ner.tsv" "$work/copy"
-wrong 1 "--out $work/copy is the file of --data" train --data "$work/copy" --format columns --out "$work/copy"
-wrong 1 "--log $work/vectors is the file of --vectors" train --data "$work/copy" --vectors "$work/vectors" --log "$work/vectors"
-wrong 1 "--out $work/copy is the file of --data" predict "$work/first" --data "$work/copy" --out "$work/copy"
+wrong 2 "--out $work/copy is the file of --data" train --data "$work/copy" --format columns --out "$work/copy"
+wrong 2 "--log $work/vectors is the file of --vectors" train --data "$work/copy" --vectors "$work/vectors" --log "$work/vectors"
+wrong 2 "--out $work/copy is the file of --data" predict "$work/first" --data "$work/copy" --out "$work/copy"
 cmp -s "$work/copy" "$work/ner.tsv" || fail 'a file was overwritten'
 wrong 1 "$work/none/x: cannot be written: " train --data "$work/ner.tsv" --format columns --out "$work/none/x"
 wrong 1 "$work/none/x: cannot be written: " predict "$work/first" --data "$work/ner.tsv" --out "$work/none/x"
+wrong 2 '--metric f2: expected one of loss|accuracy|f1' train --data "$work/nothing" --metric f2
+wrong 2 '--letter-embed: has an effect only with --letters recurrent|conv, not none' train --data "$work/nothing" --letters none --letter-embed 9
+wrong 2 '--vector-words: has an effect only with --vectors' train --data "$work/nothing" --vector-words 9
+wrong 2 '--format: has an effect only without --lines' predict "$work/first" --lines --format columns
 run 1 train --data "$work/ner.tsv" --format columns --out "$work/unused" --metric accuracy
 grep -Fq "tag: training: the metric 'accuracy' is none of: loss f1" "$work/err" || fail "another metric: $(cat "$work/err")"
 [ ! -e "$work/unused" ] || fail 'a model was written though training did not begin'
 
-# ---- the demo, cut short -----------------------------------------------------
+# ---- the demo, and cut short -----------------------------------------------------
 
 run 0 demo --out "$work/demo" --epochs 1 --sentences 600
 json command='"demo"' epochs=1 accuracy best_accuracy baseline_accuracy
 grep -q 'who knows the grammar  *9[78]' "$work/out" || fail 'the demo does not say what is best'
 
-# Ctrl-C: what was trained is there, and nothing is compared.
-rm -rf "$work/demo"
-"$path" demo --out "$work/demo" --epochs 1000000 --sentences 600 >"$work/out" 2>"$work/err" </dev/null &
-child=$!
-waited=0
-until [ -s "$work/demo/log.jsonl" ] || [ $waited = 200 ]; do
-    sleep 0.1
-    waited=$((waited + 1))
-done
-kill -INT $child
-wait $child || fail "Ctrl-C in the demo: ends with $?"
-child=''
-json command='"demo"' interrupted=true
-[ "$(wc -l <"$work/out")" -eq 1 ] || fail "Ctrl-C in the demo: it goes on: $(cat "$work/out")"
-grep -q '^Interrupted in epoch' "$work/err" || fail 'Ctrl-C in the demo: no message'
+stop_demo tagger.safetensors --sentences 600
 
 finish

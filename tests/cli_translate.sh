@@ -64,7 +64,7 @@ run 0 predict "$model" --data "$work/nothing" --heatmap "$work/none.svg"
 grep -q "$work/none.svg is not drawn: there is no line" "$work/err" || fail 'silent about a picture of nothing'
 printf 'the wheel\n  the  wheel \n  \nthe wheel\0\nwheel\n' >"$work/part"
 run 1 predict "$model" --data "$work/part"
-grep -Fq "translate: $work/part:4: a zero byte" "$work/err" || fail "a zero byte: $(cat "$work/err")"
+grep -Fq "translate: $work/part:4: is not text: a byte is zero" "$work/err" || fail "a zero byte: $(cat "$work/err")"
 [ "$(wc -l <"$work/out")" -eq 3 ] || fail 'lines before a zero byte are not translated'
 [ "$(sed -n 1p "$work/out")" = "$(sed -n 2p "$work/out")" ] || fail 'white space makes another translation'
 [ -z "$(sed -n 3p "$work/out")" ] || fail 'a line of spaces is not translated to an empty one'
@@ -137,22 +137,29 @@ printf 'a\tb\0\n' >"$work/binary"
 : >"$work/empty"
 printf 'a\0b\n' >"$work/zero"
 wrong 2 "'fly' is no command" fly
+wrong 2 '--metric f1: expected one of loss|exact|bleu|chrf|error|letter-error' train --data "$work/none" --metric f1
+wrong 2 'tied weights need equal sizes, but embed is 4 and the decoder' train --data "$work/none" --tied --embed 4 --hidden 6
+wrong 2 'an encoder in both directions needs an even hidden size, not 5' train --data "$work/none" --hidden 5
+wrong 2 '--drawn: has an effect only with --sampling' train --data "$work/none" --drawn
+wrong 2 '--judged: has an effect only with --metric exact|bleu|chrf|error|letter-error' train --data "$work/none" --judged 9
+wrong 2 '--maps: has an effect only with --heatmap' predict "$work/none" --maps 3
+wrong 2 '--split: has an effect only with --part train|valid|test, not all' eval "$work/none" --data "$work/none" --split 80,10,10
 wrong 2 '--attention hard: expected one of none|dot' train --attention hard
-wrong 1 'expected --data FILE, or --source FILE and --target FILE' train --out "$work/unused"
-wrong 1 'expected --data FILE, or --source FILE and --target FILE' train --source "$pairs" --out "$work/unused"
-wrong 1 'expected --valid FILE, or --valid-source FILE' train --data "$pairs" --valid-source "$pairs" --out "$work/unused"
+wrong 2 'expected --data FILE, or --source FILE and --target FILE' train --out "$work/unused"
+wrong 2 'expected --data FILE, or --source FILE and --target FILE' train --source "$pairs" --out "$work/unused"
+wrong 2 'expected --valid FILE, or --valid-source FILE' train --data "$pairs" --valid-source "$pairs" --out "$work/unused"
 wrong 1 "$work/source has 240 lines, $work/short has 239" train --source "$work/source" --target "$work/short" --out "$work/unused"
 wrong 1 "$work/malformed:2: 1 column between tabs, expected 2" train --data "$work/malformed" --out "$work/unused"
 wrong 1 "$work/binary" train --data "$work/binary" --out "$work/unused"
 wrong 1 "$work/empty" train --data "$work/empty" --out "$work/unused"
-wrong 1 "split: '90,5 ', expected" train --data "$pairs" --split '90,5 ' --out "$work/unused"
-wrong 1 "split: '50,40,5' sums to 95, expected 100" train --data "$pairs" --split 50,40,5 --out "$work/unused"
-wrong 1 "--out $pairs is the file of --data" train --data "$pairs" --out "$pairs"
+wrong 2 "split: '90,5 ', expected" train --data "$pairs" --split '90,5 ' --out "$work/unused"
+wrong 2 "split: '50,40,5' sums to 95, expected 100" train --data "$pairs" --split 50,40,5 --out "$work/unused"
+wrong 2 "--out $pairs is the file of --data" train --data "$pairs" --out "$pairs"
 wrong 1 "$work/none/x: cannot be written: " train --data "$pairs" --out "$work/none/x"
 wrong 1 "$work/none: cannot be read: " predict "$model" --data "$work/none"
-wrong 1 "--heatmap $model is the file of MODEL" predict "$model" --data "$work/lines" --heatmap "$model"
-wrong 1 "--heatmap $work/lines is the file of --data" predict "$model" --data "$work/lines" --heatmap "$work/lines"
-wrong 1 "$work/zero:1: a zero byte" predict "$model" --data "$work/zero"
+wrong 2 "--heatmap $model is the file of MODEL" predict "$model" --data "$work/lines" --heatmap "$model"
+wrong 2 "--heatmap $work/lines is the file of --data" predict "$model" --data "$work/lines" --heatmap "$work/lines"
+wrong 1 "$work/zero:1: is not text: a byte is zero" predict "$model" --data "$work/zero"
 wrong 1 "$pairs: is no safetensors file" predict "$pairs"
 wrong 1 "$work/none: cannot be read: " eval "$work/none" --data "$pairs"
 wrong 1 'references: 0 sentences' eval "$model" --data "$pairs" --split 100,0,0 --part test
@@ -169,6 +176,7 @@ if command -v gnuplot >/dev/null; then
     grep -q '</svg>' "$work/demo/attention.svg" || fail 'demo: no picture of the attention'
     grep -q '</svg>' "$work/demo/curve.svg" || fail 'demo: no curve'
 fi
+stop_demo dates.safetensors --pairs 300 --hidden 8
 run 0 predict "$work/demo/dates.safetensors" --data "$work/latin"
 
 finish

@@ -25,7 +25,14 @@ static const sp_option options[] = {
     { "tied", SP_OPTION_FLAG, &tied, .help = "or not" },
     { 0 }
 };
-static const sp_command train = { "lm train", "Trains.", options, NULL }, score = { "lm score", "Scores.", options + 1, "MODEL TEXT" };
+static const sp_command train = { "lm train", "Trains.", options, NULL, NULL };
+static const sp_command score = { "lm score", "Scores.", options + 1, "MODEL TEXT", NULL };
+
+static const sp_need needs[] = {
+    { "hidden", "cell", "rnn|g" }, { "tied", "data", NULL }, { "cell", "tied", "" }, { "rate", "hidden", NULL },
+    { "tied", "none", NULL }, { 0 }
+};
+static const sp_command needy = { "lm need", "Needs.", options, NULL, needs };
 
 static void defaults(void)
 {
@@ -67,6 +74,13 @@ static const struct {
     { &train, "--help", "help" },
     { &train, "-h", "help" },
     { &train, "--data f --nonsense --hidden 0 --help", "help" },
+    { &needy, "--data f", "f 10 0.25 lstm 0" },
+    { &needy, "--data f --cell g --hidden 3", "f 3 0.25 g 0" },
+    { &needy, "--data f --tied", "f 10 0.25 lstm 1" },
+    { &needy, "--data f --rate 0", "f 10 0 lstm 0" },
+    { &needy, "--data --hidden", "--hidden 10 0.25 lstm 0" },
+    { &needy, "--hidden=3 --data f", "--hidden: has an effect only with --cell rnn|g, not lstm (see lm need --help)" },
+    { &needy, "--data f --tied --cell=g", "--cell: has an effect only without --tied (see lm need --help)" },
     { &train, "", "--data FILE is missing (see lm train --help)" },
     { &train, "--tied", "--data FILE is missing (see lm train --help)" },
     { &train, "--data", "--data: expected a value behind it" },
@@ -184,7 +198,7 @@ START_TEST(by_word)
 {
     struct { colour before, of, behind; } c = { B, DEEP_BLUE, B };
     const sp_option rows[] = { { "colour", SP_OPTION_INDEX, &c.of, .argument = COLOURS, .help = "of it" }, { 0 } };
-    const sp_command command = { "paint", "Paints.", rows, NULL };
+    const sp_command command = { "paint", "Paints.", rows, NULL, NULL };
     sp_status status = { 0 };
     FILE *f = tmpfile();
     sp_options_help(&command, f);
@@ -208,7 +222,7 @@ START_TEST(many_choices)
                                { "cell", SP_OPTION_INDEX, &first, .argument = "abcde|fghij|klmno|pqr", .help = "does not" },
                                { "a-name-longer-than-the-column", SP_OPTION_INDEX, &at, .argument = "a|b", .help = "x" }, { 0 } };
     FILE *f = tmpfile();
-    sp_options_help(&(sp_command){ "greek", "Writes.", rows, NULL }, f);
+    sp_options_help(&(sp_command){ "greek", "Writes.", rows, NULL, NULL }, f);
     ck_assert_str_eq(contents(f), "Usage: greek [--option value ...]\nWrites.\n\n"
                      "  --letter NAME               of Greek [last]\n"
                      "                              alpha-alpha beta-beta gamma-gamma delta-delta epsilon-epsilon\n"
@@ -308,7 +322,7 @@ START_TEST(required)
     const sp_option rows[] = { { "flag", SP_OPTION_FLAG, &flag.flag, .required = true, .help = "" },
                                { "number", SP_OPTION_WHOLE, &number, 0, 1, .required = true, .help = "" },
                                { "cell", SP_OPTION_CHOICE, &cell, .argument = "a|b", .required = true, .help = "" }, { 0 } };
-    const sp_command command = { "go", "Goes.", rows, NULL };
+    const sp_command command = { "go", "Goes.", rows, NULL, NULL };
     sp_status status = { 0 };
     cell = NULL;
     ck_assert_int_eq(sp_options_parse(&command, 0, NULL, NULL, &status), SP_PARSED_WRONG);
@@ -446,10 +460,63 @@ START_TEST(no_bar)
 }
 END_TEST
 
+START_TEST(given)
+{
+    static const struct { const char *line, *name, *value; } rows[] = {
+        { "--hidden 3 --data f", "hidden", "3" }, { "--hidden=3 --hidden 4", "hidden", "4" }, { "--data --hidden", "hidden", NULL },
+        { "f --tied", "tied", "" }, { "--nonsense --cell no", "cell", "no" }, { "--cell", "cell", "" }, { "--cellar g", "cell", NULL },
+        { "--data=--cell", "cell", NULL }, { "", "cell", NULL },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char copy[256], *argv[16];
+        const char *value = sp_option_given(options, split(rows[i].line, copy, argv), argv, rows[i].name);
+        ck_assert_msg(rows[i].value ? value && !strcmp(value, rows[i].value) : !value, "%s: '%s'", rows[i].line,
+                      value ? value : "NULL");
+    }
+}
+END_TEST
+
+/* What a need may ask for, of all kinds. */
+START_TEST(needed)
+{
+    static long whole;
+    static double number;
+    static bool flag;
+    static int index;
+    static const char *text, *word;
+    static const sp_option rows[] = {
+        { "whole", SP_OPTION_WHOLE, &whole, 0, 9, .help = "" }, { "number", SP_OPTION_NUMBER, &number, 0, 9, .help = "" },
+        { "flag", SP_OPTION_FLAG, &flag, .help = "" }, { "text", SP_OPTION_TEXT, &text, .argument = "T", .help = "" },
+        { "choice", SP_OPTION_CHOICE, &word, .argument = "a|b", .help = "" },
+        { "index", SP_OPTION_INDEX, &index, .argument = "a|b", .help = "" }, { "x", SP_OPTION_FLAG, &tied, .help = "" }, { 0 }
+    };
+    static const struct { const char *other, *words, *with; bool before, after; } all[] = {
+        { "whole", NULL, "--whole=1", false, true }, { "number", NULL, "--number=1", false, true },
+        { "flag", NULL, "--flag", false, true }, { "text", NULL, "--text=1", false, true },
+        { "choice", NULL, "--choice=a", false, true }, { "index", NULL, "--index=a", true, true },
+        { "choice", "b", "--choice=b", false, true }, { "index", "b", "--index=b", false, true },
+        { "index", "a", "--index=b", true, false }, { "flag", "", "--flag", true, false }, { "whole", "", "--whole=0", true, true },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const sp_need need[] = { { "x", all[i].other, all[i].words }, { 0 } };
+        const sp_command command = { "go", "Goes.", rows, NULL, need };
+        char *argv[] = { (char *)"--x", (char *)all[i].with };
+        whole = index = 0;
+        number = 0;
+        flag = false;
+        text = word = NULL;
+        ck_assert_msg((sp_options_parse(&command, 1, argv, NULL, NULL) == SP_PARSED) == all[i].before, "row %zu without", i);
+        ck_assert_msg((sp_options_parse(&command, 2, argv, NULL, NULL) == SP_PARSED) == all[i].after, "row %zu with", i);
+    }
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("options");
     TCase *c = tcase_create("options");
+    tcase_add_test(c, given);
+    tcase_add_test(c, needed);
     tcase_add_loop_test(c, parsing, 0, sizeof lines / sizeof *lines);
     tcase_add_test(c, help);
     tcase_add_loop_test(c, choice, 0, sizeof choices / sizeof *choices);

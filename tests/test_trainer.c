@@ -347,7 +347,7 @@ START_TEST(option_rows)
     sp_status status = { 0 };
     sp_trainer_config c = sp_trainer_defaults();
     const sp_option options[] = { SP_TRAINER_OPTIONS(&c), { 0 } };
-    const sp_command command = { "train", "Trains.", options, NULL };
+    const sp_command command = { "train", "Trains.", options, NULL, NULL };
     const char *words[] = { "--optimizer=sgd", "--schedule", "cosine", "--every=3", "--resume", "--threads=2", "--seed", "9",
                             "--plot=x.svg", "--metric", "F1" };
     for (word = strtok(strcpy(text, SP_OPTIMIZER_KINDS), "|"); word; word = strtok(NULL, "|")) {

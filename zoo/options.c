@@ -130,14 +130,66 @@ void sp_options_report(const sp_option *options, sp_report *r)
         }
 }
 
-/* The option that "--name" or "--name=value" means; NULL if there is none. */
-static const sp_option *find(const sp_command *c, const char *word)
+/* The option that "name" or "name=value" means; NULL if there is none. */
+static const sp_option *find(const sp_option *options, const char *word)
 {
     size_t n = strcspn(word, "=");
-    for (const sp_option *o = c->options; o->name; o++)
+    for (const sp_option *o = options; o->name; o++)
         if (strlen(o->name) == n && !strncmp(o->name, word, n))
             return o;
     return NULL;
+}
+
+const char *sp_option_given(const sp_option *options, int argc, char **argv, const char *name)
+{
+    const char *given = NULL;
+    for (int i = 0; i < argc; i++) {
+        const sp_option *o = strncmp(argv[i], "--", 2) ? NULL : find(options, argv[i] + 2);
+        const char *value = strchr(argv[i], '=');
+        if (!o)
+            continue;
+        value = o->kind == SP_OPTION_FLAG ? "" : value ? value + 1 : i + 1 < argc ? argv[++i] : "";
+        if (!strcmp(o->name, name))
+            given = value;
+    }
+    return given;
+}
+
+static bool is_set(const sp_option *o)
+{
+    switch (o->kind) {
+    case SP_OPTION_FLAG:
+        return *(const bool *)o->value;
+    case SP_OPTION_WHOLE:
+        return *(const long *)o->value != 0;
+    case SP_OPTION_NUMBER:
+        return *(const double *)o->value != 0;
+    case SP_OPTION_INDEX:
+        return true;
+    default:
+        return *(const char *const *)o->value;
+    }
+}
+
+/* Has the option of a need what it needs? */
+static bool has_need(const sp_command *c, const sp_need *need, sp_status *status)
+{
+    char room[SP_CHOICE_ROOM];
+    const sp_option *o = find(c->options, need->other);
+    const char *words = need->words, *word = "";
+    if (!o)
+        return true;
+    if (!words || !*words)
+        return is_set(o) == !words
+               || sp_fail(status, SP_ERR_VALUE, "--%s: has an effect only with%s --%s (see %s --help)", need->option,
+                          words ? "out" : "", o->name, c->name);
+    if (o->kind == SP_OPTION_INDEX)
+        word = sp_choice_word(o->argument, *(const int *)o->value, room);
+    else if (*(const char *const *)o->value)
+        word = *(const char *const *)o->value;
+    return sp_choice_index(words, word) >= 0
+           || sp_fail(status, SP_ERR_VALUE, "--%s: has an effect only with --%s %s%s%s (see %s --help)", need->option, o->name, words,
+                      *word ? ", not " : "", word, c->name);
 }
 
 static int count_words(const char *text)
@@ -169,7 +221,7 @@ static bool parse_one(const sp_command *c, int argc, char **argv, int *i, const 
         argument[(*arguments)++] = word;
         return true;
     }
-    const sp_option *o = find(c, word + 2);
+    const sp_option *o = find(c->options, word + 2);
     const char *value = strchr(word, '=');
     if (!o)
         return sp_fail(status, SP_ERR_VALUE, "%s: no such option (see %s --help)", word, c->name);
@@ -189,7 +241,10 @@ sp_parsed sp_options_parse(const sp_command *c, int argc, char **argv, const cha
     for (int i = 0; i < argc; i++)
         if (!parse_one(c, argc, argv, &i, argument, &arguments, status))
             return SP_PARSED_WRONG;
-    return complete(c, arguments, status) ? SP_PARSED : SP_PARSED_WRONG;
+    bool right = complete(c, arguments, status);
+    for (const sp_need *need = c->needs; right && need && need->option; need++)
+        right = !sp_option_given(c->options, argc, argv, need->option) || has_need(c, need, status);
+    return right ? SP_PARSED : SP_PARSED_WRONG;
 }
 
 static void show_default(const sp_option *o, FILE *out)

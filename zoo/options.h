@@ -24,6 +24,10 @@ typedef enum sp_option_kind {
     SP_OPTION_FLAG              /* bool: takes no value */
 } sp_option_kind;
 
+/* A text that names files: one that is read, several ("label=FILE,label=FILE", or one of this whole name), one that is written.
+   It changes nothing here: a program can see from its options which of its files must not be one. */
+typedef enum sp_option_file { SP_OPTION_NO_FILE, SP_OPTION_READS, SP_OPTION_READS_EACH, SP_OPTION_WRITES } sp_option_file;
+
 typedef struct sp_option {
     const char *name;           /* without dashes; NULL ends the table */
     sp_option_kind kind;
@@ -32,10 +36,18 @@ typedef struct sp_option {
     const char *argument;       /* what --help shows for the value ("FILE"), or the choices */
     bool required;              /* a text or a choice that is NULL still is missing; other kinds always have a value */
     const char *help;
+    sp_option_file file;
 } sp_option;
 
 /* A row that programs share. */
 #define SP_OPTION_PROFILE(flag) { "profile", SP_OPTION_FLAG, flag, .help = "on standard error, what the time went into" }
+
+/* An option that has no effect but where another has a value of these words, "lstm|gru"; NULL: any (a flag that is set, a text that
+   is there, a number that is not 0); "": none of these. */
+typedef struct sp_need {
+    const char *option;         /* NULL ends a table */
+    const char *other, *words;
+} sp_need;
 
 /* A command with its options, and arguments without a name ("MODEL"), which are all required. */
 typedef struct sp_command {
@@ -43,6 +55,7 @@ typedef struct sp_command {
     const char *about;          /* a sentence for --help */
     const sp_option *options;
     const char *arguments;      /* "MODEL", or NULL */
+    const sp_need *needs;       /* an option that is given without what it needs is a mistake; or NULL */
 } sp_command;
 
 typedef enum sp_parsed { SP_PARSED, SP_PARSED_HELP, SP_PARSED_WRONG } sp_parsed;
@@ -51,6 +64,10 @@ typedef enum sp_parsed { SP_PARSED, SP_PARSED_HELP, SP_PARSED_WRONG } sp_parsed;
    names. "--help" anywhere: SP_PARSED_HELP. A mistake: SP_PARSED_WRONG, and status says which option, what was given and
    what was expected. */
 sp_parsed sp_options_parse(const sp_command *command, int argc, char **argv, const char **argument, sp_status *status);
+
+/* The value that argv gives an option, the last of several, "" for a flag; NULL: it is not given. Mistakes are passed over: for
+   defaults that depend on it, which have to be there before it is parsed. */
+const char *sp_option_given(const sp_option *options, int argc, char **argv, const char *name);
 
 /* What --help prints, the present values as defaults. */
 void sp_options_help(const sp_command *command, FILE *out);

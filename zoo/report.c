@@ -147,7 +147,7 @@ bool sp_report_equals(const sp_report *r, const char *json, sp_status *status)
 bool sp_report_write(const sp_report *r, FILE *out)
 {
     char *text = sp_report_string(r, 6);
-    const bool ok = text && fprintf(out, "%s\n", text) > 0 && !fflush(out);
+    const bool ok = text && fprintf(out, "%s\n", text) > 0 && !fflush(out) && !ferror(out);
     free(text);
     return ok;
 }

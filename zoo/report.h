@@ -32,7 +32,7 @@ char *sp_report_string(const sp_report *r, int digits);
    Errors: SP_ERR_VALUE, it is another; SP_ERR_FORMAT, it is no object; SP_ERR_MEMORY. */
 bool sp_report_equals(const sp_report *r, const char *json, sp_status *status);
 
-/* The object and a newline. False if it could not be built or written. */
+/* The object and a newline. False if it could not be built or written, or something written to out before it could not. */
 bool sp_report_write(const sp_report *r, FILE *out);
 
 SP_END

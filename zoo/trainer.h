@@ -69,6 +69,7 @@ typedef struct sp_trainer_config {
     long accumulate;            /* batches that make one step together, as one large batch would; 0 is 1 */
     long patience;              /* training ends when so many validations in turn were no better than the best; 0: never */
     const char *metric;         /* what "better" means: NULL or "loss", or the task's metric, and of equals the loss */
+    const char *metrics;        /* what the option of this name takes, "loss|accuracy"; NULL: any word */
     const char *checkpoint;     /* a file from which training can go on, written after each epoch; or NULL */
     long every;                 /* and after so many steps; 0: not */
     bool resume;                /* go on from it, if it is there; without this it may not be there */
@@ -106,17 +107,19 @@ bool sp_trainer_check(const sp_trainer_config *config, sp_status *status);
     { "average", SP_OPTION_NUMBER, &(c)->average, 0, 1 - 1e-9, .help = "decay of an average that is the model; 0: none" }, \
     { "accumulate", SP_OPTION_WHOLE, &(c)->accumulate, 1, 1e6, .help = "batches that make one step" }, \
     { "patience", SP_OPTION_WHOLE, &(c)->patience, 0, 1e6, .help = "validations in vain before the end; 0: no limit" }, \
-    { "metric", SP_OPTION_TEXT, &(c)->metric, .argument = "NAME", .help = "what is to be good: loss, or the model's own" }, \
+    { "metric", (c)->metrics ? SP_OPTION_CHOICE : SP_OPTION_TEXT, &(c)->metric, .argument = (c)->metrics ? (c)->metrics : "NAME", \
+      .help = "by which the best model is chosen" }, \
     { "seed", SP_OPTION_WHOLE, &(c)->seed, 0, 2147483647, .help = "of initial values and dropout" }, \
     { "threads", SP_OPTION_WHOLE, &(c)->threads, 1, 64, \
       .help = "that share the work: of a batch of 32 two, of 128 four, of 256 eight" }
 
 #define SP_TRAINER_FILE_OPTIONS(c) \
-    { "checkpoint", SP_OPTION_TEXT, &(c)->checkpoint, .argument = "FILE", .help = "what --resume needs, each epoch" }, \
+    { "checkpoint", SP_OPTION_TEXT, &(c)->checkpoint, .argument = "FILE", .help = "what --resume needs, each epoch", \
+      .file = SP_OPTION_WRITES }, \
     { "every", SP_OPTION_WHOLE, &(c)->every, 0, 1e9, .help = "and each so many steps; 0: not" }, \
     { "resume", SP_OPTION_FLAG, &(c)->resume, .help = "go on from the checkpoint, if there is one" }, \
-    { "log", SP_OPTION_TEXT, &(c)->log, .argument = "FILE", .help = "JSON Lines, an object per epoch" }, \
-    { "plot", SP_OPTION_TEXT, &(c)->plot, .argument = "FILE.svg", .help = "learning curves, by gnuplot" }
+    { "log", SP_OPTION_TEXT, &(c)->log, .argument = "FILE", .help = "JSON Lines, an object per epoch", .file = SP_OPTION_WRITES }, \
+    { "plot", SP_OPTION_TEXT, &(c)->plot, .argument = "FILE.svg", .help = "learning curves, by gnuplot", .file = SP_OPTION_WRITES }
 
 typedef struct sp_training {
     long epochs;                /* finished */
