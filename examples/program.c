@@ -42,7 +42,7 @@ static int run(struct program *p)
     sp_report_free(p->result);
     for (int i = 0; i < p->files; i++)
         free(p->file[i].path);
-    return p->status.code == SP_OK ? EXIT_SUCCESS : p->wrong ? 2 : EXIT_FAILURE;
+    return ok || p->helped ? EXIT_SUCCESS : p->wrong ? 2 : EXIT_FAILURE;
 }
 
 /* What is closed is opened, so that no file gets its number; but reading from it, or writing, fails. */
@@ -175,8 +175,7 @@ bool program_parse(struct program *p, const sp_option *options, const sp_need *n
     const sp_parsed parsed = sp_options_parse(&command, p->argc, p->argv, &p->model, &p->status);
     if (parsed == SP_PARSED_HELP) {
         sp_options_help(&command, stdout);
-        if (fflush(stdout) || ferror(stdout))
-            sp_fail(&p->status, SP_ERR_FILE, "standard output: writing failed");
+        p->helped = (!fflush(stdout) && !ferror(stdout)) || sp_fail(&p->status, SP_ERR_FILE, "standard output: writing failed");
         return false;
     }
     if (!program_settings(p, parsed == SP_PARSED && check_files(p, options, &p->status)))

@@ -59,7 +59,7 @@ struct program {
     sp_profile *profile;        /* then what a model's .profile is to be, else NULL */
     sp_report *result;          /* the last line on standard output */
     sp_status status;
-    bool wrong;                 /* the error is one of usage: exit status 2, otherwise 1 */
+    bool wrong, helped;         /* the error is one of usage: exit status 2, otherwise 1; --help was all */
 
     const struct verb *verb;
     int argc;                   /* what follows the command */
