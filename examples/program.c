@@ -405,12 +405,13 @@ void program_draw(struct program *p, const char *directory, const char *graph)
     sp_report_text(p->result, "picture", drawn ? svg : NULL);
 }
 
-/* One that is replaced has another number; one that is written again another time or size. */
+/* Is there something in it, of this run? One that is replaced has another number; one that is written again another time or size. */
 static bool was_written(const struct program_file *f)
 {
     struct stat now;
-    return !stat(f->path, &now) && (!f->before.st_mode || now.st_ino != f->before.st_ino || now.st_mtime != f->before.st_mtime
-                                    || now.st_size != f->before.st_size);
+    return !stat(f->path, &now) && now.st_size > 0
+           && (!f->before.st_mode || now.st_ino != f->before.st_ino || now.st_mtime != f->before.st_mtime
+               || now.st_size != f->before.st_size);
 }
 
 bool program_tell_files(const struct program *p)
