@@ -461,8 +461,6 @@ static bool run_fold(const struct settings *s, const sp_sentences *all, const in
         config.profile = r.model->profile;
         ok = sp_train(&task, &config, result, status);
     }
-    if (ok)
-        sp_classifier_trainer_restore(r.trainer);
     sp_confusion *c = ok ? measure(r.model, test, NULL, status) : NULL;
     if (c)
         *accuracy = sp_confusion_accuracy(c);
@@ -586,7 +584,6 @@ static bool demo_model(struct run *r, struct settings *s, const sp_sentences *te
         return false;
     if (x->interrupted)
         return sp_fail(status, SP_ERR_STATE, "the demo was interrupted: there is nothing to compare");
-    sp_classifier_trainer_restore(r->trainer);
     sp_confusion *c = measure(r->model, test, NULL, status);
     *accuracy = c ? sp_confusion_accuracy(c) : 0;
     sp_confusion_free(c);

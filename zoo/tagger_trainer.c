@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "ops/ops.h"
-#include "zoo/batches.h"
+#include "zoo/batches_inside.h"
 #include "zoo/tagger_inside.h"
 
 struct part {
@@ -130,16 +130,8 @@ static bool open_part(const sp_tagger *m, struct part *p, const sp_sentences *s,
     p->s = s;
     if (!s || !s->n || !s->field[0].strings)
         return sp_fail(status, SP_ERR_VALUE, "tagger: no sentences to %s", what);
-    if (!(p->data = sp_tagger_data_new(m, s, status)) || !any_counts(m, p->data, what, status))
-        return false;
-    long *length = malloc((size_t)s->n * sizeof *length);
-    if (!length)
-        return sp_fail(status, SP_ERR_MEMORY, "tagger: out of memory for %ld sentences", s->n);
-    for (long i = 0; i < s->n; i++)
-        length[i] = sp_sentence_length(s, 0, i);
-    p->batches = sp_batches_new(length, s->n, batch, status);
-    free(length);
-    return p->batches;
+    return (p->data = sp_tagger_data_new(m, s, status)) && any_counts(m, p->data, what, status)
+           && (p->batches = sp_batches_of(s->field[0].first, s->n, batch, status));
 }
 
 sp_tagger_trainer *sp_tagger_trainer_new(sp_tagger *m, const sp_sentences *train, const sp_sentences *valid, long batch,
