@@ -101,22 +101,29 @@ double sp_tags_accuracy(const sp_sentences *truth, const sp_sentences *guess, lo
     return !same ? NAN : n ? (double)good / (double)n : 0;
 }
 
-sp_spans *sp_tags_spans(const sp_sentences *truth, const sp_sentences *guess, sp_status *status)
+sp_spans *sp_tagger_spans(const sp_sentences *truth, const sp_sentences *guess, const sp_vocabulary *tags, const int *tag,
+                          sp_status *status)
 {
-    if (!alike(truth, guess)) {
-        sp_fail(status, SP_ERR_VALUE, "spans: these are not tags of the same sentences");
-        return NULL;
-    }
     sp_spans *s = sp_spans_new(status);
     bool ok = s;
-    for (long i = 0; ok && i < truth->n; i++) {
-        for (long j = 0; ok && j < sp_sentence_length(truth, 1, i); j++)
-            ok = sp_spans_add(s, sp_sentence_word(truth, 1, i, j, NULL), sp_sentence_word(guess, 1, i, j, NULL), status);
+    size_t length;
+    for (long i = 0, k = 0; ok && i < truth->n; i++) {
+        for (long j = 0; ok && j < sp_sentence_length(truth, 1, i); j++, k++)
+            ok = sp_spans_add(s, sp_sentence_word(truth, 1, i, j, NULL),
+                              guess ? sp_sentence_word(guess, 1, i, j, NULL) : sp_vocabulary_symbol(tags, tag[k], &length), status);
         ok = ok && sp_spans_end(s, status);
     }
     if (ok)
         return s;
     sp_spans_free(s);
+    return NULL;
+}
+
+sp_spans *sp_tags_spans(const sp_sentences *truth, const sp_sentences *guess, sp_status *status)
+{
+    if (alike(truth, guess))
+        return sp_tagger_spans(truth, guess, NULL, NULL, status);
+    sp_fail(status, SP_ERR_VALUE, "spans: these are not tags of the same sentences");
     return NULL;
 }
 

@@ -56,17 +56,8 @@ static double accuracy(const sp_tagger_trainer *r)
 
 static double f1(const sp_tagger_trainer *r, sp_status *status)
 {
-    const sp_sentences *s = r->valid.s;
-    sp_spans *spans = sp_spans_new(status);
-    bool ok = spans;
-    size_t length;
-    for (long i = 0; ok && i < s->n; i++) {
-        for (long j = 0; ok && j < sp_sentence_length(s, 1, i); j++)
-            ok = sp_spans_add(spans, sp_sentence_word(s, 1, i, j, NULL),
-                              sp_vocabulary_symbol(r->m->tags, r->guess[s->field[1].first[i] + j], &length), status);
-        ok = ok && sp_spans_end(spans, status);
-    }
-    const double f = ok ? sp_spans_total(spans).f1 : NAN;
+    sp_spans *spans = sp_tagger_spans(r->valid.s, NULL, r->m->tags, r->guess, status);
+    const double f = spans ? sp_spans_total(spans).f1 : NAN;
     sp_spans_free(spans);
     return f;
 }
