@@ -94,7 +94,7 @@ static char *text_of(const struct work *w, long i, const sp_hypothesis *h)
     const sp_coder *c = w->m->target;
     size_t size;
     if (!w->how->copy)
-        return sp_coder_decode(c, h->symbol, h->length, &size);
+        return sp_coder_show(c, h->symbol, h->length, &size);
     char **symbol = sp_seq2seq_symbols(w->m, w->text[i], NULL);
     char *text = symbol ? malloc(write_copied(c, symbol, sp_sequences_length(&w->source, i), h, NULL) + 1) : NULL;
     if (text)
