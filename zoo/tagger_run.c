@@ -250,25 +250,11 @@ static bool tag_all(const sp_tagger *m, const sp_tagger_data *d, int *tag, sp_st
 sp_sentences *sp_tagger_tag(const sp_tagger *m, const sp_sentences *s, sp_status *status)
 {
     sp_tagger_data *d = sp_tagger_words_new(m, s, status);
-    sp_sentences *out = d ? sp_sentences_new(2, status) : NULL;
-    int *tag = out ? malloc((size_t)(d->strings + 1) * sizeof *tag) : NULL;
-    if (out && !tag)
+    int *tag = d ? malloc((size_t)(d->strings + 1) * sizeof *tag) : NULL;
+    if (d && !tag)
         sp_fail(status, SP_ERR_MEMORY, "tagger: out of memory for %ld words", d->strings);
-    bool ok = tag && tag_all(m, d, tag, status);
-    for (long i = 0; ok && i < s->n; i++) {
-        for (long j = 0; ok && j < sp_sentence_length(s, 0, i); j++) {
-            size_t length;
-            const char *w = sp_sentence_word(s, 0, i, j, &length);
-            ok = sp_sentences_put(out, 0, w, length, status);
-            w = sp_vocabulary_symbol(m->tags, tag[s->field[0].first[i] + j], &length);
-            ok = ok && sp_sentences_put(out, 1, w, length, status);
-        }
-        ok = ok && sp_sentences_end(out, status);
-    }
+    sp_sentences *out = tag && tag_all(m, d, tag, status) ? sp_tagger_tagged(s, m->tags, tag, status) : NULL;
     free(tag);
     sp_tagger_data_free(d);
-    if (ok)
-        return out;
-    sp_sentences_free(out);
-    return NULL;
+    return out;
 }
