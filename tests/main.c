@@ -24,6 +24,12 @@ void ck_new_file(char path[PATH_ROOM])
     ck_assert_msg(file >= 0 && !close(file), "%s cannot be made", path);
 }
 
+void ck_put_file(const char *path, const char *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    ck_assert_msg(f && fwrite(bytes, 1, size, f) == size && !fclose(f), "%s cannot be written", path);
+}
+
 int main(void)
 {
     SRunner *r = srunner_create(suite());

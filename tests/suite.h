@@ -12,6 +12,7 @@ Suite *suite(void);
 enum { PATH_ROOM = 1024 };
 void ck_new_directory(char path[PATH_ROOM]);
 void ck_new_file(char path[PATH_ROOM]);
+void ck_put_file(const char *path, const char *bytes, size_t size);     /* all that the file holds then */
 
 /* A number as precise as the build: WIDE(1e-12, 1e-5) is the first in float64. */
 #define WIDE(in_double, in_float) (sizeof(sp_real) == sizeof(double) ? (in_double) : (in_float))

@@ -746,26 +746,18 @@ END_TEST
 
 /* ---- data ------------------------------------------------------------------------------------------------------ */
 
-static void put_file(const char *to, const char *bytes)
-{
-    FILE *f = fopen(to, "wb");
-    ck_assert_ptr_nonnull(f);
-    fputs(bytes, f);
-    fclose(f);
-}
-
 START_TEST(reading)
 {
     char spec[4 * PATH_ROOM];
     sp_status status = { 0 };
-    put_file(path, "pos\tone two\r\nneg\t\r\n\r\nneg\tthree\r\n");
+    ck_put_file(path, "pos\tone two\r\nneg\t\r\n\r\nneg\tthree\r\n", strlen("pos\tone two\r\nneg\t\r\n\r\nneg\tthree\r\n"));
     sp_sentences *s = sp_classifier_read(path, &status);
     ck_assert_msg(s && s->n == 3, "%s", status.message);
     ck_assert_int_eq(sp_sentence_length(s, 0, 1), 0);
     ck_assert_str_eq(sp_sentence_word(s, 0, 2, 0, NULL), "three");
     ck_assert_str_eq(sp_sentence_word(s, 1, 2, 0, NULL), "neg");
     sp_sentences_free(s);
-    put_file(other, "only words here\n\nand = here\n");
+    ck_put_file(other, "only words here\n\nand = here\n", strlen("only words here\n\nand = here\n"));
     snprintf(spec, sizeof spec, "x=%s,y z=%s", other, other);
     ck_assert_ptr_nonnull(s = sp_classifier_read(spec, &status));
     ck_assert_int_eq(s->n, 4);

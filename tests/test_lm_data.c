@@ -23,12 +23,6 @@ static void end(void)
     ck_assert_int_eq(rmdir(directory), 0);
 }
 
-static void put(int file, const char *text, size_t size)
-{
-    FILE *f = fopen(path[file], "wb");
-    ck_assert(f && fwrite(text, 1, size, f) == size && !fclose(f));
-}
-
 static sp_lm_data read_text(const char *text, sp_level level, const char *split)
 {
     sp_lm_data d;
@@ -87,8 +81,8 @@ START_TEST(treebank)
     for (int i = 0; i < WORDS; i++)
         fprintf(f, " w%d <unk> w%d \n", i, i / 7);
     ck_assert(!fclose(f));
-    put(1, " w1 <unk> \n w2 \n", 16);
-    put(2, " w5 w2 never", 12);                         /* a last line without an end gets one */
+    ck_put_file(path[1], " w1 <unk> \n w2 \n", 16);
+    ck_put_file(path[2], " w5 w2 never", 12);                         /* a last line without an end gets one */
     const sp_lm_source from = { .train = path[0], .valid = path[1], .test = path[2], .level = SP_LEVEL_WORD, .most = 10000 };
     ck_assert_msg(sp_lm_data_read(&d, &from, &status), "%s", status.message);
     ck_assert_int_eq(sp_vocabulary_size(d.vocabulary), 10000);
@@ -114,8 +108,8 @@ END_TEST
 START_TEST(test_file_alone)
 {
     sp_lm_data d;
-    put(0, "aaaaaaaaaaaaaaaaaaaabb", 22);
-    put(2, "baab", 4);
+    ck_put_file(path[0], "aaaaaaaaaaaaaaaaaaaabb", 22);
+    ck_put_file(path[2], "baab", 4);
     ck_assert(sp_lm_data_read(&d, &(sp_lm_source){ .train = path[0], .test = path[2] }, NULL));
     ck_symbols(d.vocabulary, &d.train, "aaaaaaaaaaaaaaaaaaaa");
     ck_symbols(d.vocabulary, &d.valid, "<unk><unk>");
@@ -188,9 +182,9 @@ END_TEST
 
 START_TEST(wrong_sources)
 {
-    put(0, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 42);
-    put(1, "", 0);
-    put(2, "a", 1);
+    ck_put_file(path[0], "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 42);
+    ck_put_file(path[1], "", 0);
+    ck_put_file(path[2], "a", 1);
     char error[PATH_ROOM + 100];
     ck_refused(&(sp_lm_source){ .most = 3 }, "there is neither file nor text to train on");
     ck_refused(&(sp_lm_source){ .train = path[0], .text = "a" }, "a file and a text to train on");

@@ -124,12 +124,6 @@ END_TEST
 
 /* ---- two files ------------------------------------------------------------------------------------------------- */
 
-static void write_file(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "wb");
-    ck_assert(f && fputs(text, f) >= 0 && !fclose(f));
-}
-
 static const struct {
     const char *source, *target, *want;
     bool wrong;                 /* want is "N M": the numbers of lines */
@@ -148,8 +142,8 @@ START_TEST(parallel)
     sp_status status = { 0 };
     ck_new_file(path[0]);
     ck_new_file(path[1]);
-    write_file(path[0], two[_i].source);
-    write_file(path[1], two[_i].target);
+    ck_put_file(path[0], two[_i].source, strlen(two[_i].source));
+    ck_put_file(path[1], two[_i].target, strlen(two[_i].target));
     sp_sentences *s = sp_sentences_read_parallel(path[0], path[1], SP_LEVEL_WORD, &status);
     if (two[_i].wrong) {
         ck_assert_ptr_null(s);
@@ -177,7 +171,7 @@ START_TEST(from_file)
     char path[PATH_ROOM], want[PATH_ROOM + 64];
     sp_status status = { 0 };
     ck_new_file(path);
-    write_file(path, "a\tX\nb\n");
+    ck_put_file(path, "a\tX\nb\n", strlen("a\tX\nb\n"));
     ck_assert(!sp_sentences_read(path, sp_format_named("columns"), &status));
     snprintf(want, sizeof want, "%s:2: 1 column between tabs, expected 2", path);
     ck_assert_str_eq(status.message, want);

@@ -31,12 +31,6 @@ static void end(void)
     ck_assert_msg(rmdir(directory) == 0, "something is left in %s", directory);
 }
 
-static void put(const char *bytes, size_t n)
-{
-    FILE *f = fopen(path, "wb");
-    ck_assert(f && fwrite(bytes, 1, n, f) == n && !fclose(f));
-}
-
 /* a [2,3] and b [4] with values that a careless copy would change. */
 static sp_store *new_store(void)
 {
@@ -79,7 +73,7 @@ static void put_header(const char *header, size_t n)
         bytes[8 + i] = header[i] == '\'' ? '"' : header[i];
     for (size_t i = 0; i < n; i++)
         bytes[8 + length + i] = (char)i;
-    put(bytes, 8 + length + n);
+    ck_put_file(path, bytes, 8 + length + n);
 }
 
 /* ---- there and back -------------------------------------------------------------------------------------------- */
@@ -226,7 +220,7 @@ START_TEST(both_types)
             bytes[8 + length + (size_t)(i < 6 ? 8 * i : 48 + 4 * (i - 6)) + (size_t)k] =
                 (char)((width == 8 ? word : half) >> (8 * k));
     }
-    put(bytes, 8 + length + 64);
+    ck_put_file(path, bytes, 8 + length + 64);
     ck_assert_msg(load(s, &status), "%s", status.message);
     for (int i = 0; i < 10; i++) {
         sp_real want = (sp_real)(i < 6 ? values[i] : (double)(float)values[i]);
@@ -254,7 +248,7 @@ START_TEST(halves)
         bytes[8 + strlen(header) + 2 * i] = (char)(bits[i] & 255);
         bytes[8 + strlen(header) + 2 * i + 1] = (char)(bits[i] >> 8);
     }
-    put(bytes, 8 + strlen(header) + 32);
+    ck_put_file(path, bytes, 8 + strlen(header) + 32);
     sp_safetensors *f = sp_safetensors_open(path, &status);
     ck_assert_msg(f != NULL, "%s", status.message);
     ck_assert_str_eq(sp_safetensors_name(f, 0), "h");
@@ -290,7 +284,7 @@ START_TEST(unasked)
         bytes[8 + strlen(header) + 11 + 2 * i] = (char)(odd_halves[i] & 255);
         bytes[8 + strlen(header) + 12 + 2 * i] = (char)(odd_halves[i] >> 8);
     }
-    put(bytes, 8 + strlen(header) + 19);
+    ck_put_file(path, bytes, 8 + strlen(header) + 19);
     sp_safetensors *f = sp_safetensors_open(path, &status);
     ck_assert_msg(f != NULL, "%s", status.message);
     ck_assert_uint_eq(sp_safetensors_bytes(f), 19);
@@ -406,7 +400,7 @@ static const struct {
 
 START_TEST(stump)
 {
-    put(stumps[_i].bytes, stumps[_i].n);
+    ck_put_file(path, stumps[_i].bytes, stumps[_i].n);
     check_error(stumps[_i].error, SP_ERR_FORMAT);
 }
 END_TEST
@@ -427,7 +421,7 @@ START_TEST(deep)
     memset(bytes, '[', 8 + DEPTH);
     for (int i = 0; i < 8; i++)
         bytes[i] = (char)((uint64_t)DEPTH >> (8 * i));
-    put(bytes, 8 + DEPTH);
+    ck_put_file(path, bytes, 8 + DEPTH);
     free(bytes);
     check_error("maximum parsing depth reached", SP_ERR_FORMAT);
 }
@@ -442,10 +436,10 @@ START_TEST(truncated)
     ck_assert(sp_store_save(s, path, 0, NULL, NULL));
     char *bytes = sp_file_read(path, &size, NULL);
     for (size_t n = 0; n < size; n++) {
-        put(bytes, n);
+        ck_put_file(path, bytes, n);
         ck_assert_msg(!load(s, &status) && *status.message, "the first %zu of %zu bytes load", n, size);
     }
-    put(bytes, size);
+    ck_put_file(path, bytes, size);
     ck_assert(load(s, &status));
     free(bytes);
     check_unchanged(s);
@@ -464,7 +458,7 @@ START_TEST(flipped)
     for (size_t n = 0; n < size - 10 * sizeof(sp_real); n++)
         for (size_t k = 0; k < sizeof flips; k++) {
             bytes[n] = (char)(bytes[n] ^ flips[k]);
-            put(bytes, size);
+            ck_put_file(path, bytes, size);
             bytes[n] = (char)(bytes[n] ^ flips[k]);
             bool ok = load(s, &status);
             for (int i = 0; i < 10; i++)
@@ -493,7 +487,7 @@ START_TEST(bad_place)
     char at[PATH_ROOM + 64];
     sp_status status = { 0 };
     sp_store *s = new_store();
-    put("old", 3);
+    ck_put_file(path, "old", 3);
     snprintf(at, sizeof at, "%s%s", directory, places[_i].at);
     ck_assert(!sp_store_save(s, at, 0, NULL, &status));
     ck_assert_msg(strstr(status.message, places[_i].error) != NULL, "%s", status.message);
@@ -539,7 +533,7 @@ START_TEST(full_disk)
         sp_status status = { 0 };
         if ((last = limit >= size))
             limit = size;
-        put("old", 3);
+        ck_put_file(path, "old", 3);
         bool ok = save_within(limit, s, &status);
         char *found = sp_file_read(path, &n, NULL);
         ck_assert_msg(ok == (limit == size), "of %zu bytes %zu fit: %d", size, limit, ok);

@@ -650,9 +650,8 @@ START_TEST(vectors)
     sp_tagger_config config = configs[0];
     config.embed = 2;
     config.vectors = 2;
-    FILE *f = fopen(path, "w");
-    fputs("paris 1 2\nold 3 4\nRome 5 6\nanna 7 8\n", f);
-    fclose(f);
+    static const char lines[] = "paris 1 2\nold 3 4\nRome 5 6\nanna 7 8\n";
+    ck_put_file(path, lines, sizeof lines - 1);
     sp_tagger *m = sp_tagger_new(&config, train, path, 1, &status);
     ck_assert_msg(m != NULL, "%s", status.message);
     const int paris = sp_vocabulary_id(m->words, "Paris", 5), anna = sp_vocabulary_id(m->words, "Anna", 4);

@@ -400,10 +400,8 @@ START_TEST(reading)
     sp_status status = { 0 };
     ck_new_directory(directory);
     snprintf(path, sizeof path, "%s/t", directory);
-    if (files[_i].bytes) {
-        FILE *f = fopen(path, "wb");
-        ck_assert(fwrite(files[_i].bytes, 1, files[_i].n, f) == files[_i].n && !fclose(f));
-    }
+    if (files[_i].bytes)
+        ck_put_file(path, files[_i].bytes, files[_i].n);
     char *text = sp_text_read(path, &size, &status);
     if (files[_i].error) {
         ck_assert_ptr_null(text);

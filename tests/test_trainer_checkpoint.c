@@ -358,12 +358,6 @@ static char *read_all(const char *path, size_t *size)
     return text;
 }
 
-static void write_all(const char *path, const char *text, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    ck_assert(f && fwrite(text, 1, size, f) == size && !fclose(f));
-}
-
 /* One bit is another, in a tensor, in where training is, in the log: the one before it is used. */
 START_TEST(bit_changed)
 {
@@ -388,7 +382,7 @@ START_TEST(bit_changed)
     for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
         char said[1024] = "";
         *at[i] ^= 1;
-        write_all(checkpoint, text, size);
+        ck_put_file(checkpoint, text, size);
         *at[i] ^= 1;
         size_t older;
         char *kept = read_all(old, &older);
@@ -398,7 +392,7 @@ START_TEST(bit_changed)
         ck_assert_uint_gt(fread(said, 1, sizeof said - 1, config.progress), 0);
         fclose(config.progress);
         ck_assert_msg(strstr(said, ": is damaged: its hash is ") && strstr(said, "; going on from "), "%zu: %s", i, said);
-        write_all(old, kept, older);
+        ck_put_file(old, kept, older);
         free(kept);
     }
     free(text);
@@ -414,7 +408,7 @@ START_TEST(another_file)
     size_t size;
     sp_trainer_config config = config_of();
     ck_assert(train(&config, &o, NULL));
-    write_all(checkpoint, text, sizeof text);
+    ck_put_file(checkpoint, text, sizeof text);
     config.resume = true;
     ck_assert(!train(&config, &o, &status));
     ck_assert_msg(strstr(status.message, "it is another file, and so left as it is"), "%s", status.message);
@@ -445,7 +439,7 @@ START_TEST(what_is_there)
     forget();
     snprintf(target, sizeof target, "%s/t", directory);
     snprintf(behind, sizeof behind, "%s/t.old", directory);
-    write_all(target, "", 0);
+    ck_put_file(target, "", 0);
     ck_assert(!symlink("t", checkpoint));
     config.resume = true;
     ck_assert(!train(&config, &o, &status));            /* an empty file is no checkpoint */

@@ -29,12 +29,6 @@ static void end(void)
     remove(path);
 }
 
-static void put(const char *text, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    ck_assert(f && fwrite(text, 1, size, f) == size && !fclose(f));
-}
-
 /* The two numbers of a word. */
 static const sp_real *row(const char *word)
 {
@@ -77,7 +71,7 @@ START_TEST(rows)
     sp_status status = { 0 };
     sp_real before[2];
     memcpy(before, row(files[_i].word), sizeof before);
-    put(files[_i].text, strlen(files[_i].text));
+    ck_put_file(path, files[_i].text, strlen(files[_i].text));
     const long found = sp_vectors_read(&embed, words, path, &status);
     ck_assert_msg(found == files[_i].found, "%ld found: %s", found, status.message);
     if (isnan(files[_i].x))
@@ -127,7 +121,7 @@ START_TEST(wrong_files)
     sp_real before[16];
     const size_t bytes = (size_t)(2 * sp_vocabulary_size(words)) * sizeof *before;
     memcpy(before, sp_param_read(embed.weight), bytes);
-    put(wrongs[_i].text, wrongs[_i].size);
+    ck_put_file(path, wrongs[_i].text, wrongs[_i].size);
     const long found = sp_vectors_read(&embed, words, path, &status);
     ck_assert_int_eq(found, wrongs[_i].error ? -1 : 0);
     if (wrongs[_i].error)
@@ -161,10 +155,10 @@ START_TEST(lower_vocabulary)
     sp_vocabulary *v = sp_vocabulary_new(c, &(sp_vocabulary_rule){ .level = SP_LEVEL_WORD, .lower = true }, NULL);
     const sp_embed e = sp_embed_make(store, "lower", sp_vocabulary_size(v), 2);
     const int london = sp_vocabulary_id(v, "london", 6);
-    put(TEXT("LONDON 1 2\nLondon 3 4\nIS 5 6\n"));
+    ck_put_file(path, TEXT("LONDON 1 2\nLondon 3 4\nIS 5 6\n"));
     ck_assert_int_eq(sp_vectors_read(&e, v, path, NULL), 2);
     ck_assert((double)sp_param_read(e.weight)[2 * london] == 1);
-    put(TEXT("LONDON 1 2\nlondon 3 4\n"));
+    ck_put_file(path, TEXT("LONDON 1 2\nlondon 3 4\n"));
     ck_assert_int_eq(sp_vectors_read(&e, v, path, NULL), 1);
     ck_assert((double)sp_param_read(e.weight)[2 * london] == 3);
     sp_vocabulary_free(v);
@@ -178,13 +172,13 @@ START_TEST(counted)
     long times;
     sp_status status = { 0 };
     sp_counts *c = sp_counts_new(NULL);
-    put(TEXT("4 2\nthe 1 2\nof 3 4\n. . 5 6\nx 7 8\n"));
+    ck_put_file(path, TEXT("4 2\nthe 1 2\nof 3 4\n. . 5 6\nx 7 8\n"));
     ck_assert(sp_counts_add(c, "of", 2, 5, NULL) && sp_vectors_count(c, path, 3, 2, &status));
     ck_assert_int_eq(sp_counts_size(c), 3);
     ck_assert_str_eq(sp_counts_symbol(c, 0, &length, &times), "of");
     ck_assert_int_eq(times, 7);
     ck_assert_str_eq(sp_counts_symbol(c, 2, &length, &times), ". .");
-    put(TEXT("the 1 2\nof 3\n"));
+    ck_put_file(path, TEXT("the 1 2\nof 3\n"));
     ck_assert(!sp_vectors_count(c, path, 3, 1, &status));
     ck_assert_msg(strstr(status.message, ":2: 1 number, expected 2"), "%s", status.message);
     sp_counts_free(c);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
+#include "zoo/json_inside.h"
 
 struct sp_report {
     json_t *object;
@@ -115,27 +115,33 @@ static const char *key_that_differs(json_t *mine, json_t *other)
     return NULL;
 }
 
-bool sp_report_equals(const sp_report *r, const char *json, char text[SP_DIFFERENCE_TEXT])
+bool sp_report_equals(const sp_report *r, const char *json, sp_status *status)
 {
-    json_t *other = json ? json_loads(json, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    const bool sound = r && !r->failed && json_is_object(other);
-    const char *key = sound ? key_that_differs(r->object, other) : NULL;
-    snprintf(text, SP_DIFFERENCE_TEXT, "they cannot be read");
-    if (key) {
+    sp_status why = { 0 };
+    json_t *other = sp_json_value(json, JSON_REJECT_DUPLICATES, &why);
+    const char *key = NULL;
+    char *theirs = NULL, *mine = NULL;
+    bool ok = true;
+    if (!r || r->failed || why.code == SP_ERR_MEMORY)
+        ok = sp_fail(status, SP_ERR_MEMORY, "out of memory for what is to be compared");
+    else if (!json_is_object(other))
+        ok = sp_fail(status, SP_ERR_FORMAT, "is no JSON object");
+    else if ((key = key_that_differs(r->object, other))) {
         const json_t *a = json_object_get(other, key), *b = json_object_get(r->object, key);
-        char *theirs = dump(a, 6), *mine = dump(b, 6);
+        theirs = dump(a, 6);
+        mine = dump(b, 6);
         if (theirs && mine && !strcmp(theirs, mine)) {          /* what six digits do not tell, all do */
             free(theirs);
             free(mine);
             theirs = dump(a, 17);
             mine = dump(b, 17);
         }
-        snprintf(text, SP_DIFFERENCE_TEXT, "%s is %s, not %s", key, theirs ? theirs : "missing", mine ? mine : "missing");
-        free(theirs);
-        free(mine);
+        ok = sp_fail(status, SP_ERR_VALUE, "%s is %s, not %s", key, theirs ? theirs : "missing", mine ? mine : "missing");
     }
+    free(theirs);
+    free(mine);
     json_decref(other);
-    return sound && !key;
+    return ok;
 }
 
 bool sp_report_write(const sp_report *r, FILE *out)

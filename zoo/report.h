@@ -28,9 +28,9 @@ const char *sp_fingerprint(const void *bytes, size_t size, char text[SP_FINGERPR
 /* The object as text of one line, numbers with so many digits (17: exact), to be freed. NULL if it could not be built. */
 char *sp_report_string(const sp_report *r, int digits);
 
-/* Is an object, in exact text, the same? If not, text says what differs: "lr is 0.01, not 0.02", the object's value first. */
-enum { SP_DIFFERENCE_TEXT = 256 };
-bool sp_report_equals(const sp_report *r, const char *json, char text[SP_DIFFERENCE_TEXT]);
+/* Is an object, in exact text, the same? If not, the status says what differs: "lr is 0.01, not 0.02", the object's value first.
+   Errors: SP_ERR_VALUE, it is another; SP_ERR_FORMAT, it is no object; SP_ERR_MEMORY. */
+bool sp_report_equals(const sp_report *r, const char *json, sp_status *status);
 
 /* The object and a newline. False if it could not be built or written. */
 bool sp_report_write(const sp_report *r, FILE *out);

@@ -214,7 +214,7 @@ static bool is_whole(const struct trainer *r, const sp_safetensors *f, sp_status
 /* SP_ERR_FORMAT and SP_ERR_FILE: it is damaged; another error: it is of another training. */
 static bool load_from(struct trainer *r, const char *path, sp_status *status)
 {
-    char difference[SP_DIFFERENCE_TEXT];
+    sp_status differs = { 0 };
     sp_safetensors *f = sp_safetensors_open(path, status);
     const char *found = sp_safetensors_get(f, "training"), *lines = sp_safetensors_get(f, "training.log");
     sp_report *s = settings(r);
@@ -222,8 +222,9 @@ static bool load_from(struct trainer *r, const char *path, sp_status *status)
     if (ok && (!found || strcmp(found, version)))
         ok = sp_fail(status, SP_ERR_VALUE, "%s: is no checkpoint of a training of version %s, but of %s", path, version,
                      found ? found : "none");
-    if (ok && !sp_report_equals(s, sp_safetensors_get(f, "training.settings"), difference))
-        ok = sp_fail(status, SP_ERR_VALUE, "%s: is of another training: %s", path, difference);
+    if (ok && !sp_report_equals(s, sp_safetensors_get(f, "training.settings"), &differs))
+        ok = sp_fail(status, differs.code, "%s: %s: %s", path,
+                     differs.code == SP_ERR_VALUE ? "is of another training" : "its settings", differs.message);
     r->lines = ok && lines ? strdup(lines) : NULL;
     ok = ok && (r->lines || sp_fail(status, SP_ERR_MEMORY, "%s: out of memory, or without a log", path))
          && sp_optimizer_load(r->optimizer, r->carried, f, status)
