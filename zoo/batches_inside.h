@@ -20,9 +20,9 @@ struct sp_gathered {
 /* Those of the numbers index[0] .. index[n-1]; n may be 0. False: the tape has the error. */
 bool sp_gather(sp_tape *t, const int *id, const long *first, const long *index, long n, struct sp_gathered *g);
 
-/* All sequences that are not empty, to be read and not learned from, the shortest first: those of about one length together, at
-   most so many, and with `room` for no more numbers, unless it is one sequence. To what is shorter than the longest of them it is
-   padded, and each has a number more.
+/* All sequences that are not empty, to be read and not learned from, the shortest first, so that those of about one length come
+   together: at most so many at a time, and no more numbers than there is room for, counting one more for each and what pads the
+   shorter ones. A sequence that is longer comes alone.
 
        struct sp_reading r;
        for (sp_reading_begin(&r, m->store, m->profile, s->field[0].first, s->n, 64, 4096, status); sp_reading_next(&r); )

@@ -59,8 +59,8 @@ static bool open_side(struct side *d, const sp_classifier *m, const sp_sentences
     }
     if (ok)
         d->first[k] = s->field[0].first[s->n];
-    return ok && (known || sp_fail(status, SP_ERR_VALUE, "classifier: of %ld sentences to %s on none has words and a known label",
-                                   s->n, use))
+    return ok && (known || sp_fail(status, SP_ERR_VALUE, "classifier: of %ld sentences to %s on none has words and a known "
+                                   "label", s->n, use))
            && sp_encode_field(m->words, s, 0, &d->word, status) && (d->batches = sp_batches_of(d->first, k, batch, status));
 }
 

@@ -131,7 +131,8 @@ static long most_of(const struct work *w, long length)
 }
 
 /* Translates some sources together; used and most are of length [n]. */
-static bool search(struct work *w, const struct sp_reading *r, const struct sp_gathered *from, const long *used, const long *most)
+static bool search(struct work *w, const struct sp_reading *r, const struct sp_gathered *from, const long *used,
+                   const long *most)
 {
     const long n = r->n;
     const bool looks = sp_seq2seq_attends(w->m) && (w->how->weights || w->how->copy || w->how->coverage_penalty > 0);
@@ -209,7 +210,8 @@ static bool read_sources(struct work *w, const char *const *text, long n)
     for (long i = 0; ok && i < n; i++) {
         sp_ids ids = { 0 };
         ok = sp_seq2seq_read(w->m, text[i], strlen(text[i]), &ids, &w->text[i], w->status)
-             && (sp_sequences_add(&w->source, &ids) || sp_fail(w->status, SP_ERR_MEMORY, "model: out of memory for %ld texts", n));
+             && (sp_sequences_add(&w->source, &ids)
+                 || sp_fail(w->status, SP_ERR_MEMORY, "model: out of memory for %ld texts", n));
         free(ids.id);
     }
     return ok;

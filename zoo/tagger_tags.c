@@ -109,8 +109,8 @@ sp_spans *sp_tagger_spans(const sp_sentences *truth, const sp_sentences *guess, 
     size_t length;
     for (long i = 0, k = 0; ok && i < truth->n; i++) {
         for (long j = 0; ok && j < sp_sentence_length(truth, 1, i); j++, k++)
-            ok = sp_spans_add(s, sp_sentence_word(truth, 1, i, j, NULL),
-                              guess ? sp_sentence_word(guess, 1, i, j, NULL) : sp_vocabulary_symbol(tags, tag[k], &length), status);
+            ok = sp_spans_add(s, sp_sentence_word(truth, 1, i, j, NULL), guess ? sp_sentence_word(guess, 1, i, j, NULL)
+                              : sp_vocabulary_symbol(tags, tag[k], &length), status);
         ok = ok && sp_spans_end(s, status);
     }
     if (ok)
