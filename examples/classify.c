@@ -353,10 +353,8 @@ static bool run_fold(struct program *p, const struct settings *s, const sp_sente
     r.train = test ? sp_classifier_part(all, part, fold, true, &p->status) : NULL;
     if (r.train && keep_tenth(&r) && make_model(&r, NULL)) {
         const sp_task task = sp_classifier_trainer_task(r.trainer);
-        if (sp_train(&task, &s->trainer, result, &p->status)) {
-            sp_classifier_trainer_restore(r.trainer);
+        if (sp_train(&task, &s->trainer, result, &p->status))
             c = measure(r.model, test, NULL, &p->status);
-        }
     }
     if (c)
         *accuracy = sp_confusion_accuracy(c);
@@ -468,7 +466,6 @@ static bool demo_model(struct run *r, const sp_sentences *test, sp_training *x, 
         return false;
     if (x->interrupted)
         return true;
-    sp_classifier_trainer_restore(r->trainer);
     sp_confusion *c = measure(r->model, test, NULL, status);
     *accuracy = c ? sp_confusion_accuracy(c) : 0;
     sp_confusion_free(c);

@@ -365,8 +365,7 @@ static void show(const sp_sentences *truth, const sp_sentences *guess, long i)
 static bool compare(const struct run *r, const sp_sentences *test, const sp_hmm_optimum *best)
 {
     struct program *p = r->program;
-    sp_tagger *m = sp_tagger_load(r->settings->out, &p->status);        /* which need not be the last */
-    sp_sentences *ours = m ? sp_tagger_tag(m, test, &p->status) : NULL;
+    sp_sentences *ours = sp_tagger_tag(r->model, test, &p->status);
     sp_sentences *plain = ours ? sp_tags_most_frequent(r->train, test, &p->status) : NULL;
     if (plain) {
         const double accuracy = sp_tags_accuracy(test, ours, NULL, NULL), baseline = sp_tags_accuracy(test, plain, NULL, NULL);
@@ -379,7 +378,6 @@ static bool compare(const struct run *r, const sp_sentences *test, const sp_hmm_
         sp_report_number(p->result, "best_accuracy", best->accuracy);
         sp_report_number(p->result, "baseline_accuracy", baseline);
     }
-    sp_tagger_free(m);
     sp_sentences_free(ours);
     sp_sentences_free(plain);
     return plain;

@@ -301,7 +301,7 @@ static bool fit_classifier(sp_classifier *m, const sp_sentences *s, const char *
     sp_training x;
     sp_classifier_trainer *r = sp_classifier_trainer_new(m, s, s, 4, 1, path, status);
     const sp_task task = r ? sp_classifier_trainer_task(r) : (sp_task){ 0 };
-    const bool ok = r && sp_train(&task, &config, &x, status) && (sp_classifier_trainer_restore(r) || sp_fail(status, SP_ERR_STATE, "none"));
+    const bool ok = r && sp_train(&task, &config, &x, status);
     sp_classifier_trainer_free(r);
     return ok;
 }

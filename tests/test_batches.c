@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "tests/suite.h"
-#include "zoo/batches.h"
+#include "autograd/op.h"
+#include "zoo/batches_inside.h"
 #include "zoo/trainer.h"
 
 enum { MOST = 3000 };
@@ -191,6 +192,98 @@ START_TEST(wrong)
 }
 END_TEST
 
+/* ---- sequences of numbers -------------------------------------------------------------------------------------- */
+
+/* Lengths as drawn, and where each begins. */
+static void draw_first(int i, long *length, long *first)
+{
+    sp_batches_free(drawn(i, length));
+    first[0] = 0;
+    for (long k = 0; k < sizes[i].n; k++)
+        first[k + 1] = first[k] + length[k];
+}
+
+/* Batches by where sequences begin are those by their lengths. */
+START_TEST(by_first)
+{
+    static long length[MOST], first[MOST + 1];
+    draw_first(_i, length, first);
+    sp_batches *a = drawn(_i, length), *b = sp_batches_of(first, sizes[_i].n, sizes[_i].size, NULL);
+    const long n = sp_batches_arrange(a, true, 3, 1);
+    ck_assert_int_eq(sp_batches_arrange(b, true, 3, 1), n);
+    for (long k = 0; k < n; k++) {
+        long x, y;
+        const long *of_a = sp_batches_part(a, k, 0, 1, &x), *of_b = sp_batches_part(b, k, 0, 1, &y);
+        ck_assert(x == y && !memcmp(of_a, of_b, (size_t)x * sizeof *of_a));
+    }
+    sp_batches_free(a);
+    sp_batches_free(b);
+}
+END_TEST
+
+START_TEST(gathers)
+{
+    static const int id[] = { 5, 6, 7, 8, 9 }, want[] = { 7, 8, 9, 5, 6, 7, 8, 9 };
+    static const long first[] = { 0, 2, 2, 5 }, index[] = { 2, 1, 0, 2 };
+    struct sp_gathered g;
+    sp_tape *t = sp_tape_new(NULL);
+    ck_assert(sp_gather(t, id, first, index, 4, &g));
+    ck_assert(g.n == 4 && g.sum == 8 && g.length[0] == 3 && g.length[1] == 0 && g.length[2] == 2 && g.length[3] == 3);
+    ck_assert(!memcmp(g.id, want, sizeof want));
+    ck_assert(sp_gather(t, NULL, NULL, NULL, 0, &g) && g.n == 0 && g.sum == 0);
+    ck_assert(!sp_gather(NULL, id, first, index, 4, &g));
+    sp_tape_free(t);
+}
+END_TEST
+
+/* Each sequence with numbers once, the shortest first, as many at a time as the limits have room for. */
+START_TEST(readings)
+{
+    static long length[MOST], first[MOST + 1];
+    static bool seen[MOST];
+    const long most = _i % 2 ? 5 : 1000, room = 60;
+    struct sp_reading r;
+    sp_status status = { 0 };
+    long before = 1, parts = 0, left = 0;
+    draw_first(_i, length, first);
+    memset(seen, 0, sizeof seen);
+    for (long k = 0; k < sizes[_i].n; k++)
+        left += length[k] > 0;
+    sp_reading_begin(&r, NULL, NULL, first, sizes[_i].n, most, room, &status);
+    for (; sp_reading_next(&r); parts++) {
+        ck_assert(r.n >= 1 && r.n <= most && !sp_tape_recording(r.tape) && !sp_tape_training(r.tape));
+        for (long k = 0; k < r.n; k++) {
+            const long i = r.index[k];
+            ck_assert(!seen[i] && length[i] >= before);
+            seen[i] = true;
+            before = length[i];
+        }
+        ck_assert(r.n == 1 || r.n * (before + 1) <= room);
+        ck_assert(r.n == r.left || r.n == most || (r.n + 1) * (length[r.index[r.n]] + 1) > room);
+        left -= r.n;
+    }
+    ck_assert(left == 0 && (parts > 1 || sizes[_i].n < 70));
+    ck_assert_msg(sp_reading_end(&r, &status) && status.code == SP_OK, "%s", status.message);
+}
+END_TEST
+
+START_TEST(reading_ends)
+{
+    static const long first[] = { 0, 0, 0, 0 }, four[] = { 0, 1, 2, 3, 4 };
+    struct sp_reading r;
+    sp_status status = { 0 };
+    for (long n = 0; n <= 3; n += 3) {                  /* nothing to read */
+        sp_reading_begin(&r, NULL, NULL, n ? first : NULL, n, 2, 9, &status);
+        ck_assert(!sp_reading_next(&r) && sp_reading_end(&r, &status) && status.code == SP_OK);
+    }
+    sp_reading_begin(&r, NULL, NULL, four, 4, 2, 9, &status);
+    ck_assert(sp_reading_next(&r) && r.n == 2);
+    sp_tape_fail(r.tape, SP_ERR_SHAPE, "it fell");
+    ck_assert(!sp_reading_next(&r) && !sp_reading_end(&r, &status));
+    ck_assert_str_eq(status.message, "it fell");
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("batches");
@@ -200,6 +293,10 @@ Suite *suite(void)
     tcase_add_test(c, orders);
     tcase_add_test(c, at_first);
     tcase_add_test(c, wrong);
+    tcase_add_loop_test(c, by_first, 0, sizeof sizes / sizeof *sizes);
+    tcase_add_test(c, gathers);
+    tcase_add_loop_test(c, readings, 0, sizeof sizes / sizeof *sizes);
+    tcase_add_test(c, reading_ends);
     suite_add_tcase(all, c);
     return all;
 }

@@ -295,6 +295,34 @@ START_TEST(one_at_a_time)
 }
 END_TEST
 
+/* Long ones, of which most rows are let go on the way: symbols, weights and ln p are still those of one another. */
+START_TEST(lasting)
+{
+    enum { LONG = 700, SOME = 3 };
+    static const long most[SOME] = { LONG, 300, LONG - 1 };
+    const sp_beam_config c = { .width = 1 + 3 * _i, .nbest = 1 + _i, .longest = most, .first = FIRST, .last = LAST, .patience = INFINITY,
+                               .length_penalty = 1, .coverage_penalty = 0.1 };
+    struct toy m = { .seed = 5, .banned = -1, .hurry = -30 };
+    sp_beam *b = search(&c, &m, SOME);
+    for (long i = 0; i < SOME; i++)
+        for (long k = 0; k < c.nbest; k++) {
+            const sp_hypothesis *h = sp_beam_best(b, i, k);
+            struct sequence s = begin_sequence(&m, (int)i);
+            ck_assert(h && h->length == most[i]);
+            for (long j = 0; j < h->length; j++) {
+                s.length = 0;
+                s = follow(&m, &c, PLACES, s, h->symbol[j]);
+                ck_same(h->weights + j * PLACES, s.looked[0], PLACES);
+            }
+            s.length = h->length;
+            s = follow(&m, &c, PLACES, s, LAST);
+            ck_assert_double_eq_tol(h->log_p, s.log_p, WIDE(1e-9, 1e-3));
+            ck_assert_double_eq_tol(h->score, s.score, WIDE(1e-9, 1e-3));
+        }
+    sp_beam_free(b);
+}
+END_TEST
+
 /* Width 1 takes the likeliest symbol each time, with any penalty. */
 START_TEST(greedy)
 {
@@ -595,6 +623,7 @@ Suite *suite(void)
     tcase_add_loop_test(c, all_there_are, 0, PENALTIES);
     tcase_add_loop_test(c, as_described, 0, PENALTIES);
     tcase_add_test(c, one_at_a_time);
+    tcase_add_loop_test(c, lasting, 0, 3);
     tcase_add_loop_test(c, greedy, 0, PENALTIES);
     tcase_add_test(c, ties);
     tcase_add_test(c, banned);

@@ -96,6 +96,40 @@ START_TEST(pieces)
 }
 END_TEST
 
+/* Pieces learned from UTF-8 show what is none of it as U+FFFD, a byte a sign; others, words and letters show what they are. */
+START_TEST(shown)
+{
+    static const struct {
+        const char *learned, *text, *shown;
+        sp_units units;
+    } all[] = {
+        { "\xC3\xB6 \xC3\xB6", "a\xC3\xB6\xE2\x82z\xFF", "a\xC3\xB6\xEF\xBF\xBD\xEF\xBF\xBDz\xEF\xBF\xBD", SP_UNITS_BPE },
+        { "\xC3\xB6 \xC3\xB6", "\xE2\x82\xAC \xF0\x9F\x98\x80", "\xE2\x82\xAC \xF0\x9F\x98\x80", SP_UNITS_BPE },
+        { "\xC3\xB6 \xC3\xB6", "", "", SP_UNITS_BPE },
+        { "caf\xE9 caf\xE9", "caf\xE9 \xFF", "caf\xE9 \xFF", SP_UNITS_BPE },           /* Latin-1 */
+        { "caf\xE9 \xC3\xB6", "f\xE9\xC3\xB6", "f\xE9\xC3\xB6", SP_UNITS_CHAR },
+        { "caf\xE9 \xC3\xB6", "caf\xE9", "caf\xE9", SP_UNITS_WORD },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        sp_sentences *s = sp_sentences_new(1, NULL);
+        ck_assert(sp_sentences_put_text(s, 0, all[i].learned, strlen(all[i].learned), SP_LEVEL_WORD, NULL) && sp_sentences_end(s, NULL));
+        sp_coder *c = sp_coder_new(all[i].units, s, 0, 0, 0, NULL);
+        sp_ids ids = encode(c, all[i].text);
+        size_t size;
+        char *text = sp_coder_decode(c, ids.id, ids.n, &size);
+        ck_assert_str_eq(text, all[i].text);
+        free(text);
+        text = sp_coder_show(c, ids.id, ids.n, &size);
+        ck_assert_str_eq(text, all[i].shown);
+        ck_assert_uint_eq(size, strlen(text));
+        free(text);
+        free(ids.id);
+        sp_coder_free(c);
+        sp_sentences_free(s);
+    }
+}
+END_TEST
+
 /* Ends of sentences leave nothing in a text. */
 START_TEST(ends)
 {
@@ -163,6 +197,7 @@ Suite *suite(void)
     tcase_add_test(c, words);
     tcase_add_test(c, letters);
     tcase_add_test(c, pieces);
+    tcase_add_test(c, shown);
     tcase_add_test(c, ends);
     tcase_add_test(c, files);
     tcase_add_test(c, wrong);

@@ -260,6 +260,16 @@ START_TEST(building)
     ck_assert(!sp_sentences_put_text(s, 2, "", 0, SP_LEVEL_WORD, &status)
               && !sp_sentences_put_text(s, 0, NULL, 1, SP_LEVEL_WORD, NULL));
     ck_assert_str_eq(status.message, "sentences: no field 2 of 2, or no text");
+    sp_sentences *other = sp_sentences_new(1, NULL);
+    status = (sp_status){ 0 };
+    ck_assert(sp_sentences_put(other, 0, "three", 5, NULL) && sp_sentences_put_field(other, 0, s, 0, 0, NULL)
+              && sp_sentences_put_field(other, 0, s, 0, 7, NULL) && sp_sentences_end(other, NULL));
+    ck_assert(!sp_sentences_put_field(other, 1, s, 0, 0, &status) && !sp_sentences_put_field(NULL, 0, s, 0, 0, NULL));
+    ck_assert_str_eq(status.message, "sentences: no field 1 of 1");
+    words = sp_sentence_text(other, 0, 0, NULL);
+    ck_assert_str_eq(words, "three one two");
+    free(words);
+    sp_sentences_free(other);
     ck_assert_int_eq(sp_sentence_length(s, 0, -1) + sp_sentence_length(s, -1, 0) + sp_sentence_length(s, 0, 1), 0);
     ck_assert_str_eq(sp_sentence_word(s, 0, 0, 2, &size), "");
     ck_assert_str_eq(sp_sentence_word(s, 0, 0, -1, NULL), "");

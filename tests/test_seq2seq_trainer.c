@@ -47,7 +47,7 @@ static sp_trainer_config silent(long epochs)
     return c;
 }
 
-/* Trains a model that is new; it has the last epoch's values. */
+/* Trains a model that is new; it has the best epoch's values. */
 static sp_seq2seq *train(const sp_seq2seq_config *config, const sp_sentences *train, const sp_sentences *valid,
                          const sp_seq2seq_teaching *how, const sp_trainer_config *run, sp_training *result)
 {
@@ -327,6 +327,33 @@ START_TEST(rises)
 }
 END_TEST
 
+/* The best model, which is not the last, is what is in memory, also without a file. */
+START_TEST(without_file)
+{
+    const sp_seq2seq_teaching how = teaching();
+    sp_trainer_config run = silent(8);
+    sp_training result;
+    sp_status status = { 0 };
+    sp_sentences *s = sp_dates(60, 3, NULL), *valid = sp_dates(30, 4, NULL);
+    run.lr = 0.2;
+    sp_seq2seq *filed = train(&small[2], s, valid, &how, &run, &result), *m = sp_seq2seq_new(&small[2], s, (uint64_t)run.seed, NULL);
+    ck_assert_int_lt(result.best_epoch, result.epochs);
+    sp_seq2seq *loaded = sp_seq2seq_load(path, &status);
+    sp_seq2seq_trainer *x = sp_seq2seq_trainer_new(m, s, valid, &how, &run, NULL, &status);
+    ck_assert_msg(loaded && x, "%s", status.message);
+    const sp_task task = sp_seq2seq_task(x);
+    ck_assert_msg(sp_train(&task, &run, &result, &status), "%s", status.message);
+    ck_same(sp_store_values(filed->store), sp_store_values(loaded->store), sp_store_size(m->store));
+    ck_same(sp_store_values(m->store), sp_store_values(loaded->store), sp_store_size(m->store));
+    sp_seq2seq_trainer_free(x);
+    sp_seq2seq_free(filed);
+    sp_seq2seq_free(loaded);
+    sp_seq2seq_free(m);
+    sp_sentences_free(s);
+    sp_sentences_free(valid);
+}
+END_TEST
+
 /* Empty sides and long sentences are left out, and counted. */
 START_TEST(gaps)
 {
@@ -433,6 +460,7 @@ Suite *suite(void)
     tcase_add_test(c, same_bits);
     tcase_add_test(c, other_training);
     tcase_add_test(c, rises);
+    tcase_add_test(c, without_file);
     tcase_add_test(c, gaps);
     tcase_add_test(c, bad_teaching);
     tcase_add_test(c, long_sentence);

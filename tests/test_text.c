@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "tests/suite.h"
 #include "zoo/text.h"
 
@@ -327,6 +329,34 @@ START_TEST(parse_broken)
 }
 END_TEST
 
+/* Without memory a vocabulary that is sound is not called damaged, where Jansson lets one know: a call for a token's text that gets
+   nothing is for Jansson a token that is wrong, or shorter. */
+static long left;
+
+static void *few(size_t size)
+{
+    return left-- > 0 ? malloc(size) : NULL;
+}
+
+START_TEST(parse_without_memory)
+{
+    int memory = 0, format = 0;
+    sp_vocabulary *v = NULL;
+    json_set_alloc_funcs(few, free);
+    for (long n = 0; !v; n++) {
+        sp_status status = { 0 };
+        left = n;
+        v = sp_vocabulary_parse("{\"level\":\"char\",\"symbols\":[\"a\",[200]]}", &status);
+        memory += !v && status.code == SP_ERR_MEMORY && !strcmp(status.message, "the vocabulary: out of memory");
+        format += !v && status.code == SP_ERR_FORMAT;
+        ck_assert_msg(v || n == memory + format - 1, "%s", status.message);
+    }
+    json_set_alloc_funcs(malloc, free);
+    sp_vocabulary_free(v);
+    ck_assert_msg(memory > 2 * format, "%d and %d", memory, format);
+}
+END_TEST
+
 /* Files of other releases: without a version they are of the first, with a later one they are refused. */
 START_TEST(versions)
 {
@@ -426,6 +456,7 @@ Suite *suite(void)
     tcase_add_test(c, versions);
     tcase_add_loop_test(c, write_and_parse, 0, 5);
     tcase_add_test(c, json_text);
+    tcase_add_test(c, parse_without_memory);
     tcase_add_loop_test(c, parse_broken, 0, sizeof broken / sizeof *broken);
     tcase_add_loop_test(c, reading, 0, sizeof files / sizeof *files);
     tcase_add_test(c, long_file);

@@ -29,11 +29,12 @@ static struct run {
     enum { GO_ON, STOP, FAIL, BURST } how;
     const char *data;           /* what describe says */
     sp_optimizer *optimizer;
+    sp_real last[256];
 } run;
 
 /* What is kept of a training; the model survives an end of the program. */
 struct outcome {
-    sp_real saved[256], last[256];      /* the model that was saved; all parameters in the end */
+    sp_real saved[256], last[256];      /* the model that was saved; the parameters validated last */
     char log[2048];                     /* without times */
     sp_training result;
 };
@@ -97,6 +98,7 @@ static double measure(void *self, sp_status *status)
 {
     const long epoch = ((struct run *)self)->epoch;
     (void)status;
+    memcpy(run.last, sp_store_values(run.store), (size_t)sp_store_size(run.store) * sizeof(sp_real));
     return stop ? 100 : epoch == 1 ? 5 : -(double)epoch;
 }
 
@@ -163,9 +165,10 @@ static bool train(const sp_trainer_config *config, struct outcome *out, sp_statu
                            .tune = tune, .describe = describe };
     const bool ok = sp_train(&task, config, &out->result, status);
     ck_assert_int_le(sp_store_size(s), 256);
-    memset(out->last, 0, sizeof out->last);
-    memcpy(out->last, sp_store_values(s), (size_t)sp_store_size(s) * sizeof(sp_real));
+    memcpy(out->last, run.last, sizeof run.last);
     memcpy(out->saved, model_file, sizeof model_file);
+    if (ok && out->result.saved)
+        ck_same(sp_store_values(s), model_file, sp_store_size(s));
     read_log(out->log, sizeof out->log);
     for (int i = 0; i < SHARDS; i++)
         sp_state_free(run.state[i]);

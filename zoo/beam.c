@@ -24,8 +24,9 @@ struct search {
     const sp_beam_model *m;
     long sentences, width, nbest, step;
     long rows, begin;           /* of this step; its first row's node */
-    struct node *node;          /* [nodes] the rows of all steps, one step behind the other */
+    struct node *node;          /* [nodes] the rows of all steps, one step behind the other, but for those let go */
     sp_real *weights;           /* [nodes,places] */
+    int *place;                 /* [nodes] where each goes when others are let go; -1: nowhere */
     long nodes, node_room;
     struct sp_candidate *live;  /* [sentences,width] the rows of the next step: the likeliest first */
     long *lives, *endings;      /* [sentences] how many live, and how many have ended */
@@ -150,20 +151,63 @@ static bool advance(struct search *s, long sentence, long r, sp_status *status)
 
 /* ---- all sentences --------------------------------------------------------------------------------------------- */
 
-/* Memory for the nodes of `rows` more. */
+/* A node stays, and with it all before it. */
+static void stay(struct search *s, int node)
+{
+    for (; node >= 0 && s->place[node] < 0; node = s->node[node].parent)
+        s->place[node] = 0;
+}
+
+/* The rows of steps before the last from which nothing that lives or is among the best came are let go; the others move up. */
+static void let_go(struct search *s)
+{
+    const long places = s->m->places;
+    long kept = 0;
+    for (long n = 0; n < s->nodes; n++)
+        s->place[n] = -1;
+    for (long n = s->begin; n < s->nodes; n++)
+        stay(s, (int)n);
+    for (long i = 0; i < s->sentences; i++)
+        for (long k = 0; k < s->bests[i]; k++)
+            stay(s, s->best[i * s->nbest + k].node);
+    for (long n = 0; n < s->nodes; n++) {
+        const int parent = s->node[n].parent;
+        if (s->place[n] < 0)
+            continue;
+        s->node[kept] = (struct node){ parent < 0 ? parent : s->place[parent], s->node[n].symbol };
+        if (places && kept < n)
+            memcpy(s->weights + kept * places, s->weights + n * places, (size_t)places * sizeof *s->weights);
+        s->place[n] = (int)kept++;
+    }
+    for (long i = 0; i < s->sentences; i++) {
+        for (long k = 0; s->nodes && k < s->lives[i]; k++)
+            s->live[i * s->width + k].node = s->place[s->live[i * s->width + k].node];
+        for (long k = 0; k < s->bests[i]; k++)
+            s->best[i * s->nbest + k].node = s->place[s->best[i * s->nbest + k].node];
+    }
+    s->begin -= s->nodes - kept;                        /* all of the last step stay */
+    s->nodes = kept;
+}
+
+/* Memory for the nodes of `rows` more; half of it or more is free whenever others were let go. */
 static bool make_room(struct search *s, long rows, sp_status *status)
 {
-    long room = 2 * s->node_room > s->nodes + rows ? 2 * s->node_room : s->nodes + rows;
     if (s->nodes + rows <= s->node_room)
         return true;
+    let_go(s);
+    if (s->nodes + rows <= s->node_room / 2)
+        return true;
+    const long room = 2 * (s->nodes + rows);
     if (room > INT_MAX)
         return sp_fail(status, SP_ERR_MEMORY, "beam: more than %d hypotheses in all", INT_MAX / 2);
     struct node *node = realloc(s->node, (size_t)room * sizeof *node);
     s->node = node ? node : s->node;
+    int *place = node ? realloc(s->place, (size_t)room * sizeof *place) : NULL;
+    s->place = place ? place : s->place;
     const size_t size = (size_t)room * (size_t)s->m->places * sizeof *s->weights;
-    sp_real *weights = node && size ? realloc(s->weights, size) : NULL;
+    sp_real *weights = place && size ? realloc(s->weights, size) : NULL;
     s->weights = weights ? weights : s->weights;
-    if (!node || (size && !weights))
+    if (!place || (size && !weights))
         return sp_fail(status, SP_ERR_MEMORY, "beam: no memory for %ld hypotheses", room);
     s->node_room = room;
     return true;
@@ -280,6 +324,7 @@ static bool begin(struct search *s)
 static void finish(struct search *s)
 {
     free(s->node);
+    free(s->place);
     free(s->weights);
     free(s->live);
     free(s->lives);

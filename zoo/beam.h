@@ -40,7 +40,8 @@
 
    and all are dropped when patience * width have ended. Sentences that are done take no part in steps any more. Among equals
    the one that was found first counts as better: shorter ones, then those of the better hypothesis before, then those of the
-   smaller symbol. A sentence's hypotheses do not depend on what else is in the batch, as far as the model's logits do not. */
+   smaller symbol. A sentence's hypotheses do not depend on what else is in the batch, as far as the model's logits do not.
+   Symbols and weights are kept of what lives and of the n best, from time to time more. */
 #ifndef SP_ZOO_BEAM_H
 #define SP_ZOO_BEAM_H
 

@@ -40,9 +40,21 @@ static bool append(sp_bpe *b, const char *text, size_t length)
     return true;
 }
 
+/* A symbol that is found by its bytes. */
+static bool append_found(sp_bpe *b, const char *text, size_t length, sp_status *status)
+{
+    return (sp_map_put(b->ids, text, length, b->size) && append(b, text, length))
+           || sp_fail(status, SP_ERR_MEMORY, "byte pairs: out of memory for %d symbols", b->size + 1);
+}
+
 int sp_bpe_size(const sp_bpe *b)
 {
     return b->size;
+}
+
+int sp_bpe_letters(const sp_bpe *b)
+{
+    return b->letters;
 }
 
 const char *sp_bpe_symbol(const sp_bpe *b, int id, size_t *length)
@@ -89,7 +101,7 @@ sp_bpe *sp_bpe_empty(const char *const *special, sp_status *status)
         ok = add_special(b, *special, status);
     for (int i = 0; ok && i < SP_BPE_BYTES; i++) {
         const char byte = (char)i;
-        ok = sp_map_put(b->ids, &byte, 1, b->size) && append(b, &byte, 1);
+        ok = append_found(b, &byte, 1, status);
     }
     if (ok)
         return b;
@@ -98,41 +110,44 @@ sp_bpe *sp_bpe_empty(const char *const *special, sp_status *status)
     return NULL;
 }
 
-bool sp_bpe_add_letter(sp_bpe *b, const char *text, size_t length)
+bool sp_bpe_add_letter(sp_bpe *b, const char *text, size_t length, sp_status *status)
 {
     if (b->joins || length < 2 || length > 4 || sp_map_get(b->ids, text, length) >= 0)
-        return false;
-    const bool ok = sp_map_put(b->ids, text, length, b->size) && append(b, text, length);
+        return sp_fail(status, SP_ERR_FORMAT, "byte pairs: a letter of %zu bytes, or there twice", length);
+    const bool ok = append_found(b, text, length, status);
     b->letters += ok;
     return ok;
 }
 
-bool sp_bpe_add_join(sp_bpe *b, int left, int right)
+bool sp_bpe_add_join(sp_bpe *b, int left, int right, sp_status *status)
 {
     char text[SP_BPE_WORD];
     size_t n, m;
     const char *l = sp_bpe_symbol(b, left, &n), *r = sp_bpe_symbol(b, right, &m);
     if (left < b->specials || right < b->specials || !n || !m || n + m > sizeof text
         || sp_pairs_get(&b->rank, left, right) >= 0)
-        return false;
+        return sp_fail(status, SP_ERR_FORMAT, "byte pairs: %d and %d cannot be joined", left, right);
     memcpy(text, l, n);
     memcpy(text + n, r, m);
     if (b->joins == b->join_room) {
         const int room = b->join_room ? 2 * b->join_room : 256;
         struct join *more = realloc(b->join, (size_t)room * sizeof *more);
         if (!more)
-            return false;
+            return sp_fail(status, SP_ERR_MEMORY, "byte pairs: out of memory for %d joins", room);
         b->join = more;
         b->join_room = room;
     }
     int result = sp_map_get(b->ids, text, n + m);
     if (result < 0) {
         result = b->size;
-        if (!sp_map_put(b->ids, text, n + m, result) || !append(b, text, n + m))
+        if (!append_found(b, text, n + m, status))
             return false;
     }
     b->join[b->joins] = (struct join){ left, right, result };
-    return sp_pairs_put(&b->rank, left, right, b->joins) && ++b->joins;
+    if (!sp_pairs_put(&b->rank, left, right, b->joins))
+        return sp_fail(status, SP_ERR_MEMORY, "byte pairs: out of memory for %d joins", b->joins + 1);
+    b->joins++;
+    return true;
 }
 
 /* ---- words ----------------------------------------------------------------------------------------------------- */

@@ -45,6 +45,9 @@ int sp_bpe_size(const sp_bpe *b);
 /* The bytes of a symbol, borrowed; "" with length 0 for numbers that are none. */
 const char *sp_bpe_symbol(const sp_bpe *b, int id, size_t *length);
 
+/* How many letters of several bytes are symbols: where there are some, UTF-8 is what was learned from. */
+int sp_bpe_letters(const sp_bpe *b);
+
 /* The number of a special symbol, or -1. */
 int sp_bpe_special(const sp_bpe *b, const char *symbol);
 
@@ -55,7 +58,8 @@ bool sp_bpe_encode(const sp_bpe *b, const char *text, size_t size, sp_ids *ids, 
    sp_bpe_encode wrote becomes the same text. NULL without memory. */
 char *sp_bpe_decode(const sp_bpe *b, const int *id, long n, size_t *size);
 
-/* As JSON text, to be freed; and back. NULL without memory or, back, for a text that is none, or of a version not known. */
+/* As JSON text, to be freed; and back. NULL without memory or, back, an error of the format, for a text that is none,
+   or of a version not known. */
 char *sp_bpe_write(const sp_bpe *b);
 sp_bpe *sp_bpe_parse(const char *json, sp_status *status);
 

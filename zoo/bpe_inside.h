@@ -40,9 +40,10 @@ struct sp_bpe {
 /* Special symbols and bytes, and nothing else. NULL without memory, or if special symbols are not distinct. */
 sp_bpe *sp_bpe_empty(const char *const *special, sp_status *status);
 
-/* A letter more (before the first join); a join more, whose result may be there already. False: no memory, or it cannot be. */
-bool sp_bpe_add_letter(sp_bpe *b, const char *text, size_t length);
-bool sp_bpe_add_join(sp_bpe *b, int left, int right);
+/* A letter more (before the first join); a join more, whose result may be there already. False: no memory, or, an error of the
+   format, it cannot be. */
+bool sp_bpe_add_letter(sp_bpe *b, const char *text, size_t length, sp_status *status);
+bool sp_bpe_add_join(sp_bpe *b, int left, int right, sp_status *status);
 
 /* The next word of a text at or after *at, as sp_text_next. */
 const char *sp_bpe_next(const char *text, size_t size, size_t *at, size_t *length);

@@ -40,14 +40,15 @@ static int number(const json_t *item, int size)
     return value >= 0 && value < size ? (int)value : -1;
 }
 
-static sp_bpe *from_lists(const json_t *special, const json_t *letters, const json_t *joins)
+static sp_bpe *from_lists(const json_t *special, const json_t *letters, const json_t *joins, sp_status *why)
 {
     const size_t n = json_array_size(special);
     const char **names = calloc(n + 1, sizeof *names);
-    bool ok = names && json_is_array(special) && json_is_array(letters) && json_is_array(joins) && json_array_size(joins) % 2 == 0;
+    bool ok = (names || sp_fail(why, SP_ERR_MEMORY, "out of memory")) && json_is_array(special) && json_is_array(letters)
+              && json_is_array(joins) && json_array_size(joins) % 2 == 0;
     for (size_t i = 0; ok && i < n; i++)
         ok = (names[i] = json_string_value(json_array_get(special, i))) != NULL;
-    sp_bpe *b = ok ? sp_bpe_empty(names, NULL) : NULL;
+    sp_bpe *b = ok ? sp_bpe_empty(names, why) : NULL;
     free(names);
     ok = b;
     for (size_t i = 0; ok && i < json_array_size(letters); i++) {
@@ -55,10 +56,10 @@ static sp_bpe *from_lists(const json_t *special, const json_t *letters, const js
         size_t at = 0, length = 0;
         const char *s = json_string_value(letter);
         ok = s && sp_text_next(s, json_string_length(letter), SP_LEVEL_CHAR, &at, &length)
-             && length == json_string_length(letter) && sp_bpe_add_letter(b, s, length);
+             && length == json_string_length(letter) && sp_bpe_add_letter(b, s, length, why);
     }
     for (size_t i = 0; ok && i < json_array_size(joins); i += 2)
-        ok = sp_bpe_add_join(b, number(json_array_get(joins, i), b->size), number(json_array_get(joins, i + 1), b->size));
+        ok = sp_bpe_add_join(b, number(json_array_get(joins, i), b->size), number(json_array_get(joins, i + 1), b->size), why);
     if (ok)
         return b;
     sp_bpe_free(b);
@@ -67,7 +68,8 @@ static sp_bpe *from_lists(const json_t *special, const json_t *letters, const js
 
 sp_bpe *sp_bpe_parse(const char *json, sp_status *status)
 {
-    json_t *all = json ? json_loads(json, 0, NULL) : NULL;
+    sp_status why = { 0 };
+    json_t *all = sp_json_value(json, 0, &why);
     const char *kind = json_string_value(json_object_get(all, "kind"));
     const json_t *version = json_object_get(all, "version");
     const bool ours = kind && !strcmp(kind, "byte pairs") && json_is_integer(version);
@@ -76,9 +78,9 @@ sp_bpe *sp_bpe_parse(const char *json, sp_status *status)
         sp_fail(status, SP_ERR_FORMAT, "the byte pairs are of version %lld, expected %d", (long long)json_integer_value(version),
                 VERSION);
     else if (ours)
-        b = from_lists(json_object_get(all, "special"), json_object_get(all, "letters"), json_object_get(all, "joins"));
+        b = from_lists(json_object_get(all, "special"), json_object_get(all, "letters"), json_object_get(all, "joins"), &why);
     json_decref(all);
     if (!b)
-        sp_fail(status, SP_ERR_FORMAT, "the byte pairs cannot be read");
+        sp_json_refuse("the byte pairs", &why, status);
     return b;
 }

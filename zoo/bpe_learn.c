@@ -209,7 +209,7 @@ static bool add_letters(sp_bpe *b, const sp_counts *c, const sp_bpe_rule *rule, 
     sp_vocabulary *v = ok ? sp_vocabulary_new(letters, &most_frequent, status) : NULL;
     for (int i = 0; v && ok && i < sp_vocabulary_size(v) && b->size < rule->size; i++) {
         const char *s = sp_vocabulary_symbol(v, i, &n);
-        ok = sp_bpe_add_letter(b, s, n);
+        ok = sp_bpe_add_letter(b, s, n, status);
     }
     ok = ok && v;
     sp_vocabulary_free(v);
@@ -265,7 +265,7 @@ static bool learn(struct learner *l, const sp_counts *c, long size)
         int rank = sp_pairs_get(&l->b->rank, p.left, p.right);
         if (rank < 0) {
             rank = l->b->joins;
-            ok = sp_bpe_add_join(l->b, p.left, p.right);
+            ok = sp_bpe_add_join(l->b, p.left, p.right, NULL);
         }
         ok = ok && join(l, g.pair, l->b->join[rank].result);
     }

@@ -143,17 +143,13 @@ sp_confusion *sp_classifier_confusion(const sp_classifier *m, const sp_sentences
 typedef struct sp_classifier_trainer sp_classifier_trainer;
 
 /* What sp_train needs, for batches of so many sentences, shuffled by the seed; model and sentences are borrowed. The best model is
-   written to `out` (NULL: not) and kept in memory. Empty sentences are no use and left out. A label of the validation data that
-   training had not counts as wrong, and not in the loss. The metric is "accuracy". The checkpoint of a training that began with
-   other embeddings than the model has now is another's. NULL, with a status, if the data do not suit. */
+   saved as `out` (NULL: not), and is what m is after training. Empty sentences are no use and left out. A label of the validation
+   data that training had not counts as wrong, and not in the loss. The metric is "accuracy". The checkpoint of a training that
+   began with other embeddings than the model has now is another's. NULL, with a status, if the data do not suit. */
 sp_classifier_trainer *sp_classifier_trainer_new(sp_classifier *m, const sp_sentences *train, const sp_sentences *valid, long batch,
                                                  uint64_t seed, const char *out, sp_status *status);
 void sp_classifier_trainer_free(sp_classifier_trainer *r);
 sp_task sp_classifier_trainer_task(sp_classifier_trainer *r);
-
-/* After training: puts the values of the best validation into the model. False if there was none (training was resumed, and
-   the best was before): then the file has them. */
-bool sp_classifier_trainer_restore(sp_classifier_trainer *r);
 
 /* ---- data ------------------------------------------------------------------------------------------------------ */
 

@@ -12,14 +12,9 @@ static bool add_file(sp_sentences *to, const char *label, size_t length, const c
 {
     sp_sentences *s = sp_sentences_read(path, sp_format_named("lines"), status);
     bool ok = s;
-    for (long i = 0; ok && i < s->n; i++) {
-        for (long j = 0; ok && j < sp_sentence_length(s, 0, i); j++) {
-            size_t bytes;
-            const char *word = sp_sentence_word(s, 0, i, j, &bytes);
-            ok = sp_sentences_put(to, 0, word, bytes, status);
-        }
-        ok = ok && sp_sentences_put(to, 1, label, length, status) && sp_sentences_end(to, status);
-    }
+    for (long i = 0; ok && i < s->n; i++)
+        ok = sp_sentences_put_field(to, 0, s, 0, i, status) && sp_sentences_put(to, 1, label, length, status)
+             && sp_sentences_end(to, status);
     sp_sentences_free(s);
     return ok;
 }

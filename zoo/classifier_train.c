@@ -1,11 +1,10 @@
 /* The classifier as a task of the trainer. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "autograd/op.h"
 #include "nn/loss.h"
 #include "ops/ops.h"
-#include "zoo/batches.h"
+#include "zoo/batches_inside.h"
 #include "zoo/classifier.h"
 
 /* Sentences as numbers. */
@@ -13,7 +12,7 @@ struct side {
     const sp_sentences *s;
     sp_ids word;                /* of field 0 */
     int *label;                 /* [n]; -1: one that training had not */
-    long *full;                 /* [k] those with words */
+    long *full, *first;         /* [k] those with words; [k+1] where in word each of these begins */
     sp_batches *batches;        /* of them, by their place in full */
 };
 
@@ -25,8 +24,6 @@ struct sp_classifier_trainer {
     const char *out;
     char vectors[SP_FINGERPRINT];   /* of the embeddings before training: the checkpoint of others is another training's */
     int *guess;                 /* [n] of the validation's sentences; each shard writes its own */
-    sp_real *best;              /* the store's values at the best validation */
-    bool kept;
 };
 
 /* ---- data ------------------------------------------------------------------------------------------------------ */
@@ -36,6 +33,7 @@ static void close_side(struct side *d)
     free(d->word.id);
     free(d->label);
     free(d->full);
+    free(d->first);
     sp_batches_free(d->batches);
 }
 
@@ -48,21 +46,22 @@ static bool open_side(struct side *d, const sp_classifier *m, const sp_sentences
     d->s = s;
     d->label = malloc(n * sizeof *d->label);
     d->full = malloc(n * sizeof *d->full);
-    long *length = malloc(n * sizeof *length);
-    bool ok = (d->label && d->full && length)
+    d->first = malloc((n + 1) * sizeof *d->first);
+    bool ok = (d->label && d->full && d->first)
               || sp_fail(status, SP_ERR_MEMORY, "classifier: out of memory for %ld sentences", s->n);
     for (long i = 0; ok && i < s->n; i++) {
         d->label[i] = sp_classifier_truth(m, s, i);
-        if (!(length[k] = sp_sentence_length(s, 0, i)))
+        if (!sp_sentence_length(s, 0, i))
             continue;
         known += d->label[i] >= 0;
+        d->first[k] = s->field[0].first[i];
         d->full[k++] = i;
     }
-    ok = ok && (known || sp_fail(status, SP_ERR_VALUE, "classifier: of %ld sentences to %s on none has words and a known label",
-                                 s->n, use))
-         && sp_encode_field(m->words, s, 0, &d->word, status) && (d->batches = sp_batches_new(length, k, batch, status));
-    free(length);
-    return ok;
+    if (ok)
+        d->first[k] = s->field[0].first[s->n];
+    return ok && (known || sp_fail(status, SP_ERR_VALUE, "classifier: of %ld sentences to %s on none has words and a known "
+                                   "label", s->n, use))
+           && sp_encode_field(m->words, s, 0, &d->word, status) && (d->batches = sp_batches_of(d->first, k, batch, status));
 }
 
 sp_classifier_trainer *sp_classifier_trainer_new(sp_classifier *m, const sp_sentences *train, const sp_sentences *valid, long batch,
@@ -85,8 +84,7 @@ sp_classifier_trainer *sp_classifier_trainer_new(sp_classifier *m, const sp_sent
                          i + 1, sp_sentence_word(train, 1, i, 0, NULL));
     if (ok) {
         r->guess = malloc((size_t)valid->n * sizeof *r->guess);
-        r->best = malloc((size_t)sp_store_size(m->store) * sizeof *r->best);
-        ok = (r->guess && r->best) || sp_fail(status, SP_ERR_MEMORY, "classifier: out of memory for the best parameters");
+        ok = r->guess || sp_fail(status, SP_ERR_MEMORY, "classifier: out of memory for %ld sentences", valid->n);
     }
     if (ok)
         return r;
@@ -100,7 +98,6 @@ void sp_classifier_trainer_free(sp_classifier_trainer *r)
         close_side(&r->train);
         close_side(&r->valid);
         free(r->guess);
-        free(r->best);
         free(r);
     }
 }
@@ -116,65 +113,47 @@ static long begin(void *self, bool training, long epoch)
     return sp_batches_arrange(training ? r->train.batches : r->valid.batches, training, r->seed, epoch);
 }
 
-/* A shard's sentences, in memory of the tape. */
-struct part {
-    const long *index;          /* [n] into full */
-    long n, *length;            /* of each */
-    int *word;                  /* of all */
-    int *label;                 /* SP_IGNORE where it is not known */
-};
-
-static bool gather(sp_tape *t, const struct side *d, const long *index, long n, struct part *p, long *known)
+/* The labels of some sentences, in memory of the tape: SP_IGNORE where it is not known; and how many are. */
+static int *labels_of(sp_tape *t, const struct side *d, const long *index, long n, long *known)
 {
-    const long *first = d->s->field[0].first;
-    long words = 0;
-    *p = (struct part){ .index = index, .n = n };
-    for (long k = 0; k < n; k++)
-        words += sp_sentence_length(d->s, 0, d->full[index[k]]);
-    p->length = sp_tape_take(t, (size_t)n * sizeof *p->length);
-    p->label = sp_tape_take(t, (size_t)n * sizeof *p->label);
-    p->word = sp_tape_take(t, (size_t)words * sizeof *p->word);
-    if (!p->length || !p->label || !p->word)
-        return false;
-    *known = words = 0;
-    for (long k = 0; k < n; words += p->length[k++]) {
-        const long i = d->full[index[k]];
-        p->length[k] = first[i + 1] - first[i];
-        p->label[k] = d->label[i] < 0 ? SP_IGNORE : d->label[i];
-        *known += d->label[i] >= 0;
-        memcpy(p->word + words, d->word.id + first[i], (size_t)p->length[k] * sizeof *p->word);
+    int *label = sp_tape_take(t, (size_t)n * sizeof *label);
+    for (long k = 0; label && k < n; k++) {
+        const int truth = d->label[d->full[index[k]]];
+        label[k] = truth < 0 ? SP_IGNORE : truth;
+        *known += truth >= 0;
     }
-    return true;
+    return label;
 }
 
 /* The guesses that logits [n,classes] are. */
-static void note(sp_tape *t, sp_classifier_trainer *r, sp_tensor *logits, const struct part *p)
+static void note(sp_tape *t, sp_classifier_trainer *r, sp_tensor *logits, const long *index, long n)
 {
     const int classes = sp_classifier_classes(r->m);
-    sp_real *all = sp_tape_take(t, (size_t)(p->n * classes) * sizeof *all);
+    sp_real *all = sp_tape_take(t, (size_t)(n * classes) * sizeof *all);
     if (!all || !sp_read(logits, all))
         return;
-    for (long k = 0; k < p->n; k++)
-        r->guess[r->valid.full[p->index[k]]] = sp_classifier_best(r->m, all + k * classes);
+    for (long k = 0; k < n; k++)
+        r->guess[r->valid.full[index[k]]] = sp_classifier_best(r->m, all + k * classes);
 }
 
 static sp_tensor *loss(sp_tape *t, void *self, bool training, long batch, int shard, long *count)
 {
     sp_classifier_trainer *r = self;
     struct side *d = training ? &r->train : &r->valid;
-    struct part p;
+    struct sp_gathered p;
     long n;
     const long *index = sp_batches_part(d->batches, batch, shard, sp_trainer_shards(r->batch), &n);
     *count = 0;
     if (!n)
         return NULL;
-    if (!gather(t, d, index, n, &p, count))
+    const int *label = labels_of(t, d, index, n, count);
+    if (!label || !sp_gather(t, d->word.id, d->first, index, n, &p))
         return sp_tape_fail(t, SP_ERR_MEMORY, "classifier: out of memory for a batch");
     if (training)
-        return sp_classifier_loss(t, r->m, p.word, p.length, p.label, n);
-    sp_tensor *logits = sp_classifier_on(t, r->m, p.word, p.length, n, NULL);
-    note(t, r, logits, &p);
-    return sp_cross_entropy_mean(t, logits, p.label, SP_IGNORE);
+        return sp_classifier_loss(t, r->m, p.id, p.length, label, n);
+    sp_tensor *logits = sp_classifier_on(t, r->m, p.id, p.length, n, NULL);
+    note(t, r, logits, index, n);
+    return sp_cross_entropy_mean(t, logits, label, SP_IGNORE);
 }
 
 static double measure(void *self, sp_status *status)
@@ -189,9 +168,7 @@ static double measure(void *self, sp_status *status)
 
 static bool save(void *self, sp_status *status)
 {
-    sp_classifier_trainer *r = self;
-    memcpy(r->best, sp_store_values(r->m->store), (size_t)sp_store_size(r->m->store) * sizeof *r->best);
-    r->kept = true;
+    const sp_classifier_trainer *r = self;
     return !r->out || sp_classifier_save(r->m, r->out, status);
 }
 
@@ -225,11 +202,4 @@ sp_task sp_classifier_trainer_task(sp_classifier_trainer *r)
     return (sp_task){ .self = r, .store = r->m->store, .shards = sp_trainer_shards(r->batch), .begin = begin, .loss = loss,
                       .save = save, .measure = measure, .metric = "accuracy", .more_is_better = true, .unit = "sentence",
                       .describe = describe };
-}
-
-bool sp_classifier_trainer_restore(sp_classifier_trainer *r)
-{
-    if (r->kept)
-        memcpy(sp_store_values(r->m->store), r->best, (size_t)sp_store_size(r->m->store) * sizeof *r->best);
-    return r->kept;
 }

@@ -138,6 +138,37 @@ char *sp_coder_decode(const sp_coder *c, const int *id, long n, size_t *size)
     return text;
 }
 
+/* Writes a text with U+FFFD for each byte that is none of UTF-8, or, where out is NULL, nothing. Its bytes. */
+static size_t write_valid(const char *text, size_t size, char *out)
+{
+    static const char none[] = "\xEF\xBF\xBD";
+    size_t bytes = 0, at = 0, length;
+    for (const char *c; (c = sp_text_next(text, size, SP_LEVEL_CHAR, &at, &length)); bytes += length) {
+        if (length == 1 && (unsigned char)*c >= 0x80) {
+            c = none;
+            length = sizeof none - 1;
+        }
+        if (out)
+            memcpy(out + bytes, c, length);
+    }
+    return bytes;
+}
+
+char *sp_coder_show(const sp_coder *c, const int *id, long n, size_t *size)
+{
+    char *text = sp_coder_decode(c, id, n, size);
+    const size_t bytes = text && c->bpe && sp_bpe_letters(c->bpe) ? write_valid(text, *size, NULL) : 0;
+    if (!text || bytes <= *size)                        /* each that is none is two more */
+        return text;
+    char *valid = malloc(bytes + 1);
+    if (valid) {
+        valid[write_valid(text, *size, valid)] = '\0';
+        *size = bytes;
+    }
+    free(text);
+    return valid;
+}
+
 /* ---- files ----------------------------------------------------------------------------------------------------- */
 
 char *sp_coder_write(const sp_coder *c)

@@ -39,6 +39,10 @@ bool sp_coder_encode(const sp_coder *c, const char *text, size_t size, sp_ids *i
    written. NULL without memory. */
 char *sp_coder_decode(const sp_coder *c, const int *id, long n, size_t *size);
 
+/* The same to be read: a model may write bytes in any order, and decoding gives them as they are, but pieces that were learned from
+   UTF-8 (some of them are letters of several bytes) then have U+FFFD for each byte that is none of UTF-8. */
+char *sp_coder_show(const sp_coder *c, const int *id, long n, size_t *size);
+
 /* The bytes of one symbol as it stands in a text, borrowed; of a piece with the space before it. "</s>" for that, too. */
 const char *sp_coder_symbol(const sp_coder *c, int id, size_t *length);
 

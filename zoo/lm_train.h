@@ -15,7 +15,7 @@ SP_BEGIN
 typedef struct sp_lm_trainer sp_lm_trainer;
 
 /* Of a model, on texts as numbers, all borrowed: `batch` streams read side by side, in windows of `bptt` time steps at most,
-   over which gradients go back. `out` is the file of the best model; NULL: none, and m is what the last epoch left. NULL if a
+   over which gradients go back. The best model is saved as `out` (NULL: not), and is what m is after training. NULL if a
    text is too short: one to train on needs batch * bptt + 1 symbols, one to validate on batch + 1; for sizes below 1; or
    without memory. */
 sp_lm_trainer *sp_lm_trainer_new(sp_lm *m, const sp_ids *train, const sp_ids *valid, long batch, long bptt, const char *out,

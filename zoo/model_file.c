@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
+#include "zoo/json_inside.h"
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
@@ -88,11 +88,11 @@ bool sp_model_save(const sp_store *s, const char *kind, const sp_option *rows, i
 /* A number as it stands in a file; NaN if it is none. False without memory. */
 static bool number_of(const char *text, double *x)
 {
-    json_error_t error;
-    json_t *value = json_loads(text, JSON_DECODE_ANY, &error);
+    sp_status why = { 0 };
+    json_t *value = sp_json_value(text, JSON_DECODE_ANY, &why);
     *x = json_is_number(value) ? json_number_value(value) : NAN;
     json_decref(value);
-    return value || json_error_code(&error) != json_error_out_of_memory;
+    return why.code != SP_ERR_MEMORY;
 }
 
 /* Sets a row from a file that may say anything. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
+#include "zoo/json_inside.h"
 
 struct sp_report {
     json_t *object;
@@ -117,12 +117,12 @@ static const char *key_that_differs(json_t *mine, json_t *other)
 
 bool sp_report_equals(const sp_report *r, const char *json, sp_status *status)
 {
-    json_error_t error = { 0 };
-    json_t *other = json ? json_loads(json, JSON_REJECT_DUPLICATES, &error) : NULL;
+    sp_status why = { 0 };
+    json_t *other = sp_json_value(json, JSON_REJECT_DUPLICATES, &why);
     const char *key = NULL;
     char *theirs = NULL, *mine = NULL;
     bool ok = true;
-    if (!r || r->failed || (json && !other && json_error_code(&error) == json_error_out_of_memory))
+    if (!r || r->failed || why.code == SP_ERR_MEMORY)
         ok = sp_fail(status, SP_ERR_MEMORY, "out of memory for what is to be compared");
     else if (!json_is_object(other))
         ok = sp_fail(status, SP_ERR_FORMAT, "is no JSON object");

@@ -189,16 +189,28 @@ char *sp_sentences_lines(const sp_sentences *s, int f, size_t *size)
     return text;
 }
 
+bool sp_sentences_put_field(sp_sentences *s, int field, const sp_sentences *from, int f, long i, sp_status *status)
+{
+    bool ok = true;
+    if (!s || field < 0 || field >= s->fields)
+        return sp_fail(status, SP_ERR_VALUE, "sentences: no field %d of %d", field, s ? s->fields : 0);
+    const long before = s->field[field].strings;
+    for (long j = 0; ok && j < sp_sentence_length(from, f, i); j++) {
+        size_t length;
+        const char *w = sp_sentence_word(from, f, i, j, &length);
+        ok = sp_sentences_put(s, field, w, length, status);
+    }
+    if (!ok)
+        s->field[field].strings = before;
+    return ok;
+}
+
 static bool copy(sp_sentences *to, const sp_sentences *from, long i, sp_status *status)
 {
-    size_t length;
-    for (int f = 0; f < from->fields; f++)
-        for (long j = 0; j < sp_sentence_length(from, f, i); j++) {
-            const char *w = sp_sentence_word(from, f, i, j, &length);
-            if (!sp_sentences_put(to, f, w, length, status))
-                return false;
-        }
-    return sp_sentences_end(to, status);
+    bool ok = true;
+    for (int f = 0; ok && f < from->fields; f++)
+        ok = sp_sentences_put_field(to, f, from, f, i, status);
+    return ok && sp_sentences_end(to, status);
 }
 
 static sp_sentences *like(const sp_sentences *s, sp_status *status)

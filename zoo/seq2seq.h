@@ -147,11 +147,11 @@ sp_seq2seq_teaching sp_seq2seq_teaching_defaults(void);
 
 typedef struct sp_seq2seq_trainer sp_seq2seq_trainer;
 
-/* Numbers the sentences (fields 0 and 1). The model and `path`, where the best model goes, must live as long; the sentences need
-   not. `run` is what sp_train will get; its seed, epochs and metric count here, too. To be freed. NULL for a setting out of its
-   range, or without a pair that is neither too long nor empty on either side. */
+/* Numbers the sentences (fields 0 and 1). The best model is saved as `out` (NULL: not), and is what m is after training; both must
+   live as long, the sentences need not. `run` is what sp_train will get; its seed, epochs and metric count here, too. To be freed.
+   NULL for a setting out of its range, or without a pair that is neither too long nor empty on either side. */
 sp_seq2seq_trainer *sp_seq2seq_trainer_new(sp_seq2seq *m, const sp_sentences *train, const sp_sentences *valid,
-                                           const sp_seq2seq_teaching *how, const sp_trainer_config *run, const char *path,
+                                           const sp_seq2seq_teaching *how, const sp_trainer_config *run, const char *out,
                                            sp_status *status);
 void sp_seq2seq_trainer_free(sp_seq2seq_trainer *x);
 sp_task sp_seq2seq_task(sp_seq2seq_trainer *x);
@@ -190,7 +190,7 @@ sp_translating sp_translating_defaults(void);
     { "batch", SP_OPTION_WHOLE, &(c)->batch, 1, 65536, .help = "texts at a time" }
 
 typedef struct sp_translation {
-    char *text;                 /* with a 0 behind it */
+    char *text;                 /* sp_coder_show, with a 0 behind it */
     double score, log_p;        /* what it was ranked by; ln p of the model, its </s> included: what sp_seq2seq_loss has */
     long length, places;        /* symbols without </s>; of the source, its </s> included */
     int *id;                    /* [length] */

@@ -12,6 +12,28 @@ struct encoded {
     sp_tensor *state[SP_MAX_STATES];    /* of the decoder at first, NULL: zeros */
 };
 
+/* Sequences of numbers, one behind the other. */
+struct sequences {
+    long n, room;
+    long *first;                        /* [n+1] where in id each begins; NULL as long as there is none */
+    int *id;                            /* [first[n]] */
+    long ids_room;
+};
+
+/* One more. False without memory. */
+bool sp_sequences_add(struct sequences *s, const sp_ids *ids);
+void sp_sequences_clear(struct sequences *s);
+
+static inline long sp_sequences_length(const struct sequences *s, long i)
+{
+    return s->first[i + 1] - s->first[i];
+}
+
+static inline long sp_sequences_sum(const struct sequences *s)
+{
+    return s->n ? s->first[s->n] : 0;
+}
+
 /* A source as numbers, by its words with one space between. *joined, unless NULL, is that text, to be freed. */
 bool sp_seq2seq_read(const sp_seq2seq *m, const char *text, size_t size, sp_ids *ids, char **joined, sp_status *status);
 

@@ -1,4 +1,4 @@
-/* Sources as texts: with white space as readers have it, and cut into the symbols that the model reads. */
+/* Sources as texts: with white space as readers have it, and cut into the symbols that the model reads; and sequences of numbers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +33,43 @@ bool sp_seq2seq_read(const sp_seq2seq *m, const char *text, size_t size, sp_ids 
         free(words);
     return ok;
 }
+
+/* ---- sequences ------------------------------------------------------------------------------------------------- */
+
+void sp_sequences_clear(struct sequences *s)
+{
+    free(s->first);
+    free(s->id);
+    *s = (struct sequences){ 0 };
+}
+
+bool sp_sequences_add(struct sequences *s, const sp_ids *ids)
+{
+    const long used = sp_sequences_sum(s);
+    if (s->n == s->room) {
+        const long room = 2 * s->n + 16;
+        long *first = realloc(s->first, (size_t)(room + 1) * sizeof *first);
+        if (!first)
+            return false;
+        s->first = first;
+        s->room = room;
+    }
+    if (!s->id || used + ids->n > s->ids_room) {
+        const long room = 2 * (used + ids->n) + 16;
+        int *id = realloc(s->id, (size_t)room * sizeof *id);
+        if (!id)
+            return false;
+        s->id = id;
+        s->ids_room = room;
+    }
+    if (ids->n)
+        memcpy(s->id + used, ids->id, (size_t)ids->n * sizeof *s->id);
+    s->first[s->n++] = used;
+    s->first[s->n] = used + ids->n;
+    return true;
+}
+
+/* ---- their symbols --------------------------------------------------------------------------------------------- */
 
 /* The i-th symbol of a source, whose text before it ends at *at. */
 static const char *symbol_at(const sp_coder *c, const char *text, size_t size, const sp_ids *ids, long i, size_t *at,

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autograd/op.h"
+#include "zoo/batches_inside.h"
 #include "zoo/beam.h"
 #include "zoo/progress.h"
 #include "zoo/seq2seq_inside.h"
@@ -45,21 +47,15 @@ const sp_translation *sp_translations_get(const sp_translations *r, long i, long
 
 /* ---- one batch ------------------------------------------------------------------------------------------------- */
 
-struct source {
-    long index;                 /* of the text */
-    char *text;                 /* its words with a space between */
-    sp_ids ids;
-};
-
 /* All that a call works with. */
 struct work {
     const sp_seq2seq *m;
     const sp_translating *how;
     sp_translations *result;
     sp_status *status;
-    sp_tape *tape;
     bool *banned;               /* [symbols of the target] what is never written */
-    struct source *source;      /* [n] by length */
+    char **text;                /* [n] the words of each source with a space between, */
+    struct sequences source;    /* [n] and as numbers */
     struct writing writing;
 };
 
@@ -67,7 +63,7 @@ static bool step(void *self, const sp_beam_rows *rows, sp_real *logits, sp_real 
 {
     struct work *w = self;
     return sp_writing_step(&w->writing, rows->sentence, rows->parent, rows->symbol, rows->n, logits, weights)
-           || sp_fail_with(status, sp_tape_status(w->tape));
+           || sp_fail_with(status, sp_tape_status(w->writing.t));
 }
 
 /* The text of a translation in which each <unk> is copied from the source; or, where out is NULL, nothing. Its bytes. */
@@ -92,35 +88,36 @@ static size_t write_copied(const sp_coder *c, char *const *symbol, long symbols,
     return bytes;
 }
 
-static char *text_of(const struct work *w, const struct source *s, const sp_hypothesis *h)
+/* What a hypothesis for source i says. */
+static char *text_of(const struct work *w, long i, const sp_hypothesis *h)
 {
     const sp_coder *c = w->m->target;
     size_t size;
     if (!w->how->copy)
-        return sp_coder_decode(c, h->symbol, h->length, &size);
-    char **symbol = sp_seq2seq_symbols(w->m, s->text, NULL);
-    char *text = symbol ? malloc(write_copied(c, symbol, s->ids.n, h, NULL) + 1) : NULL;
+        return sp_coder_show(c, h->symbol, h->length, &size);
+    char **symbol = sp_seq2seq_symbols(w->m, w->text[i], NULL);
+    char *text = symbol ? malloc(write_copied(c, symbol, sp_sequences_length(&w->source, i), h, NULL) + 1) : NULL;
     if (text)
-        write_copied(c, symbol, s->ids.n, h, text);
+        write_copied(c, symbol, sp_sequences_length(&w->source, i), h, text);
     free(symbol);
     return text;
 }
 
-static bool keep(struct work *w, const struct source *s, const sp_hypothesis *h, long rank)
+static bool keep(struct work *w, long i, const sp_hypothesis *h, long rank)
 {
-    sp_translation *x = &w->result->item[s->index * w->result->nbest + rank];
-    const size_t symbols = (size_t)h->length, places = (size_t)s->ids.n + 1;
+    sp_translation *x = &w->result->item[i * w->result->nbest + rank];
+    const size_t symbols = (size_t)h->length, places = (size_t)sp_sequences_length(&w->source, i) + 1;
     *x = (sp_translation){ .score = h->score, .log_p = h->log_p, .length = h->length, .places = (long)places };
     x->id = malloc((symbols + 1) * sizeof *x->id);
-    x->text = text_of(w, s, h);
+    x->text = text_of(w, i, h);
     if (w->how->weights && h->weights)
         x->weights = malloc((symbols * places + 1) * sizeof *x->weights);
     if (!x->id || !x->text || (w->how->weights && h->weights && !x->weights))
         return sp_fail(w->status, SP_ERR_MEMORY, "model: out of memory for a translation");
     if (symbols)
         memcpy(x->id, h->symbol, symbols * sizeof *x->id);
-    for (size_t i = 0; x->weights && i < symbols; i++)
-        memcpy(x->weights + i * places, h->weights + i * (size_t)h->places, places * sizeof *x->weights);
+    for (size_t k = 0; x->weights && k < symbols; k++)
+        memcpy(x->weights + k * places, h->weights + k * (size_t)h->places, places * sizeof *x->weights);
     return true;
 }
 
@@ -133,16 +130,17 @@ static long most_of(const struct work *w, long length)
     return w->how->most > 0 ? w->how->most : most < SP_SEQ2SEQ_LONGEST ? (long)most : SP_SEQ2SEQ_LONGEST;
 }
 
-static bool search(struct work *w, const struct source *s, long n, const int *id, const long *length, const long *used,
+/* Translates some sources together; used and most are of length [n]. */
+static bool search(struct work *w, const struct sp_reading *r, const struct sp_gathered *from, const long *used,
                    const long *most)
 {
+    const long n = r->n;
     const bool looks = sp_seq2seq_attends(w->m) && (w->how->weights || w->how->copy || w->how->coverage_penalty > 0);
     const sp_beam_config config = { .width = w->how->beam, .nbest = w->how->nbest, .longest = most, .first = SP_SENTENCE_BEGIN,
                                     .last = SP_SENTENCE_END, .length_penalty = w->how->length_penalty,
                                     .coverage_penalty = w->how->coverage_penalty };
-    sp_tape_reset(w->tape);
-    if (!sp_writing_begin(&w->writing, w->tape, w->m, id, length, n, n * w->how->beam))
-        return sp_fail_with(w->status, sp_tape_status(w->tape));
+    if (!sp_writing_begin(&w->writing, r->tape, w->m, from->id, from->length, n, n * w->how->beam))
+        return false;
     const sp_beam_model model = { .self = w, .step = step, .symbols = sp_coder_size(w->m->target), .banned = w->banned,
                                   .places = looks ? w->writing.encoded.places : 0, .used = looks ? used : NULL };
     sp_beam *found = sp_beam_search(&config, &model, n, w->status);
@@ -151,32 +149,23 @@ static bool search(struct work *w, const struct source *s, long n, const int *id
         const long count = sp_beam_count(found, i);
         ok = count > 0 || sp_fail(w->status, SP_ERR_VALUE, "model: nothing can follow");
         for (long k = 0; ok && k < count; k++)
-            ok = keep(w, &s[i], sp_beam_best(found, i, k), k);
+            ok = keep(w, r->index[i], sp_beam_best(found, i, k), k);
     }
     sp_beam_free(found);
     return ok;
 }
 
-static bool translate_batch(struct work *w, const struct source *s, long n)
+static bool translate_part(struct work *w, const struct sp_reading *r)
 {
-    long sum = 0;
-    for (long i = 0; i < n; i++)
-        sum += s[i].ids.n;
-    int *id = malloc((size_t)(sum + 1) * sizeof *id), *to = id;
-    long *length = malloc(3 * (size_t)n * sizeof *length);
-    bool ok = id && length;
-    for (long i = 0; ok && i < n; i++) {
-        memcpy(to, s[i].ids.id, (size_t)s[i].ids.n * sizeof *to);
-        to += s[i].ids.n;
-        length[i] = s[i].ids.n;
-        length[n + i] = s[i].ids.n + 1;
-        length[2 * n + i] = most_of(w, s[i].ids.n);
+    struct sp_gathered from;
+    long *used = sp_tape_take(r->tape, 2 * (size_t)r->n * sizeof *used), *most = used + r->n;
+    if (!used || !sp_gather(r->tape, w->source.id, w->source.first, r->index, r->n, &from))
+        return false;
+    for (long i = 0; i < r->n; i++) {
+        used[i] = from.length[i] + 1;
+        most[i] = most_of(w, from.length[i]);
     }
-    ok = ok ? search(w, s, n, id, length, length + n, length + 2 * n)
-            : sp_fail(w->status, SP_ERR_MEMORY, "model: out of memory for a batch of %ld", n);
-    free(id);
-    free(length);
-    return ok;
+    return search(w, r, &from, used, most);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------------------------- */
@@ -200,12 +189,6 @@ static bool check(const sp_seq2seq *m, const char *const *text, long n, const sp
     return true;
 }
 
-static int by_length(const void *a, const void *b)
-{
-    const struct source *x = a, *y = b;
-    return x->ids.n != y->ids.n ? (x->ids.n > y->ids.n) - (x->ids.n < y->ids.n) : (x->index > y->index) - (x->index < y->index);
-}
-
 /* <s>; among pieces <unk>, which no target has; and what would break lines or columns. */
 static bool *find_banned(const sp_coder *c)
 {
@@ -223,41 +206,42 @@ static bool *find_banned(const sp_coder *c)
 
 static bool read_sources(struct work *w, const char *const *text, long n)
 {
-    for (long i = 0; i < n; i++) {
-        w->source[i].index = i;
-        if (!sp_seq2seq_read(w->m, text[i], strlen(text[i]), &w->source[i].ids, &w->source[i].text, w->status))
-            return false;
+    bool ok = true;
+    for (long i = 0; ok && i < n; i++) {
+        sp_ids ids = { 0 };
+        ok = sp_seq2seq_read(w->m, text[i], strlen(text[i]), &ids, &w->text[i], w->status)
+             && (sp_sequences_add(&w->source, &ids)
+                 || sp_fail(w->status, SP_ERR_MEMORY, "model: out of memory for %ld texts", n));
+        free(ids.id);
     }
-    qsort(w->source, (size_t)n, sizeof *w->source, by_length);
-    return true;
+    return ok;
 }
 
-static bool keep_empty(struct work *w, const struct source *s)
+static bool keep_empty(struct work *w, long i)
 {
-    sp_translation *x = &w->result->item[s->index * w->result->nbest];
+    sp_translation *x = &w->result->item[i * w->result->nbest];
     x->text = calloc(1, 1);
     return x->text || sp_fail(w->status, SP_ERR_MEMORY, "model: out of memory for a translation");
 }
 
 static bool translate_all(struct work *w, long n)
 {
-    long done = 0, symbols = 0, count;
+    struct sp_reading r;
+    long symbols = 0;
     bool ok = true;
     sp_progress bar;
+    for (long i = 0; ok && i < n; i++)
+        ok = sp_sequences_length(&w->source, i) || keep_empty(w, i);
     sp_progress_begin(&bar, w->how->progress, "symbol");
-    for (; ok && done < n && !w->source[done].ids.n; done++)
-        ok = keep_empty(w, &w->source[done]);
-    for (; ok && done < n; done += count) {
-        for (count = 1; count < w->how->batch && done + count < n; count++)
-            if ((count + 1) * w->how->beam * (w->source[done + count].ids.n + 1) > ROOM)
-                break;
-        ok = translate_batch(w, w->source + done, count);
-        for (long i = 0; i < count; i++)
-            symbols += w->source[done + i].ids.n;
-        sp_progress_show(&bar, "translating", (double)(done + count) / (double)n, NAN, symbols);
+    sp_reading_begin(&r, w->m->store, w->m->profile, w->source.first, n, w->how->batch, ROOM / w->how->beam, w->status);
+    while (ok && sp_reading_next(&r)) {
+        ok = translate_part(w, &r);
+        for (long i = 0; i < r.n; i++)
+            symbols += sp_sequences_length(&w->source, r.index[i]);
+        sp_progress_show(&bar, "translating", (double)(n - r.left + r.n) / (double)n, NAN, symbols);
     }
     sp_progress_end(&bar);
-    return ok;
+    return sp_reading_end(&r, w->status) && ok;
 }
 
 sp_translations *sp_seq2seq_translate(const sp_seq2seq *m, const char *const *text, long n, const sp_translating *how,
@@ -267,25 +251,18 @@ sp_translations *sp_seq2seq_translate(const sp_seq2seq *m, const char *const *te
     if (!check(m, text, n, how, status))
         return NULL;
     w.result = calloc(1, sizeof *w.result);
-    w.source = calloc((size_t)n + 1, sizeof *w.source);
-    w.tape = sp_tape_new(m->store);
+    w.text = calloc((size_t)n + 1, sizeof *w.text);
     w.banned = find_banned(m->target);
-    if (w.result) {
+    if (w.result)
         *w.result = (sp_translations){ n, how->nbest, calloc((size_t)(n * how->nbest) + 1, sizeof *w.result->item) };
-        sp_tape_set_recording(w.tape, false);
-        sp_tape_set_training(w.tape, false);
-        sp_tape_set_profile(w.tape, m->profile);
-    }
-    const bool ok = w.result && w.result->item && w.source && w.tape && w.banned
+    const bool ok = w.result && w.result->item && w.text && w.banned
                     ? read_sources(&w, text, n) && translate_all(&w, n)
                     : sp_fail(status, SP_ERR_MEMORY, "model: out of memory for %ld texts", n);
-    for (long i = 0; w.source && i < n; i++) {
-        free(w.source[i].ids.id);
-        free(w.source[i].text);
-    }
-    free(w.source);
+    for (long i = 0; w.text && i < n; i++)
+        free(w.text[i]);
+    free(w.text);
+    sp_sequences_clear(&w.source);
     free(w.banned);
-    sp_tape_free(w.tape);
     if (ok)
         return w.result;
     sp_translations_free(w.result);

@@ -128,8 +128,8 @@ bool sp_tagger_decode(sp_tape *t, const sp_tagger *m, sp_seq scores, const sp_ta
 
 /* A model in training by sp_train, on batches of so many sentences of about one length; after each epoch measured on those to
    validate on, whose metric is "f1" (of spans) for tags that are such (sp_tags_are_spans), else "accuracy". All is borrowed.
-   The best model is saved as `out`, unless that is NULL. The seed is that of the order of sentences. NULL for sentences of which
-   none counts (sp_tagger_loss). */
+   The best model is saved as `out` (NULL: not), and is what m is after training. The seed is that of the order of sentences. NULL
+   for sentences of which none counts (sp_tagger_loss). */
 typedef struct sp_tagger_trainer sp_tagger_trainer;
 sp_tagger_trainer *sp_tagger_trainer_new(sp_tagger *m, const sp_sentences *train, const sp_sentences *valid, long batch,
                                          uint64_t seed, const char *out, sp_status *status);

@@ -5,6 +5,7 @@
 
 #include "autograd/map.h"
 #include "autograd/op.h"
+#include "zoo/batches_inside.h"
 #include "zoo/tagger_inside.h"
 
 /* ---- all sentences --------------------------------------------------------------------------------------------- */
@@ -174,22 +175,16 @@ bool sp_tagger_gather(sp_tape *t, const sp_tagger_data *d, const long *index, lo
 {
     if (!sp_tagger_there(t, d, index, n))
         return false;
-    *b = (struct sp_tagger_batch){ .index = sp_tape_take(t, (size_t)(n + 1) * sizeof *b->index),
-                                   .length = sp_tape_take(t, (size_t)(n + 1) * sizeof *b->length) };
-    if (!b->index || !b->length)
+    struct sp_gathered g;
+    *b = (struct sp_tagger_batch){ .index = sp_tape_take(t, (size_t)(n + 1) * sizeof *b->index) };
+    for (long i = 0; b->index && i < n; i++)
+        if (sp_sentence_length(d->s, 0, index[i]))
+            b->index[b->n++] = index[i];
+    if (!b->index || !sp_gather(t, d->words.id, d->s->field[0].first, b->index, b->n, &g))
         return false;
-    for (long i = 0; i < n; i++) {
-        const long length = sp_sentence_length(d->s, 0, index[i]);
-        if (length) {
-            b->index[b->n] = index[i];
-            b->length[b->n++] = length;
-            b->rows += length;
-        }
-    }
-    if (!(b->word = sp_tape_take(t, (size_t)(b->rows + 1) * sizeof *b->word)))
-        return false;
-    for (long i = 0, row = 0; i < b->n; row += b->length[i++])
-        memcpy(b->word + row, d->words.id + d->s->field[0].first[b->index[i]], (size_t)b->length[i] * sizeof *b->word);
+    b->rows = g.sum;
+    b->length = g.length;
+    b->word = g.id;
     return !d->same || find_different(t, d, b);
 }
 

@@ -45,6 +45,14 @@ bool sp_tagger_gather(sp_tape *t, const sp_tagger_data *d, const long *index, lo
 bool sp_tagger_letters_of(sp_tape *t, const sp_tagger_data *d, const struct sp_tagger_batch *b, int **letter, long **length,
                           long *count);
 
+/* The words of sentences, and in field 1 the tags of these numbers, one for each word; to be freed. NULL without memory. */
+sp_sentences *sp_tagger_tagged(const sp_sentences *s, const sp_vocabulary *tags, const int *tag, sp_status *status);
+
+/* The spans that tags are, to be freed: those of guess or, where that is NULL, by their numbers, one for each word. NULL without
+   memory. */
+sp_spans *sp_tagger_spans(const sp_sentences *truth, const sp_sentences *guess, const sp_vocabulary *tags, const int *tag,
+                          sp_status *status);
+
 /* Whether a word may have the tag `to` behind one with the tag `from`; NULL is outside the sentence. */
 bool sp_tag_may_follow(sp_tag_scheme scheme, const char *from, const char *to);
 

@@ -7,7 +7,7 @@
 #include "nn/loss.h"
 #include "nn/pool.h"
 #include "ops/ops.h"
-#include "zoo/batches.h"
+#include "zoo/batches_inside.h"
 #include "zoo/tagger_inside.h"
 
 /* ---- from words to scores -------------------------------------------------------------------------------------- */
@@ -236,62 +236,25 @@ bool sp_tagger_decode(sp_tape *t, const sp_tagger *m, sp_seq scores, const sp_ta
     return true;
 }
 
-/* Tags all sentences, those of about one length together. */
+/* Tags all sentences. */
 static bool tag_all(const sp_tagger *m, const sp_tagger_data *d, int *tag, sp_status *status)
 {
-    enum { WORDS = 4096, SENTENCES = 64 };      /* at most together, unless a sentence is longer */
-    long *length = malloc((size_t)(d->n + 1) * sizeof *length), index[SENTENCES], k;
-    if (!length)
-        return sp_fail(status, SP_ERR_MEMORY, "tagger: out of memory for %ld sentences", d->n);
-    for (long i = 0; i < d->n; i++)
-        length[i] = sp_sentence_length(d->s, 0, i);
-    sp_batches *order = d->n ? sp_batches_new(length, d->n, 1, status) : NULL;
-    free(length);
-    sp_tape *t = order ? sp_tape_new(m->store) : NULL;
-    sp_tape_set_recording(t, false);
-    sp_tape_set_training(t, false);
-    sp_tape_set_profile(t, m->profile);
-    for (long at = 0; sp_ok(t) && at < d->n; ) {
-        long n = 0, words = 0;
-        for (; at < d->n && n < SENTENCES; at++) {
-            const long i = *sp_batches_part(order, at, 0, 1, &k), more = sp_sentence_length(d->s, 0, i);
-            if (n && words + more > WORDS)
-                break;
-            index[n++] = i;
-            words += more;
-        }
-        sp_tape_reset(t);
-        if (words)
-            sp_tagger_decode(t, m, sp_tagger_on(t, m, d, index, n), d, index, n, tag);
-    }
-    const bool ok = !d->n || (order && (sp_ok(t) || sp_fail_with(status, sp_tape_status(t))));
-    sp_tape_free(t);
-    sp_batches_free(order);
-    return ok;
+    enum { SENTENCES = 64, WORDS = 4096 };
+    struct sp_reading r;
+    sp_reading_begin(&r, m->store, m->profile, d->s->field[0].first, d->n, SENTENCES, WORDS, status);
+    while (sp_reading_next(&r))
+        sp_tagger_decode(r.tape, m, sp_tagger_on(r.tape, m, d, r.index, r.n), d, r.index, r.n, tag);
+    return sp_reading_end(&r, status);
 }
 
 sp_sentences *sp_tagger_tag(const sp_tagger *m, const sp_sentences *s, sp_status *status)
 {
     sp_tagger_data *d = sp_tagger_words_new(m, s, status);
-    sp_sentences *out = d ? sp_sentences_new(2, status) : NULL;
-    int *tag = out ? malloc((size_t)(d->strings + 1) * sizeof *tag) : NULL;
-    if (out && !tag)
+    int *tag = d ? malloc((size_t)(d->strings + 1) * sizeof *tag) : NULL;
+    if (d && !tag)
         sp_fail(status, SP_ERR_MEMORY, "tagger: out of memory for %ld words", d->strings);
-    bool ok = tag && tag_all(m, d, tag, status);
-    for (long i = 0; ok && i < s->n; i++) {
-        for (long j = 0; ok && j < sp_sentence_length(s, 0, i); j++) {
-            size_t length;
-            const char *w = sp_sentence_word(s, 0, i, j, &length);
-            ok = sp_sentences_put(out, 0, w, length, status);
-            w = sp_vocabulary_symbol(m->tags, tag[s->field[0].first[i] + j], &length);
-            ok = ok && sp_sentences_put(out, 1, w, length, status);
-        }
-        ok = ok && sp_sentences_end(out, status);
-    }
+    sp_sentences *out = tag && tag_all(m, d, tag, status) ? sp_tagger_tagged(s, m->tags, tag, status) : NULL;
     free(tag);
     sp_tagger_data_free(d);
-    if (ok)
-        return out;
-    sp_sentences_free(out);
-    return NULL;
+    return out;
 }

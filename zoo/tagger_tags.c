@@ -101,22 +101,50 @@ double sp_tags_accuracy(const sp_sentences *truth, const sp_sentences *guess, lo
     return !same ? NAN : n ? (double)good / (double)n : 0;
 }
 
-sp_spans *sp_tags_spans(const sp_sentences *truth, const sp_sentences *guess, sp_status *status)
+sp_spans *sp_tagger_spans(const sp_sentences *truth, const sp_sentences *guess, const sp_vocabulary *tags, const int *tag,
+                          sp_status *status)
 {
-    if (!alike(truth, guess)) {
-        sp_fail(status, SP_ERR_VALUE, "spans: these are not tags of the same sentences");
-        return NULL;
-    }
     sp_spans *s = sp_spans_new(status);
     bool ok = s;
-    for (long i = 0; ok && i < truth->n; i++) {
-        for (long j = 0; ok && j < sp_sentence_length(truth, 1, i); j++)
-            ok = sp_spans_add(s, sp_sentence_word(truth, 1, i, j, NULL), sp_sentence_word(guess, 1, i, j, NULL), status);
+    size_t length;
+    for (long i = 0, k = 0; ok && i < truth->n; i++) {
+        for (long j = 0; ok && j < sp_sentence_length(truth, 1, i); j++, k++)
+            ok = sp_spans_add(s, sp_sentence_word(truth, 1, i, j, NULL), guess ? sp_sentence_word(guess, 1, i, j, NULL)
+                              : sp_vocabulary_symbol(tags, tag[k], &length), status);
         ok = ok && sp_spans_end(s, status);
     }
     if (ok)
         return s;
     sp_spans_free(s);
+    return NULL;
+}
+
+sp_spans *sp_tags_spans(const sp_sentences *truth, const sp_sentences *guess, sp_status *status)
+{
+    if (alike(truth, guess))
+        return sp_tagger_spans(truth, guess, NULL, NULL, status);
+    sp_fail(status, SP_ERR_VALUE, "spans: these are not tags of the same sentences");
+    return NULL;
+}
+
+/* ---- tagged sentences ------------------------------------------------------------------------------------------ */
+
+sp_sentences *sp_tagger_tagged(const sp_sentences *s, const sp_vocabulary *tags, const int *tag, sp_status *status)
+{
+    sp_sentences *out = sp_sentences_new(2, status);
+    bool ok = out;
+    for (long i = 0, k = 0; ok && i < s->n; i++) {
+        ok = sp_sentences_put_field(out, 0, s, 0, i, status);
+        for (long j = 0; ok && j < sp_sentence_length(s, 0, i); j++, k++) {
+            size_t length;
+            const char *name = sp_vocabulary_symbol(tags, tag[k], &length);
+            ok = sp_sentences_put(out, 1, name, length, status);
+        }
+        ok = ok && sp_sentences_end(out, status);
+    }
+    if (ok)
+        return out;
+    sp_sentences_free(out);
     return NULL;
 }
 
@@ -155,29 +183,22 @@ sp_sentences *sp_tags_most_frequent(const sp_sentences *train, const sp_sentence
     }
     sp_vocabulary *words = sp_vocabulary_of_field(train, 0, &open, status);
     sp_vocabulary *tags = words ? sp_vocabulary_of_field(train, 1, &closed, status) : NULL;
-    sp_sentences *out = tags ? sp_sentences_new(2, status) : NULL;
-    int *tag = out ? malloc((size_t)sp_vocabulary_size(words) * sizeof *tag) : NULL;
+    sp_ids ids = { 0 };
+    sp_sentences *out = NULL;
+    int *tag = tags ? malloc((size_t)sp_vocabulary_size(words) * sizeof *tag) : NULL;
     bool ok = tag;
-    if (out && !tag)
+    if (tags && !tag)
         sp_fail(status, SP_ERR_MEMORY, "baseline: out of memory for %d words", sp_vocabulary_size(words));
-    else if (out && !sp_vocabulary_size(tags))
+    else if (tags && !sp_vocabulary_size(tags))
         ok = sp_fail(status, SP_ERR_VALUE, "baseline: no tags to learn from");
-    ok = ok && most_frequent(words, tags, train, tag, status);
-    for (long i = 0; ok && i < s->n; i++) {
-        for (long j = 0; ok && j < sp_sentence_length(s, 0, i); j++) {
-            size_t length;
-            const char *w = sp_sentence_word(s, 0, i, j, &length);
-            ok = sp_sentences_put(out, 0, w, length, status);
-            w = sp_vocabulary_symbol(tags, tag[sp_vocabulary_id(words, w, length)], &length);
-            ok = ok && sp_sentences_put(out, 1, w, length, status);
-        }
-        ok = ok && sp_sentences_end(out, status);
+    if (ok && most_frequent(words, tags, train, tag, status) && sp_encode_field(words, s, 0, &ids, status)) {
+        for (long k = 0; k < ids.n; k++)
+            ids.id[k] = tag[ids.id[k]];
+        out = sp_tagger_tagged(s, tags, ids.id, status);
     }
+    free(ids.id);
     free(tag);
     sp_vocabulary_free(words);
     sp_vocabulary_free(tags);
-    if (ok)
-        return out;
-    sp_sentences_free(out);
-    return NULL;
+    return out;
 }

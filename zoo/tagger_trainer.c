@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "ops/ops.h"
-#include "zoo/batches.h"
+#include "zoo/batches_inside.h"
 #include "zoo/tagger_inside.h"
 
 struct part {
@@ -56,17 +56,8 @@ static double accuracy(const sp_tagger_trainer *r)
 
 static double f1(const sp_tagger_trainer *r, sp_status *status)
 {
-    const sp_sentences *s = r->valid.s;
-    sp_spans *spans = sp_spans_new(status);
-    bool ok = spans;
-    size_t length;
-    for (long i = 0; ok && i < s->n; i++) {
-        for (long j = 0; ok && j < sp_sentence_length(s, 1, i); j++)
-            ok = sp_spans_add(spans, sp_sentence_word(s, 1, i, j, NULL),
-                              sp_vocabulary_symbol(r->m->tags, r->guess[s->field[1].first[i] + j], &length), status);
-        ok = ok && sp_spans_end(spans, status);
-    }
-    const double f = ok ? sp_spans_total(spans).f1 : NAN;
+    sp_spans *spans = sp_tagger_spans(r->valid.s, NULL, r->m->tags, r->guess, status);
+    const double f = spans ? sp_spans_total(spans).f1 : NAN;
     sp_spans_free(spans);
     return f;
 }
@@ -130,16 +121,8 @@ static bool open_part(const sp_tagger *m, struct part *p, const sp_sentences *s,
     p->s = s;
     if (!s || !s->n || !s->field[0].strings)
         return sp_fail(status, SP_ERR_VALUE, "tagger: no sentences to %s", what);
-    if (!(p->data = sp_tagger_data_new(m, s, status)) || !any_counts(m, p->data, what, status))
-        return false;
-    long *length = malloc((size_t)s->n * sizeof *length);
-    if (!length)
-        return sp_fail(status, SP_ERR_MEMORY, "tagger: out of memory for %ld sentences", s->n);
-    for (long i = 0; i < s->n; i++)
-        length[i] = sp_sentence_length(s, 0, i);
-    p->batches = sp_batches_new(length, s->n, batch, status);
-    free(length);
-    return p->batches;
+    return (p->data = sp_tagger_data_new(m, s, status)) && any_counts(m, p->data, what, status)
+           && (p->batches = sp_batches_of(s->field[0].first, s->n, batch, status));
 }
 
 sp_tagger_trainer *sp_tagger_trainer_new(sp_tagger *m, const sp_sentences *train, const sp_sentences *valid, long batch,

@@ -74,8 +74,8 @@ const char *sp_vocabulary_symbol(const sp_vocabulary *v, int id, size_t *length)
 /* As sp_vocabulary_id for what stands in a text: special symbols are unknown there. */
 int sp_vocabulary_id_in_text(const sp_vocabulary *v, const char *symbol, size_t length);
 
-/* A vocabulary as JSON text, to be freed; and back. NULL without memory or, back, for a text that is no vocabulary, or
-   one of a version that is not known ("the vocabulary is of version 3, expected 1 or 2"). */
+/* A vocabulary as JSON text, to be freed; and back. NULL without memory or, back, an error of the format, for a text that is no
+   vocabulary, or one of a version that is not known ("the vocabulary is of version 3, expected 1 or 2"). */
 char *sp_vocabulary_write(const sp_vocabulary *v);
 sp_vocabulary *sp_vocabulary_parse(const char *json, sp_status *status);
 

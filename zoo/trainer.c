@@ -178,9 +178,11 @@ static bool better(const struct trainer *r)
     return x->valid_loss < x->best_loss;
 }
 
-static size_t numbers_of(const sp_store *s)
+/* The model's values become the best ones, or, back, these the model's. */
+static void copy_best(struct trainer *r, bool back)
 {
-    return (size_t)sp_store_size(s);
+    sp_real *best = sp_param_values(r->best), *now = sp_store_values(r->task->store);
+    memcpy(back ? now : best, back ? best : now, (size_t)sp_store_size(r->task->store) * sizeof *now);
 }
 
 /* Saves the model if it is the best so far. */
@@ -195,8 +197,8 @@ static bool keep_best(struct trainer *r)
     x->best_metric = x->metric;
     x->best_epoch = x->interrupted ? 0 : x->epochs;
     x->saved = sp_trainer_sound(r) && r->task->save(r->task->self, r->status);
-    if (x->saved && r->best)
-        memcpy(sp_param_values(r->best), sp_store_values(r->task->store), numbers_of(r->task->store) * sizeof(sp_real));
+    if (x->saved)
+        copy_best(r, false);
     return x->saved;
 }
 
@@ -293,8 +295,7 @@ static bool open_carried(struct trainer *r)
     r->carried = sp_store_new(0);
     for (int i = 0; task->carried && task->carried(task->self, i, &size); i++)
         sp_store_add(r->carried, SP_SHAPE(size), "carried.%d", i);
-    if (r->config->checkpoint)
-        r->best = sp_store_add(r->carried, SP_SHAPE(sp_store_size(task->store)), "carried.best");
+    r->best = sp_store_add(r->carried, SP_SHAPE(sp_store_size(task->store)), "carried.best");
     return sp_store_ok(r->carried);
 }
 
@@ -325,6 +326,8 @@ bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training 
     struct trainer r = { .task = task, .config = config, .result = result, .status = status };
     *result = (sp_training){ .train_loss = NAN, .valid_loss = NAN, .metric = NAN, .best_loss = NAN, .best_metric = NAN };
     bool ok = check(task, config, status) && open_run(&r) && run(&r) && sp_trainer_draw(&r, true);
+    if (ok && result->saved)
+        copy_best(&r, true);
     if (r.log && fclose(r.log) && ok)
         ok = sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s", config->log, strerror(errno));
     sp_optimizer_free(r.optimizer);

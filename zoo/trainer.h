@@ -140,9 +140,10 @@ int sp_trainer_shards(long batch);
 /* The order of n things in an epoch: a permutation of 0 .. n-1, each equally likely, that depends on nothing else. */
 void sp_trainer_shuffle(long n, long *order, uint64_t seed, long epoch);
 
-/* Trains. The model is saved after every epoch whose validation is the best so far. When stopped it is validated as it is, and
-   saved if it is the best so far; with a checkpoint only if nothing was saved, so that what --resume leads to is what would
-   have been. False if something failed, a file that cannot be written included; the model and the checkpoint saved last stay.
+/* Trains. The model is saved after every epoch whose validation is the best so far; after training, resumed or not, the store
+   has the values that were saved last, and after an error those where it ended. When stopped it is validated as it is, and saved
+   if it is the best so far; with a checkpoint only if nothing was saved, so that what --resume leads to is what would have been.
+   False if something failed, a file that cannot be written included; the model and the checkpoint saved last stay.
 
    A loss or gradient that is not finite ends training. The step is done once more, watched (autograd/watch.h): "training:
    the loss became nan in step 812: first at 'exp' in rnn.l0.lstm, time step 17".

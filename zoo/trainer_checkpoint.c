@@ -19,7 +19,7 @@ static const char version[] = "2";      /* a change that old checkpoints do not 
 static void copy_carried(struct trainer *r, bool back)
 {
     long size;
-    for (int i = 0, n = sp_store_count(r->carried) - (r->best != NULL); i < n; i++) {
+    for (int i = 0, n = sp_store_count(r->carried) - 1; i < n; i++) {
         sp_real *block = r->task->carried(r->task->self, i, &size), *kept = sp_param_values(sp_store_at(r->carried, i));
         memcpy(back ? block : kept, back ? kept : block, (size_t)size * sizeof *block);
     }

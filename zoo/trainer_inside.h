@@ -13,7 +13,7 @@ struct trainer {
     sp_parallel *parallel;
     sp_optimizer *optimizer;
     sp_store *carried;          /* the task's blocks, as they were at the last sp_trainer_remember; and best */
-    sp_param *best;             /* the parameters of the model saved last; NULL without a checkpoint */
+    sp_param *best;             /* the parameters of the model saved last */
     bool training;              /* or validating */
     long epoch, batch;          /* at present, from 0 */
     double began;               /* when, less the seconds that were spent before it was resumed */

@@ -22,9 +22,12 @@ void sp_vocabulary_free(sp_vocabulary *v)
     free(v);
 }
 
-static bool append_new(sp_vocabulary *v, const char *text, size_t length)
+/* A symbol that is not there yet. */
+static bool append_new(sp_vocabulary *v, const char *text, size_t length, sp_status *why)
 {
-    return length && sp_map_get(v->all.ids, text, length) < 0 && sp_counts_append(&v->all, text, length);
+    if (!length || sp_map_get(v->all.ids, text, length) >= 0)
+        return sp_fail(why, SP_ERR_FORMAT, "it is empty, or there twice");
+    return sp_counts_append(&v->all, text, length) || sp_fail(why, SP_ERR_MEMORY, "out of memory");
 }
 
 /* A vocabulary without symbols, but <unk>. */
@@ -192,20 +195,20 @@ static json_t *symbol_json(const struct symbol *s)
     return bytes;
 }
 
-static bool append_json(sp_vocabulary *v, const json_t *item)
+static bool append_json(sp_vocabulary *v, const json_t *item, sp_status *why)
 {
     if (json_is_string(item))
-        return append_new(v, json_string_value(item), json_string_length(item));
+        return append_new(v, json_string_value(item), json_string_length(item), why);
     size_t length = json_array_size(item);
     char *bytes = malloc(length + 1);
-    bool ok = bytes;
+    bool ok = bytes || sp_fail(why, SP_ERR_MEMORY, "out of memory");
     for (size_t i = 0; ok && i < length; i++) {
         const json_t *byte = json_array_get(item, i);
         json_int_t value = json_is_integer(byte) ? json_integer_value(byte) : -1;
-        ok = value >= 0 && value <= 255;
+        ok = (value >= 0 && value <= 255) || sp_fail(why, SP_ERR_FORMAT, "it is no byte");
         bytes[i] = (char)value;
     }
-    ok = ok && append_new(v, bytes, length);
+    ok = ok && append_new(v, bytes, length, why);
     free(bytes);
     return ok;
 }
@@ -237,7 +240,8 @@ char *sp_vocabulary_write(const sp_vocabulary *v)
 
 sp_vocabulary *sp_vocabulary_parse(const char *json, sp_status *status)
 {
-    json_t *all = json ? json_loads(json, JSON_ALLOW_NUL, NULL) : NULL, *list = json_object_get(all, "symbols"), *item;
+    sp_status why = { 0 };
+    json_t *all = sp_json_value(json, JSON_ALLOW_NUL, &why), *list = json_object_get(all, "symbols"), *item;
     const json_t *of = json_object_get(all, "version");
     const char *level = json_string_value(json_object_get(all, "level"));
     const json_int_t version = of ? json_integer_value(of) : 1;
@@ -248,17 +252,20 @@ sp_vocabulary *sp_vocabulary_parse(const char *json, sp_status *status)
                                       .closed = json_is_true(json_object_get(all, "closed")) };
     if (json_is_integer(of) && version != 1 && version != VERSION)
         sp_fail(status, SP_ERR_FORMAT, "the vocabulary is of version %lld, expected 1 or %d", (long long)version, VERSION);
-    sp_vocabulary *v = known && json_is_array(list) ? new_vocabulary(&rule) : NULL;
+    const bool sound = known && json_is_array(list);
+    sp_vocabulary *v = sound ? new_vocabulary(&rule) : NULL;
     size_t i;
+    if (sound && !v)
+        sp_fail(&why, SP_ERR_MEMORY, "out of memory");
     bool ok = v && special >= 0 && special <= (json_int_t)json_array_size(list);
     json_array_foreach(list, i, item)
-        ok = ok && append_json(v, item);
+        ok = ok && append_json(v, item, &why);
     json_decref(all);
     if (ok) {
         v->reserved += (int)special;
         return v;
     }
     sp_vocabulary_free(v);
-    sp_fail(status, SP_ERR_FORMAT, "the vocabulary cannot be read");
+    sp_json_refuse("the vocabulary", &why, status);
     return NULL;
 }
