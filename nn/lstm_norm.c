@@ -9,7 +9,7 @@
 #include "ops/ops.h"
 
 struct norm {
-    sp_param *gain, *bias;      /* [n], at first 1 and 0 */
+    sp_param *gain, *bias;      /* [n], at first 1 and within +-bound */
 };
 
 struct lstm_norm {
@@ -17,10 +17,11 @@ struct lstm_norm {
     struct norm ih, hh, ch;
 };
 
-static struct norm make_norm(sp_store *s, const char *scope, const char *gain, const char *bias, int layer, long n)
+static struct norm make_norm(sp_store *s, const char *scope, const char *gain, const char *bias, int layer, long n,
+                             double bound)
 {
     struct norm norm = { sp_recurrent_param(s, SP_SHAPE(n), scope, gain, layer, 0),
-                         sp_recurrent_param(s, SP_SHAPE(n), scope, bias, layer, 0) };
+                         sp_recurrent_param(s, SP_SHAPE(n), scope, bias, layer, bound) };
     sp_init_constant(norm.gain, 1);
     return norm;
 }
@@ -48,9 +49,10 @@ SP_CELL_MAKER(sp_lstm_norm_make)
     if (m) {
         m->x.weight = sp_recurrent_param(s, SP_SHAPE(4 * hidden, in), scope, "weight_ih", layer, a);
         m->h.weight = sp_recurrent_param(s, SP_SHAPE(4 * hidden, hidden), scope, "weight_hh", layer, a);
-        m->ih = make_norm(s, scope, "gain_ih", "bias_ih", layer, 4 * hidden);
-        m->hh = make_norm(s, scope, "gain_hh", "bias_hh", layer, 4 * hidden);
-        m->ch = make_norm(s, scope, "gain_ch", "bias_ch", layer, hidden);
+        /* Were all biases 0, so were the states over inputs of 0, and the way back through each norm times 1 / sqrt(1e-5). */
+        m->ih = make_norm(s, scope, "gain_ih", "bias_ih", layer, 4 * hidden, a);
+        m->hh = make_norm(s, scope, "gain_hh", "bias_hh", layer, 4 * hidden, 0);
+        m->ch = make_norm(s, scope, "gain_ch", "bias_ch", layer, hidden, 0);
     }
     return (sp_cell){ .name = "lstm-norm", .self = m, .step = sp_store_ok(s) ? step : NULL, .states = 2,
                       .width = { hidden, hidden } };
