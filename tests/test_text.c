@@ -393,6 +393,27 @@ static const struct {
     { NULL, 0, ": cannot be read: No such file or directory", 0 },
 };
 
+/* Of Windows or of Unix, an end of a line is the same; other carriage returns stay. */
+START_TEST(line_ends)
+{
+    static const struct { const char *file, *text; } both[] = {
+        { "a\r\nb\r\n", "a\nb\n" }, { "\r\n", "\n" }, { "a\r\r\nb", "a\r\nb" }, { "a\rb\r", "a\rb\r" },
+        { "\xEF\xBB\xBF" "a\nb\r\n\r\n", "a\nb\n\n" },
+    };
+    char path[PATH_ROOM];
+    size_t size;
+    ck_new_file(path);
+    for (size_t i = 0; i < sizeof both / sizeof *both; i++) {
+        ck_put_file(path, both[i].file, strlen(both[i].file));
+        char *text = sp_text_read(path, &size, NULL);
+        ck_assert_str_eq(text, both[i].text);
+        ck_assert_int_eq(size, strlen(both[i].text));
+        free(text);
+    }
+    remove(path);
+}
+END_TEST
+
 START_TEST(reading)
 {
     char directory[PATH_ROOM], path[PATH_ROOM + 2];
@@ -458,6 +479,7 @@ Suite *suite(void)
     tcase_add_test(c, json_text);
     tcase_add_test(c, parse_without_memory);
     tcase_add_loop_test(c, parse_broken, 0, sizeof broken / sizeof *broken);
+    tcase_add_test(c, line_ends);
     tcase_add_loop_test(c, reading, 0, sizeof files / sizeof *files);
     tcase_add_test(c, long_file);
     suite_add_tcase(all, c);

@@ -55,11 +55,26 @@ const char *sp_text_next(const char *text, size_t size, sp_level level, size_t *
     return text + begin;
 }
 
+/* Line ends of Windows become those of Unix; the size then. A zero byte stays behind. */
+static size_t end_lines(char *text, size_t size)
+{
+    const char *from = memchr(text, '\r', size);
+    char *to = text + (from ? from - text : 0);
+    if (!from)
+        return size;
+    for (; from <= text + size; from++)
+        if (*from != '\r' || from[1] != '\n')
+            *to++ = *from;
+    return (size_t)(to - text) - 1;
+}
+
 char *sp_text_read(const char *path, size_t *size, sp_status *status)
 {
     char *text = sp_file_read(path, size, status);
     const char *zero = text ? memchr(text, 0, *size) : NULL;
     const size_t at = zero ? (size_t)(zero - text) : 0;
+    if (text && !zero)
+        *size = end_lines(text, *size);
     if (text && *size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3))
         memmove(text, text + 3, (*size -= 3) + 1);
     if (text && !*size)

@@ -15,7 +15,8 @@ typedef enum sp_level { SP_LEVEL_CHAR, SP_LEVEL_WORD } sp_level;
 const char *sp_text_next(const char *text, size_t size, sp_level level, size_t *at, size_t *length);
 
 /* The bytes of a text file, to be freed, and a zero byte behind them; a byte order mark (EF BB BF) that it begins with is none
-   of them. NULL, with one line in status, if it cannot be read, is empty, or is not text (a zero byte). */
+   of them, and line ends of Windows (CR LF) are those of Unix (LF). NULL, with one line in status, if it cannot be read, is
+   empty, or is not text (a zero byte). */
 char *sp_text_read(const char *path, size_t *size, sp_status *status);
 
 /* Capitals to small letters, in place: ASCII, Latin-1, Latin Extended-A, Greek and Russian letters, each of which has a
