@@ -195,7 +195,8 @@ START_TEST(wrong_sources)
     ck_refused(&(sp_lm_source){ .train = path[0], .test = path[2], .split = "80,10,10" }, error);
     snprintf(error, sizeof error, "%s: is empty", path[1]);
     ck_refused(&(sp_lm_source){ .train = path[0], .test = path[1] }, error);
-    ck_refused(&(sp_lm_source){ .train = path[0], .test = path[2] }, "1 symbols to test on, expected 2 or more");
+    snprintf(error, sizeof error, "%s: 1 symbols to test on, expected 2 or more", path[2]);
+    ck_refused(&(sp_lm_source){ .train = path[0], .test = path[2] }, error);
     ck_refused(&(sp_lm_source){ .train = path[0], .valid = path[2] }, "1 symbols to validate on, expected 2 or more");
     ck_refused(&(sp_lm_source){ .train = path[2], .valid = path[0] }, "1 symbols to train on, expected 2 or more");
     ck_refused(&(sp_lm_source){ .train = path[2] }, "symbols to ");

@@ -66,7 +66,8 @@ static void split_text(struct part part[PARTS], sp_level level, const int percen
     }
 }
 
-static bool encode(sp_lm_data *d, const sp_lm_source *from, const struct part part[PARTS], sp_status *status)
+static bool encode(sp_lm_data *d, const sp_lm_source *from, const struct part part[PARTS], const char *const file[PARTS],
+                   sp_status *status)
 {
     static const char *const purpose[PARTS] = { "train", "validate", "test" };
     sp_ids *const ids[PARTS] = { &d->train, &d->valid, &d->test };
@@ -76,7 +77,8 @@ static bool encode(sp_lm_data *d, const sp_lm_source *from, const struct part pa
         if (part[i].text && !sp_encode(d->vocabulary, part[i].text, part[i].size, ids[i], status))
             return false;
         if (part[i].text && ids[i]->n < 2)
-            return sp_fail(status, SP_ERR_VALUE, "%ld symbols to %s on, expected 2 or more", ids[i]->n, purpose[i]);
+            return sp_fail(status, SP_ERR_VALUE, "%s: %ld symbols to %s on, expected 2 or more",
+                           file[i] ? file[i] : file[TRAIN] ? file[TRAIN] : "text", ids[i]->n, purpose[i]);
     }
     return true;
 }
@@ -116,7 +118,7 @@ bool sp_lm_data_read(sp_lm_data *d, const sp_lm_source *from, sp_status *status)
         if (from->test)
             part[TEST] = test;
     }
-    ok = ok && encode(d, from, part, status);
+    ok = ok && encode(d, from, part, file, status);
     for (int i = 0; i < PARTS; i++)
         free(owned[i]);
     if (!ok)

@@ -268,8 +268,10 @@ static bool read_entry(struct reading *r, struct piece line)
 
 static bool sound(const sp_format *f, sp_status *status)
 {
-    if (!f || f->fields < 1 || f->fields > SP_MOST_FIELDS)
-        return sp_fail(status, SP_ERR_VALUE, "format: %d fields, expected 1 to %d", f ? f->fields : 0, SP_MOST_FIELDS);
+    if (!f)
+        return sp_fail(status, SP_ERR_VALUE, "format: there is none (is its name right?)");
+    if (f->fields < 1 || f->fields > SP_MOST_FIELDS)
+        return sp_fail(status, SP_ERR_VALUE, "format: %d fields, expected 1 to %d", f->fields, SP_MOST_FIELDS);
     for (int i = 0; i < f->fields; i++)
         if (f->field[i].column != SP_LAST_COLUMN && (f->field[i].column < 1 || f->field[i].column > SP_MOST_COLUMNS))
             return sp_fail(status, SP_ERR_VALUE, "format: field %d is of column %d, expected 1 to %d or the last", i,
