@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "autograd/file.h"
+#include "nn/json_inside.h"
 
 #define METADATA "__metadata__"
 
@@ -326,17 +325,17 @@ static uint64_t read_little_endian(const char *p, int bytes)
 
 static bool parse(sp_safetensors *f, size_t size, sp_status *status)
 {
-    json_error_t error;
+    sp_status why = { 0 };
     if (size < 8)
         return sp_fail(status, SP_ERR_FORMAT, "%s: %zu bytes are no safetensors file", f->path, size);
     uint64_t length = read_little_endian(f->bytes, 8);
     if (length > header_limit || length > size - 8)
         return sp_fail(status, SP_ERR_FORMAT, "%s: is no safetensors file, or cut short: a header of %" PRIu64
                        " bytes in a file of %zu", f->path, length, size);
-    f->header = json_loadb(f->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
+    f->header = sp_json_bytes(f->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, &why);
     if (!f->header)
-        return sp_fail(status, json_error_code(&error) == json_error_out_of_memory ? SP_ERR_MEMORY : SP_ERR_FORMAT,
-                       "%s: is no safetensors file: the header at byte %d: %s", f->path, error.position + 8, error.text);
+        return sp_fail(status, why.code, why.code == SP_ERR_MEMORY ? "%s: %s for the header"
+                       : "%s: is no safetensors file: the header at %s", f->path, why.message);
     if (!json_is_object(f->header))
         return sp_fail(status, SP_ERR_FORMAT, "%s: is no safetensors file: the header is no object", f->path);
     f->data = f->bytes + 8 + length;

@@ -18,6 +18,8 @@ static struct {
     long calls, frees, live;
     long refuse;                /* the number of the call that gets nothing; 0: none */
     bool for_good;              /* all after it get nothing either */
+    long grown;                 /* calls of realloc, */
+    size_t largest;             /* and what was asked for there at most */
 } memory;
 
 /* The linker sends all calls to __wrap_NAME; __real_NAME is libc's. Check's own may be among them, in every assertion: so
@@ -63,6 +65,8 @@ void *__wrap_realloc(void *p, size_t size)
 {
     if (refused())
         return NULL;
+    memory.grown++;
+    memory.largest = size > memory.largest ? size : memory.largest;
     memory.frees += p != NULL;          /* one taken, one given back */
     return p ? __real_realloc(p, size) : count(__real_malloc(size));
 }

@@ -8,7 +8,7 @@
 
 Suite *suite(void);
 
-/* A new directory, or an empty file, in $TMPDIR or /tmp. */
+/* A new directory, or an empty file, in $TMPDIR; or in /dev/shm, which is fast, where it is; or in /tmp. */
 enum { PATH_ROOM = 1024 };
 void ck_new_directory(char path[PATH_ROOM]);
 void ck_new_file(char path[PATH_ROOM]);

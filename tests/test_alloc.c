@@ -674,11 +674,12 @@ static sp_real *carried(void *self, int i, long *size)
 
 struct school {
     char directory[PATH_ROOM], checkpoint[PATH_ROOM + 2], old[PATH_ROOM + 6];
-    char *first;                /* the checkpoint after one epoch */
-    size_t size;
+    char *first, *second;       /* the checkpoint after one epoch, after two */
+    size_t size[2];
+    FILE *said;
 };
 
-/* One epoch, or the second of two; w in the end. */
+/* One epoch, or what a checkpoint lacks of more; w in the end. */
 static bool go_to(const struct school *l, long epochs, double *w, sp_status *status)
 {
     struct task self = { .store = sp_store_new(1) };
@@ -688,7 +689,7 @@ static bool go_to(const struct school *l, long epochs, double *w, sp_status *sta
     const sp_task task = { .self = &self, .store = self.store, .begin = two_batches, .loss = loss_of_w, .save = save_nothing,
                            .carried = carried };
     const sp_trainer_config config = { .optimizer = "adam", .lr = 0.1, .epochs = epochs, .checkpoint = l->checkpoint,
-                                       .log = epochs > 1 ? "/dev/null" : NULL, .resume = epochs > 1 };
+                                       .log = epochs > 1 ? "/dev/null" : NULL, .resume = epochs > 1, .progress = l->said };
     const bool ok = (self.w || sp_fail_with(status, sp_store_status(self.store))) && sp_train(&task, &config, &x, status);
     if (ok)
         *w = (double)*sp_param_read(self.w);
@@ -698,22 +699,29 @@ static bool go_to(const struct school *l, long epochs, double *w, sp_status *sta
 
 static bool go_on_training(void *self, double *w, sp_status *status)
 {
-    return go_to(self, 2, w, status);
+    return go_to(self, 3, w, status);
 }
 
-static void lay_first(void *self)
+static void lay_both(void *self)
 {
     const struct school *l = self;
-    remove(l->old);
-    ck_put_file(l->checkpoint, l->first, l->size);
+    ck_put_file(l->old, l->first, l->size[0]);
+    ck_put_file(l->checkpoint, l->second, l->size[1]);
+    rewind(l->said);
+    ck_assert(!ftruncate(fileno(l->said), 0));
 }
 
-/* A checkpoint there is whole, the one before or the new one. */
-static void look_for_first(void *self, long n, bool ok, const sp_status *status)
+/* A checkpoint there is whole, the one before or the new one; and it was not taken for damaged for want of memory. */
+static void look_for_second(void *self, long n, bool ok, const sp_status *status)
 {
     const struct school *l = self;
+    char said[4096] = "";
+    rewind(l->said);
+    ck_assert_uint_lt(fread(said, 1, sizeof said - 1, l->said), sizeof said - 1);
+    ck_assert_msg(!strstr(said, "c.old"), "allocation %ld: %s", n, said);
+    ck_assert_msg(!strstr(status->message, "c.old"), "allocation %ld: %s", n, status->message);
     ck_assert_msg(files_in(l->directory) <= 2, "allocation %ld: half a file is left", n);
-    ck_assert_msg(ok || holds(l->checkpoint, l->first, l->size) || holds(l->old, l->first, l->size),
+    ck_assert_msg(ok || holds(l->checkpoint, l->second, l->size[1]) || holds(l->old, l->second, l->size[1]),
                   "allocation %ld: the checkpoint is lost: %s", n, status->message);
 }
 
@@ -726,9 +734,14 @@ START_TEST(training)
     snprintf(l.checkpoint, sizeof l.checkpoint, "%s/c", l.directory);
     snprintf(l.old, sizeof l.old, "%s.old", l.checkpoint);
     ck_assert_msg(go_to(&l, 1, &w, &status), "%s", status.message);
-    l.first = sp_file_read(l.checkpoint, &l.size, NULL);
-    ck_assert_int_gt(refuse_each(&(struct life){ go_on_training, &l, lay_first, look_for_first, 0 }, _i).all, 100);
+    l.first = sp_file_read(l.checkpoint, &l.size[0], NULL);
+    ck_assert_msg(go_to(&l, 2, &w, &status), "%s", status.message);
+    l.second = sp_file_read(l.checkpoint, &l.size[1], NULL);
+    l.said = tmpfile();
+    ck_assert_int_gt(refuse_each(&(struct life){ go_on_training, &l, lay_both, look_for_second, 0 }, _i).all, 100);
+    fclose(l.said);
     free(l.first);
+    free(l.second);
     remove(l.checkpoint);
     remove(l.old);
     ck_assert_int_eq(rmdir(l.directory), 0);

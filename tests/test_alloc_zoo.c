@@ -114,6 +114,60 @@ static bool searched(sp_status *status)
     return ok;
 }
 
+/* Symbols 1 and 2 take turns; not to do so costs less with each step, so that the best differ in the last ones only. */
+static bool late_step(void *self, const sp_beam_rows *r, sp_real *logits, sp_real *weights, sp_status *status)
+{
+    (void)weights, (void)status;
+    for (long i = 0; i < r->n; i++) {
+        logits[3 * i] = r->step == *(const long *)self ? 0 : -(sp_real)INFINITY;
+        logits[3 * i + 1] = (r->symbol[i] == 2) * 10 / (sp_real)(r->step + 10);
+        logits[3 * i + 2] = (r->symbol[i] == 1) * 10 / (sp_real)(r->step + 10);
+    }
+    return true;
+}
+
+/* Twice what lives, which is here about one node for each step of a sentence, and not one for each row. */
+START_TEST(beam_lets_go)
+{
+    enum { WIDTH = 6, SENTENCES = 2, NODE = 2 * sizeof(int) };
+    long most = _i ? 7000 : 700;
+    const sp_beam_config config = { .width = WIDTH, .most = most, .first = 1, .last = 0 };
+    begin();
+    sp_beam *b = sp_beam_search(&config, &(sp_beam_model){ .self = &most, .step = late_step, .symbols = 3 }, SENTENCES, NULL);
+    const size_t largest = memory.largest, bound = (size_t)(2 * SENTENCES * (most + 30 * WIDTH)) * NODE;
+    const long grown = memory.grown, length = sp_beam_best(b, 1, 0)->length;
+    sp_beam_free(b);
+    ck_assert_int_eq(length, most);
+    ck_assert_uint_le(largest, bound);
+    ck_assert_uint_ge(largest, bound / 4);
+    ck_assert_int_le(grown, 100);
+}
+END_TEST
+
+/* What differs is said, or that there is no memory to say it. */
+START_TEST(difference)
+{
+    sp_report *r = sp_report_new();
+    sp_report_number(r, "lr", 0.1);
+    bool went_on = false;
+    int without = 0;
+    begin();
+    for (long n = 1; !went_on; n++) {
+        sp_status status = { 0 };
+        memory.calls = 0;
+        memory.refuse = n;
+        sp_report_equals(r, "{\"lr\": 0.3}", &status);
+        memory.refuse = 0;
+        went_on = memory.calls < n && status.code == SP_ERR_VALUE;
+        without += status.code == SP_ERR_MEMORY;
+        ck_assert_msg(status.code == SP_ERR_VALUE ? !strcmp(status.message, "lr is 0.3, not 0.1")
+                      : status.code == SP_ERR_MEMORY || status.code == SP_ERR_FORMAT, "allocation %ld: %s", n, status.message);
+    }
+    ck_assert_int_gt(without, 3);
+    sp_report_free(r);
+}
+END_TEST
+
 /* A configuration, batches and a vocabulary, to a file and back: what fails leaves the configuration as it was. */
 static char filed_at[PATH_ROOM];
 
@@ -163,13 +217,14 @@ static bool live_data(void *self, double *result, sp_status *status)
     return ok;
 }
 
-/* _i: the part of it. */
+/* _i: twice the part of it; 1 more: all allocations from the n-th on fail. */
 START_TEST(data)
 {
+    const int part = _i / 2;
     ck_new_file(filed_at);
-    const struct refusals x = refuse_each(&(struct life){ .live = live_data, .self = &_i }, false);
+    const struct refusals x = refuse_each(&(struct life){ .live = live_data, .self = &(int){ part } }, _i % 2);
     ck_assert_int_gt(x.all, 20);
-    ck_assert_int_le(x.overlooked, _i == 5);            /* a file's leftovers are looked for */
+    ck_assert_int_le(x.overlooked, part == 5);            /* a file's leftovers are looked for */
     remove(filed_at);
 }
 END_TEST
@@ -284,11 +339,12 @@ static bool live_translator(void *self, double *result, sp_status *status)
     return ok;
 }
 
+/* _i: as for data. */
 START_TEST(translator)
 {
-    struct translator d = { .kind = _i };
+    struct translator d = { .kind = _i / 2 };
     ck_new_file(d.path);
-    ck_assert_int_gt(refuse_each(&(struct life){ .live = live_translator, .self = &d }, false).all, 100);
+    ck_assert_int_gt(refuse_each(&(struct life){ .live = live_translator, .self = &d }, _i % 2).all, 100);
     remove(d.path);
 }
 END_TEST
@@ -333,12 +389,13 @@ static bool live_classifier(void *self, double *nats, sp_status *status)
     return counted;
 }
 
+/* _i: as for data. */
 START_TEST(classifier)
 {
-    struct classified d = { .kind = _i };
+    struct classified d = { .kind = _i / 2 };
     ck_new_file(d.path);
     d.all = sp_valence(&(sp_valence_config){ .least = 1, .most = 3 }, 16, 1, NULL);
-    ck_assert_int_gt(refuse_each(&(struct life){ .live = live_classifier, .self = &d }, false).errors, 200);
+    ck_assert_int_gt(refuse_each(&(struct life){ .live = live_classifier, .self = &d }, _i % 2).errors, 200);
     sp_sentences_free(d.all);
     remove(d.path);
 }
@@ -348,10 +405,12 @@ Suite *suite(void)
 {
     Suite *all = suite_create("alloc_zoo");
     TCase *c = tcase_create("alloc_zoo");
-    tcase_add_loop_test(c, data, 0, 6);
+    tcase_add_loop_test(c, data, 0, 12);
+    tcase_add_loop_test(c, beam_lets_go, 0, 2);
+    tcase_add_test(c, difference);
     tcase_add_loop_test(c, tagger, 0, 2);
-    tcase_add_loop_test(c, translator, 0, 2);
-    tcase_add_loop_test(c, classifier, 0, 3);
+    tcase_add_loop_test(c, translator, 0, 4);
+    tcase_add_loop_test(c, classifier, 0, 6);
     tcase_set_timeout(c, 60);
     suite_add_tcase(all, c);
     return all;

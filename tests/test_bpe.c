@@ -367,7 +367,24 @@ START_TEST(parse_broken)
 {
     sp_status status = { 0 };
     ck_assert_msg(!sp_bpe_parse(broken[_i], &status), "%s", broken[_i]);
-    ck_assert_str_eq(status.message, "the byte pairs cannot be read");
+    ck_assert_msg(strstr(status.message, "the byte pairs cannot be read") == status.message, "%s", status.message);
+}
+END_TEST
+
+START_TEST(parse_says)
+{
+    static const char *const said[][2] = {
+        { NULL, "the byte pairs cannot be read: there is none" },
+        { "[,", "the byte pairs cannot be read: byte 2: unexpected token near ','" },
+        { BPE("[\"a\",\"a\"]", "[]", "[]"), "the byte pairs cannot be read: byte pairs: the special symbol 'a' is there already, or empty" },
+        { BPE("[]", "[]", "[98,257]"), "the byte pairs cannot be read: byte pairs: 98 and -1 cannot be joined" },
+    };
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        sp_status status = { 0 };
+        ck_assert(!sp_bpe_parse(said[i][0], &status));
+        ck_assert_str_eq(status.message, said[i][1]);
+        ck_assert_int_eq(status.code, SP_ERR_FORMAT);
+    }
 }
 END_TEST
 
@@ -412,6 +429,7 @@ Suite *suite(void)
     tcase_add_test(c, fields);
     tcase_add_test(c, json);
     tcase_add_loop_test(c, parse_broken, 0, sizeof broken / sizeof *broken);
+    tcase_add_test(c, parse_says);
     tcase_add_test(c, wrong);
     suite_add_tcase(all, c);
     return all;

@@ -144,8 +144,10 @@ START_TEST(parts)
     static const struct { const char *part, *of_words, *of_pieces; } wrong[] = {
         { "words", NULL, "its words: the byte pairs cannot be read" },
         { "pieces", "its pieces: the vocabulary cannot be read", NULL },
-        { "left out", "its left out: the vocabulary cannot be read", "its left out: the byte pairs cannot be read" },
-        { "note", "its note: the vocabulary cannot be read", "its note: the byte pairs cannot be read" },
+        { "left out", "its left out: the vocabulary cannot be read: there is none",
+          "its left out: the byte pairs cannot be read: there is none" },
+        { "note", "its note: the vocabulary cannot be read: byte 0: '[' or '{' expected near end of file",
+          "its note: the byte pairs cannot be read: byte 0: '[' or '{' expected near end of file" },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         sp_status one = { 0 }, two = { 0 };

@@ -263,9 +263,20 @@ START_TEST(building)
     sp_sentences *other = sp_sentences_new(1, NULL);
     status = (sp_status){ 0 };
     ck_assert(sp_sentences_put(other, 0, "three", 5, NULL) && sp_sentences_put_field(other, 0, s, 0, 0, NULL)
-              && sp_sentences_put_field(other, 0, s, 0, 7, NULL) && sp_sentences_end(other, NULL));
+              && sp_sentences_end(other, NULL));
     ck_assert(!sp_sentences_put_field(other, 1, s, 0, 0, &status) && !sp_sentences_put_field(NULL, 0, s, 0, 0, NULL));
     ck_assert_str_eq(status.message, "sentences: no field 1 of 1");
+    const struct { const sp_sentences *from; int f; long i; const char *error; } wrong[] = {
+        { s, 7, 0, "sentences: no field 7 of 2 in sentence 0 of 1" }, { s, -1, 0, "sentences: no field -1 of 2 in sentence 0 of 1" },
+        { s, 0, 1, "sentences: no field 0 of 2 in sentence 1 of 1" }, { s, 0, -1, "sentences: no field 0 of 2 in sentence -1 of 1" },
+        { NULL, 0, 0, "sentences: no field 0 of 0 in sentence 0 of 0" }, { other, 0, 0, "sentences: field 0 cannot be put into itself" },
+    };
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        status = (sp_status){ 0 };
+        ck_assert(!sp_sentences_put_field(other, 0, wrong[k].from, wrong[k].f, wrong[k].i, &status));
+        ck_assert_str_eq(status.message, wrong[k].error);
+        ck_assert_int_eq(other->field[0].strings, 3);
+    }
     words = sp_sentence_text(other, 0, 0, NULL);
     ck_assert_str_eq(words, "three one two");
     free(words);

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "autograd/file.h"
 #include "nn/safetensors.h"
 #include "tests/suite.h"
@@ -296,6 +298,34 @@ START_TEST(unasked)
     ck_assert(!sp_safetensors_read(f, "r", x, &status) && strstr(status.message, "'r' has 5 axes, more than 4"));
     ck_assert(sp_safetensors_shape(f, "r").dim[0] == -1);
     sp_safetensors_free(f);
+}
+END_TEST
+
+/* Without memory a file that is sound is not called damaged, where Jansson lets one know: see parse_without_memory of test_text.c. */
+static long left;
+
+static void *few(size_t size)
+{
+    return left-- > 0 ? malloc(size) : NULL;
+}
+
+START_TEST(open_without_memory)
+{
+    int memory = 0, format = 0;
+    sp_safetensors *f = NULL;
+    put_header("{'__metadata__':{'k':'v'},'a':{'dtype':'F32','shape':[2,3],'data_offsets':[0,24]}}", 24);
+    for (long n = 0; !f; n++) {
+        sp_status status = { 0 };
+        left = n;
+        json_set_alloc_funcs(few, free);
+        f = sp_safetensors_open(path, &status);
+        json_set_alloc_funcs(malloc, free);
+        memory += status.code == SP_ERR_MEMORY && strstr(status.message, ": out of memory for the header");
+        format += status.code == SP_ERR_FORMAT;
+        ck_assert_msg(f || n == memory + format - 1, "%s", status.message);
+    }
+    sp_safetensors_free(f);
+    ck_assert_msg(memory > 2 * format, "%d and %d", memory, format);
 }
 END_TEST
 
@@ -635,6 +665,7 @@ Suite *suite(void)
     c = tcase_create("broken");
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_loop_test(c, broken_header, 0, sizeof broken / sizeof *broken);
+    tcase_add_test(c, open_without_memory);
     tcase_add_loop_test(c, stump, 0, sizeof stumps / sizeof *stumps);
     tcase_add_test(c, unreadable);
     tcase_add_test(c, deep);

@@ -1,7 +1,9 @@
 /* Sequence to sequence: its loss against a step by step twin, its gradient, its own symbols, and translating. */
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "autograd/gradcheck.h"
 #include "tests/suite.h"
@@ -375,6 +377,46 @@ START_TEST(beams)
 }
 END_TEST
 
+/* One that would never end ends at the limit, which is each source's own though they are of one batch. */
+START_TEST(limits)
+{
+    static const char *const said[] = { "b", "c a b d b a", "a b", "a b c" };
+    static const long expected[] = { 4 + 10, 12 + 10, 4 + 10, 6 + 10 };
+    sp_seq2seq *m = new_model(&configs[0], 5);
+    sp_param_values(m->out.bias)[SP_SENTENCE_END] = -1000;
+    m->source_longest = 2;
+    m->target_longest = 4;
+    for (long beam = 1; beam <= 3; beam += 2) {
+        sp_translations *r = translate(m, said, 4, &(sp_translating){ .beam = beam, .nbest = 1, .batch = 4 });
+        for (long i = 0; i < 4; i++)
+            ck_assert_int_eq(sp_translations_get(r, i, 0)->length, expected[i]);
+        sp_translations_free(r);
+    }
+    sp_seq2seq_free(m);
+}
+END_TEST
+
+/* Who watches on a terminal sees how much of all is done. */
+START_TEST(watched)
+{
+    char seen[4096] = "";
+    const int master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0 || grantpt(master) || unlockpt(master))
+        return;                                                 /* no terminals here */
+    FILE *slave = fopen(ptsname(master), "w");
+    ck_assert_ptr_nonnull(slave);
+    sp_seq2seq *m = new_model(&configs[0], 5);
+    static const char *const said[] = { "b", "a b", "a b c", "c a b d" };
+    sp_translations_free(translate(m, said, 4, &(sp_translating){ .beam = 1, .nbest = 1, .batch = 1, .progress = slave }));
+    ck_assert(!fflush(slave) && read(master, seen, sizeof seen - 1) > 0);
+    const char *first = strstr(seen, "  25 %");
+    ck_assert_msg(first && strstr(first, " 100 %"), "%s", seen);
+    fclose(slave);
+    close(master);
+    sp_seq2seq_free(m);
+}
+END_TEST
+
 /* Rows may come to be of other sources while their number stays. */
 START_TEST(rows_change_sources)
 {
@@ -663,6 +705,8 @@ Suite *suite(void)
     tcase_add_test(c, own_symbols);
     tcase_add_loop_test(c, greedy_translation, 0, CONFIGS);
     tcase_add_loop_test(c, beams, 0, CONFIGS);
+    tcase_add_test(c, limits);
+    tcase_add_test(c, watched);
     tcase_add_loop_test(c, rows_change_sources, 0, CONFIGS);
     tcase_add_test(c, bad_use);
     tcase_add_test(c, nothing);

@@ -25,7 +25,7 @@ bool sp_gather(sp_tape *t, const int *id, const long *first, const long *index, 
    shorter ones. A sequence that is longer comes alone.
 
        struct sp_reading r;
-       for (sp_reading_begin(&r, m->store, m->profile, s->field[0].first, s->n, 64, 4096, status); sp_reading_next(&r); )
+       for (sp_reading_begin(&r, m->store, m->profile, s->field[0].first, s->n, 64, 4096); sp_reading_next(&r); )
            ... r.index [r.n], on r.tape
        return sp_reading_end(&r, status); */
 struct sp_reading {
@@ -37,8 +37,7 @@ struct sp_reading {
     sp_batches *order;
 };
 
-void sp_reading_begin(struct sp_reading *r, sp_store *store, sp_profile *profile, const long *first, long n, long most, long room,
-                      sp_status *status);
+void sp_reading_begin(struct sp_reading *r, sp_store *store, sp_profile *profile, const long *first, long n, long most, long room);
 
 /* The next part; false at the end, and after an error. */
 bool sp_reading_next(struct sp_reading *r);

@@ -29,17 +29,17 @@ bool sp_gather(sp_tape *t, const int *id, const long *first, const long *index, 
     return g->id;
 }
 
-void sp_reading_begin(struct sp_reading *r, sp_store *store, sp_profile *profile, const long *first, long n, long most, long room,
-                      sp_status *status)
+void sp_reading_begin(struct sp_reading *r, sp_store *store, sp_profile *profile, const long *first, long n, long most, long room)
 {
     *r = (struct sp_reading){ .most = most, .room = room, .first = first, .tape = sp_tape_new(store) };
     sp_tape_set_recording(r->tape, false);
     sp_tape_set_training(r->tape, false);
     sp_tape_set_profile(r->tape, profile);
-    if (n && (r->order = sp_batches_of(first, n, n, status)))
+    sp_status why = { 0 };
+    if (n && (r->order = sp_batches_of(first, n, n, &why)))
         r->index = sp_batches_part(r->order, 0, 0, 1, &r->left);
     else if (n)
-        sp_tape_fail(r->tape, SP_ERR_MEMORY, "batches: out of memory for %ld sentences", n);
+        sp_tape_fail(r->tape, why.code, "%s", why.message);
 }
 
 static long length_of(const struct sp_reading *r, long k)

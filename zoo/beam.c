@@ -189,17 +189,15 @@ static void let_go(struct search *s)
     s->nodes = kept;
 }
 
-/* Memory for the nodes of `rows` more; half of it or more is free whenever others were let go. */
+/* Memory for the nodes of `rows` more; half of it is free whenever others were let go. */
 static bool make_room(struct search *s, long rows, sp_status *status)
 {
     if (s->nodes + rows <= s->node_room)
         return true;
     let_go(s);
-    if (s->nodes + rows <= s->node_room / 2)
-        return true;
     const long room = 2 * (s->nodes + rows);
     if (room > INT_MAX)
-        return sp_fail(status, SP_ERR_MEMORY, "beam: more than %d hypotheses in all", INT_MAX / 2);
+        return sp_fail(status, SP_ERR_MEMORY, "beam: more than %d hypotheses to be kept at a time", INT_MAX / 2);
     struct node *node = realloc(s->node, (size_t)room * sizeof *node);
     s->node = node ? node : s->node;
     int *place = node ? realloc(s->place, (size_t)room * sizeof *place) : NULL;

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "zoo/bpe_inside.h"
-#include "zoo/json_inside.h"
+#include "nn/json_inside.h"
 
 enum { VERSION = 1 };
 

@@ -60,7 +60,7 @@ bool sp_classifier_predict(const sp_classifier *m, const sp_sentences *s, sp_rea
     for (long i = 0; i < s->n; i++)
         for (long k = 0; !sp_sentence_length(s, 0, i) && k < classes; k++)
             logp[i * classes + k] = (sp_real)log((double)sp_param_read(m->prior)[k]);
-    sp_reading_begin(&r, m->store, m->profile, s->field[0].first, s->n, SENTENCES, WORDS, status);
+    sp_reading_begin(&r, m->store, m->profile, s->field[0].first, s->n, SENTENCES, WORDS);
     while (sp_reading_next(&r))
         predict_part(&r, m, ids.id, logp, weights);
     free(ids.id);

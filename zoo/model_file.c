@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "zoo/json_inside.h"
+#include "nn/json_inside.h"
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "zoo/json_inside.h"
+#include "nn/json_inside.h"
 
 struct sp_report {
     json_t *object;
@@ -136,7 +136,10 @@ bool sp_report_equals(const sp_report *r, const char *json, sp_status *status)
             theirs = dump(a, 17);
             mine = dump(b, 17);
         }
-        ok = sp_fail(status, SP_ERR_VALUE, "%s is %s, not %s", key, theirs ? theirs : "missing", mine ? mine : "missing");
+        if ((a && !theirs) || (b && !mine))
+            ok = sp_fail(status, SP_ERR_MEMORY, "out of memory for how %s differs", key);
+        else
+            ok = sp_fail(status, SP_ERR_VALUE, "%s is %s, not %s", key, a ? theirs : "missing", b ? mine : "missing");
     }
     free(theirs);
     free(mine);

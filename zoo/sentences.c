@@ -194,6 +194,11 @@ bool sp_sentences_put_field(sp_sentences *s, int field, const sp_sentences *from
     bool ok = true;
     if (!s || field < 0 || field >= s->fields)
         return sp_fail(status, SP_ERR_VALUE, "sentences: no field %d of %d", field, s ? s->fields : 0);
+    if (!from || f < 0 || f >= from->fields || i < 0 || i >= from->n)
+        return sp_fail(status, SP_ERR_VALUE, "sentences: no field %d of %d in sentence %ld of %ld", f, from ? from->fields : 0, i,
+                       from ? from->n : 0);
+    if (s == from && field == f)
+        return sp_fail(status, SP_ERR_VALUE, "sentences: field %d cannot be put into itself", f);
     const long before = s->field[field].strings;
     for (long j = 0; ok && j < sp_sentence_length(from, f, i); j++) {
         size_t length;

@@ -44,9 +44,9 @@ sp_sentences *sp_sentences_new(int fields, sp_status *status);
 void sp_sentences_free(sp_sentences *s);
 
 /* A string more for the sentence that is being built, copied; or a text cut into its words or letters (a line end in it is no
-   word here; the field has that level from now on); or the strings of field f of sentence i of others. Then the sentence is
-   done. False: no memory, a zero byte, an empty string, no such field; what was there stays, and nothing of the text or of the
-   strings is added. */
+   word here; the field has that level from now on); or the strings of field f of sentence i of others, or of these but
+   not of the same field. Then the sentence is done. False: no memory, a zero byte, an empty string, no such field or sentence;
+   what was there stays, and nothing of the text or of the strings is added. */
 bool sp_sentences_put(sp_sentences *s, int field, const char *string, size_t length, sp_status *status);
 bool sp_sentences_put_text(sp_sentences *s, int field, const char *text, size_t size, sp_level level, sp_status *status);
 bool sp_sentences_put_field(sp_sentences *s, int field, const sp_sentences *from, int f, long i, sp_status *status);

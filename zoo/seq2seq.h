@@ -190,7 +190,7 @@ sp_translating sp_translating_defaults(void);
     { "batch", SP_OPTION_WHOLE, &(c)->batch, 1, 65536, .help = "texts at a time" }
 
 typedef struct sp_translation {
-    char *text;                 /* sp_coder_show, with a 0 behind it */
+    char *text;                 /* sp_coder_show, an <unk> copied where that is wanted; with a 0 behind it */
     double score, log_p;        /* what it was ranked by; ln p of the model, its </s> included: what sp_seq2seq_loss has */
     long length, places;        /* symbols without </s>; of the source, its </s> included */
     int *id;                    /* [length] */

@@ -158,8 +158,8 @@ static bool search(struct work *w, const struct sp_reading *r, const struct sp_g
 static bool translate_part(struct work *w, const struct sp_reading *r)
 {
     struct sp_gathered from;
-    long *used = sp_tape_take(r->tape, 2 * (size_t)r->n * sizeof *used), *most = used + r->n;
-    if (!used || !sp_gather(r->tape, w->source.id, w->source.first, r->index, r->n, &from))
+    long *used = sp_tape_take(r->tape, (size_t)r->n * sizeof *used), *most = sp_tape_take(r->tape, (size_t)r->n * sizeof *most);
+    if (!used || !most || !sp_gather(r->tape, w->source.id, w->source.first, r->index, r->n, &from))
         return false;
     for (long i = 0; i < r->n; i++) {
         used[i] = from.length[i] + 1;
@@ -233,7 +233,7 @@ static bool translate_all(struct work *w, long n)
     for (long i = 0; ok && i < n; i++)
         ok = sp_sequences_length(&w->source, i) || keep_empty(w, i);
     sp_progress_begin(&bar, w->how->progress, "symbol");
-    sp_reading_begin(&r, w->m->store, w->m->profile, w->source.first, n, w->how->batch, ROOM / w->how->beam, w->status);
+    sp_reading_begin(&r, w->m->store, w->m->profile, w->source.first, n, w->how->batch, ROOM / w->how->beam);
     while (ok && sp_reading_next(&r)) {
         ok = translate_part(w, &r);
         for (long i = 0; i < r.n; i++)

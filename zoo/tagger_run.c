@@ -241,7 +241,7 @@ static bool tag_all(const sp_tagger *m, const sp_tagger_data *d, int *tag, sp_st
 {
     enum { SENTENCES = 64, WORDS = 4096 };
     struct sp_reading r;
-    sp_reading_begin(&r, m->store, m->profile, d->s->field[0].first, d->n, SENTENCES, WORDS, status);
+    sp_reading_begin(&r, m->store, m->profile, d->s->field[0].first, d->n, SENTENCES, WORDS);
     while (sp_reading_next(&r))
         sp_tagger_decode(r.tape, m, sp_tagger_on(r.tape, m, d, r.index, r.n), d, r.index, r.n, tag);
     return sp_reading_end(&r, status);

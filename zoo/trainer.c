@@ -326,10 +326,10 @@ bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training 
     struct trainer r = { .task = task, .config = config, .result = result, .status = status };
     *result = (sp_training){ .train_loss = NAN, .valid_loss = NAN, .metric = NAN, .best_loss = NAN, .best_metric = NAN };
     bool ok = check(task, config, status) && open_run(&r) && run(&r) && sp_trainer_draw(&r, true);
-    if (ok && result->saved)
-        copy_best(&r, true);
     if (r.log && fclose(r.log) && ok)
         ok = sp_fail(status, SP_ERR_FILE, "%s: writing failed: %s", config->log, strerror(errno));
+    if (ok && result->saved)
+        copy_best(&r, true);
     sp_optimizer_free(r.optimizer);
     sp_parallel_free(r.parallel);
     sp_store_free(r.carried);

@@ -12,7 +12,7 @@
 #include "autograd/timing.h"
 #include "zoo/trainer_inside.h"
 
-static const char version[] = "2";      /* a change that old checkpoints do not survive raises it */
+static const char version[] = "3";      /* a change that old checkpoints do not survive raises it */
 
 /* ---- carried numbers ------------------------------------------------------------------------------------------- */
 
@@ -98,10 +98,15 @@ static bool place_from_text(struct trainer *r, const char *text)
     return ok;
 }
 
-/* Of all that a checkpoint has: each change of a bit is another. */
-static uint64_t hash_of_block(uint64_t hash, const void *block, size_t bytes)
+/* ---- the hash of a file ------------------------------------------------------------------------------------------ */
+
+/* It is written over digits that stand for it, when the rest of the file is known. Nothing of it takes memory: for want of that
+   no file is damaged. */
+static const char hash_key[] = "\"training.checksum\":\"", no_hash[] = "0000000000000000";
+enum { HASH_TEXT = sizeof no_hash, BLOCK = 8192 };
+
+static uint64_t hash_of_block(uint64_t hash, const char *from, size_t bytes)
 {
-    const char *from = block;
     for (size_t i = 0; i < bytes; i += sizeof hash) {
         uint64_t word = 0;
         memcpy(&word, from + i, bytes - i < sizeof word ? bytes - i : sizeof word);
@@ -110,18 +115,59 @@ static uint64_t hash_of_block(uint64_t hash, const void *block, size_t bytes)
     return sp_hash(hash, bytes);
 }
 
-enum { SETTINGS, PLACE_TEXT, LOG, TEXTS };
-enum { HASH_TEXT = 17 };
-
-static void write_hash(const struct trainer *r, const char *const text[TEXTS], char hash[HASH_TEXT])
+/* Where in a file's first bytes its hash is; 0: nowhere. */
+static size_t find_hash(const char *head, size_t n)
 {
-    sp_store *const stores[] = { r->task->store, r->optimizer->memory, r->carried };
-    uint64_t h = hash_of_block(0, &r->optimizer->state, sizeof r->optimizer->state);
-    for (int i = 0; i < TEXTS; i++)
-        h = hash_of_block(h, text[i], strlen(text[i]));
-    for (int i = 0; i < 3; i++)
-        h = hash_of_block(h, sp_store_values(stores[i]), (size_t)sp_store_size(stores[i]) * sizeof(sp_real));
-    snprintf(hash, HASH_TEXT, "%016" PRIx64, h);
+    const size_t key = sizeof hash_key - 1;
+    for (size_t i = 0; i + key + HASH_TEXT <= n; i++)
+        if (!memcmp(head + i, hash_key, key))
+            return i + key;
+    return 0;
+}
+
+/* The hash of all bytes of a file but for its hash, and that: "" if there is none. Returns its place, 0 if there is none. */
+static size_t hash_file(FILE *f, char said[HASH_TEXT], char found[HASH_TEXT])
+{
+    char block[BLOCK];
+    size_t n = fread(block, 1, BLOCK, f);
+    const size_t at = find_hash(block, n);
+    uint64_t hash = 0;
+    *said = '\0';
+    if (at) {
+        snprintf(said, HASH_TEXT, "%.*s", HASH_TEXT - 1, block + at);
+        memcpy(block + at, no_hash, HASH_TEXT - 1);
+    }
+    for (; n; n = fread(block, 1, BLOCK, f))
+        hash = hash_of_block(hash, block, n);
+    snprintf(found, HASH_TEXT, "%016" PRIx64, hash);
+    return at;
+}
+
+/* Writes the hash of a file into it. */
+static bool seal(const char *path, sp_status *status)
+{
+    char said[HASH_TEXT], found[HASH_TEXT];
+    FILE *f = fopen(path, "r+b");
+    const size_t at = f ? hash_file(f, said, found) : 0;
+    bool ok = f && !ferror(f) && !fseek(f, (long)at, SEEK_SET) && fputs(found, f) >= 0 && !fflush(f) && !fsync(fileno(f));
+    if (f && fclose(f))
+        ok = false;
+    return ok || sp_fail(status, SP_ERR_FILE, "%s: writing its hash failed: %s", path, strerror(errno));
+}
+
+/* Has a file the right hash? If not, the status says why, but for a file without any. */
+static bool is_whole(const char *path, sp_status *status)
+{
+    char said[HASH_TEXT] = "", found[HASH_TEXT] = "";
+    FILE *f = fopen(path, "rb");
+    const bool has = f && hash_file(f, said, found), same = has && !strcmp(said, found);
+    if (!f || ferror(f))
+        sp_fail(status, SP_ERR_FILE, "%s: cannot be read: %s", path, strerror(errno));
+    else if (has && !same)
+        sp_fail(status, SP_ERR_FORMAT, "%s: is damaged: its hash is %s, not %s", path, found, said);
+    if (f)
+        fclose(f);
+    return same;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------ */
@@ -176,7 +222,7 @@ static bool keep_old(struct trainer *r, const struct paths *p)
 bool sp_trainer_save(struct trainer *r)
 {
     struct paths p;
-    char place[SP_NUMBERS_TEXT(NUMBERS)], hash[HASH_TEXT] = "";
+    char place[SP_NUMBERS_TEXT(NUMBERS)];
     find_paths(r->config->checkpoint, &p);
     r->result->seconds = sp_seconds() - r->began;
     sp_report *s = settings(r);
@@ -184,15 +230,12 @@ bool sp_trainer_save(struct trainer *r)
     bool ok = sp_trainer_sound(r) && (text || sp_fail(r->status, SP_ERR_MEMORY, "%s: out of memory", p.now));
     place_to_text(r, place);
     sp_trainer_remember(r);
-    const char *const texts[TEXTS] = { text, place, r->lines ? r->lines : "" };
-    if (ok)
-        write_hash(r, texts, hash);
     const sp_metadata all[] = {
-        { "training", version }, { "training.settings", text }, { "training.place", place }, { "training.log", texts[LOG] },
-        { "training.hash", hash },
+        { "training.checksum", no_hash }, { "training", version }, { "training.settings", text }, { "training.place", place },
+        { "training.log", r->lines ? r->lines : "" },
     };
     ok = ok && sp_optimizer_save(r->optimizer, r->carried, p.new, sizeof all / sizeof *all, all, r->status)
-         && keep_old(r, &p) && move(r, p.new, p.now);
+         && seal(p.new, r->status) && keep_old(r, &p) && move(r, p.new, p.now);
     if (ok)
         r->damaged = false;
     sp_report_free(s);
@@ -200,44 +243,43 @@ bool sp_trainer_save(struct trainer *r)
     return ok;
 }
 
-/* After all of it was read. */
-static bool is_whole(const struct trainer *r, const sp_safetensors *f, sp_status *status)
+/* What a file has, all of it. */
+static bool take(struct trainer *r, const sp_safetensors *f, sp_status *status)
 {
-    char hash[HASH_TEXT];
-    const char *const texts[TEXTS] = { sp_safetensors_get(f, "training.settings"), sp_safetensors_get(f, "training.place"), r->lines };
-    const char *said = sp_safetensors_get(f, "training.hash");
-    write_hash(r, texts, hash);
-    return (said && !strcmp(said, hash))
-           || sp_fail(status, SP_ERR_FORMAT, "%s: is damaged: its hash is %s, not %s", sp_safetensors_path(f), hash, said ? said : "there");
-}
-
-/* SP_ERR_FORMAT and SP_ERR_FILE: it is damaged; another error: it is of another training. */
-static bool load_from(struct trainer *r, const char *path, sp_status *status)
-{
+    const char *path = sp_safetensors_path(f), *lines = sp_safetensors_get(f, "training.log");
     sp_status differs = { 0 };
-    sp_safetensors *f = sp_safetensors_open(path, status);
-    const char *found = sp_safetensors_get(f, "training"), *lines = sp_safetensors_get(f, "training.log");
     sp_report *s = settings(r);
-    bool ok = f;
-    if (ok && (!found || strcmp(found, version)))
-        ok = sp_fail(status, SP_ERR_VALUE, "%s: is no checkpoint of a training of version %s, but of %s", path, version,
-                     found ? found : "none");
-    if (ok && !sp_report_equals(s, sp_safetensors_get(f, "training.settings"), &differs))
-        ok = sp_fail(status, differs.code, "%s: %s: %s", path,
-                     differs.code == SP_ERR_VALUE ? "is of another training" : "its settings", differs.message);
+    bool ok = sp_report_equals(s, sp_safetensors_get(f, "training.settings"), &differs);
+    if (!ok)
+        sp_fail(status, differs.code, "%s: %s%s", path, differs.code == SP_ERR_VALUE ? "is of another training: " : "", differs.message);
     r->lines = ok && lines ? strdup(lines) : NULL;
     ok = ok && (r->lines || sp_fail(status, SP_ERR_MEMORY, "%s: out of memory, or without a log", path))
          && sp_optimizer_load(r->optimizer, r->carried, f, status)
          && (place_from_text(r, sp_safetensors_get(f, "training.place"))
-             || sp_fail(status, SP_ERR_FORMAT, "%s: does not say where training is", path))
-         && is_whole(r, f, status);
+             || sp_fail(status, SP_ERR_FORMAT, "%s: does not say where training is", path));
     if (!ok) {
         free(r->lines);
         r->lines = NULL;
     }
     sp_report_free(s);
-    sp_safetensors_free(f);
     return ok;
+}
+
+/* *damaged: its bytes are not those that were written. Without memory a whole file may seem to be of a wrong format, too. */
+static bool load_from(struct trainer *r, const char *path, bool *damaged, sp_status *status)
+{
+    sp_status why = { 0 };
+    const bool whole = is_whole(path, &why);
+    sp_safetensors *f = why.code ? NULL : sp_safetensors_open(path, &why);
+    const char *of = sp_safetensors_get(f, "training");
+    if (f && (!of || strcmp(of, version)))
+        sp_fail(&why, SP_ERR_VALUE, "%s: is no checkpoint of a training of version %s, but of %s", path, version, of ? of : "none");
+    else if (f && !whole)
+        sp_fail(&why, SP_ERR_FORMAT, "%s: is damaged: its hash is gone", path);
+    const bool ok = !why.code && take(r, f, &why);
+    *damaged = !whole && why.code == SP_ERR_FORMAT;
+    sp_safetensors_free(f);
+    return ok || sp_fail_with(status, &why);
 }
 
 static void tell(const struct trainer *r, const char *path, const char *why)
@@ -280,16 +322,17 @@ bool sp_trainer_load(struct trainer *r)
     struct paths p;
     sp_status newest = { 0 }, older = { 0 };
     find_paths(r->config->checkpoint, &p);
+    bool nothing;
     const bool there = !access(p.now, F_OK), old = !access(p.old, F_OK);
     if (!there && !old)
         return true;
-    const bool good = load_from(r, p.now, &newest);
-    r->damaged = newest.code == SP_ERR_FORMAT || newest.code == SP_ERR_FILE;
+    const bool good = load_from(r, p.now, &r->damaged, &newest);
+    r->damaged = r->damaged || !there;
     if (!good && (!r->damaged || !old))
         return sp_fail_with(r->status, &newest);
     if (!good && !was_checkpoint(p.now))
         return sp_fail(r->status, SP_ERR_FILE, "%s; it is another file, and so left as it is", newest.message);
-    if (!good && !load_from(r, p.old, &older))
+    if (!good && !load_from(r, p.old, &nothing, &older))
         return sp_fail(r->status, older.code, "%.240s; and %.240s", newest.message, older.message);
     tell(r, good ? p.now : p.old, newest.message);
     return restore_model(r);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "zoo/json_inside.h"
+#include "nn/json_inside.h"
 
 struct sp_vocabulary {
     sp_level level;
@@ -26,7 +26,7 @@ void sp_vocabulary_free(sp_vocabulary *v)
 static bool append_new(sp_vocabulary *v, const char *text, size_t length, sp_status *why)
 {
     if (!length || sp_map_get(v->all.ids, text, length) >= 0)
-        return sp_fail(why, SP_ERR_FORMAT, "it is empty, or there twice");
+        return sp_fail(why, SP_ERR_FORMAT, "a symbol is empty, or there twice");
     return sp_counts_append(&v->all, text, length) || sp_fail(why, SP_ERR_MEMORY, "out of memory");
 }
 
@@ -205,7 +205,7 @@ static bool append_json(sp_vocabulary *v, const json_t *item, sp_status *why)
     for (size_t i = 0; ok && i < length; i++) {
         const json_t *byte = json_array_get(item, i);
         json_int_t value = json_is_integer(byte) ? json_integer_value(byte) : -1;
-        ok = (value >= 0 && value <= 255) || sp_fail(why, SP_ERR_FORMAT, "it is no byte");
+        ok = (value >= 0 && value <= 255) || sp_fail(why, SP_ERR_FORMAT, "a number of a symbol is no byte");
         bytes[i] = (char)value;
     }
     ok = ok && append_new(v, bytes, length, why);
