@@ -9,6 +9,7 @@
 #include "nn/json_inside.h"
 
 #define METADATA "__metadata__"
+#define CHECKSUM "spindle.checksum"
 
 static const uint64_t header_limit = 100000000;         /* the format's own */
 
@@ -18,7 +19,49 @@ struct sp_safetensors {
     const char *data;           /* behind the header */
     uint64_t size;              /* of data */
     json_t *header;
+    bool sealed;
 };
+
+static uint64_t read_little_endian(const char *p, int bytes)
+{
+    uint64_t word = 0;
+    for (int i = bytes; i--; )
+        word = word << 8 | (unsigned char)p[i];
+    return word;
+}
+
+/* ---- the checksum ---------------------------------------------------------------------------------------------- */
+
+/* How a file of ours begins, behind its length; then there are the digits of the checksum of all its bytes, in which zeros
+   stand for them. It is known before anything is parsed: what fails after that is for want of memory, not by damage. */
+static const char beginning[] = "{\"" METADATA "\":{\"" CHECKSUM "\":\"", no_sum[] = "0000000000000000";
+
+enum { DIGITS = sizeof no_sum - 1, SUM_AT = sizeof beginning - 1 };
+
+struct sum {
+    uint64_t hash;
+    char word[8];               /* so far, n bytes of it */
+    size_t n;
+};
+
+static void add(struct sum *s, const void *bytes, size_t size)
+{
+    for (const char *p = bytes, *end = p + size; p < end; ) {
+        const size_t left = (size_t)(end - p), room = sizeof s->word - s->n, n = left < room ? left : room;
+        memcpy(s->word + s->n, p, n);
+        p += n;
+        s->n += n;
+        if (s->n == sizeof s->word) {
+            s->hash = sp_hash(s->hash, read_little_endian(s->word, sizeof s->word));
+            s->n = 0;
+        }
+    }
+}
+
+static void sum_text(const struct sum *s, char text[DIGITS + 1])
+{
+    snprintf(text, DIGITS + 1, "%016" PRIx64, sp_hash(s->hash, read_little_endian(s->word, (int)s->n)));
+}
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
@@ -67,7 +110,7 @@ static json_t *describe(const sp_param *p, uint64_t begin)
 static char *header_text(int count, const sp_store *const *stores, int n, const sp_metadata *metadata)
 {
     json_t *header = json_object(), *meta = json_object();
-    bool ok = header && meta;
+    bool ok = header && meta && put(meta, CHECKSUM, json_string(no_sum));
     uint64_t at = 0;
     for (int i = 0; ok && i < n; i++)
         ok = put(meta, metadata[i].key, json_string(metadata[i].value));
@@ -93,24 +136,51 @@ static char *header_text(int count, const sp_store *const *stores, int n, const 
     return text;
 }
 
-static void write_little_endian(FILE *out, uint64_t word, int bytes)
+/* Where bytes go: into a file, or where that is NULL into a sum. */
+struct sink {
+    FILE *file;
+    struct sum sum;
+};
+
+static void put_bytes(struct sink *to, const void *bytes, size_t size)
 {
-    for (int i = 0; i < bytes; i++)
-        fputc((int)(word >> (8 * i) & 255), out);
+    if (to->file)
+        fwrite(bytes, 1, size, to->file);
+    else
+        add(&to->sum, bytes, size);
 }
 
-static void write_numbers(FILE *out, const sp_real *x, long n)
+static void put_little_endian(struct sink *to, uint64_t word, size_t bytes)
+{
+    char little[8];
+    for (size_t i = 0; i < bytes; i++)
+        little[i] = (char)(word >> (8 * i) & 255);
+    put_bytes(to, little, bytes);
+}
+
+static void put_numbers(struct sink *to, const sp_real *x, long n)
 {
     if (little_endian()) {
-        fwrite(x, sizeof *x, (size_t)n, out);
+        put_bytes(to, x, (size_t)n * sizeof *x);
         return;
     }
     for (long i = 0; i < n; i++) {
         uint64_t word = 0;
         for (size_t k = 0; k < sizeof *x; k++)
             word = word << 8 | ((const unsigned char *)(x + i))[k];
-        write_little_endian(out, word, sizeof *x);
+        put_little_endian(to, word, sizeof *x);
     }
+}
+
+static void put_file(struct sink *to, const char *header, int count, const sp_store *const *stores)
+{
+    put_little_endian(to, strlen(header), 8);
+    put_bytes(to, header, strlen(header));
+    for (int k = 0; k < count; k++)
+        for (int i = 0; i < sp_store_count(stores[k]); i++) {
+            const sp_param *p = sp_store_at(stores[k], i);
+            put_numbers(to, sp_param_read(p), sp_shape_size(p->shape));
+        }
 }
 
 /* Whether it is text that JSON can have: no stray bytes, no code point written longer than it need be, none above the last
@@ -141,9 +211,11 @@ static bool check_metadata(const char *path, int n, const sp_metadata *metadata,
         if (!is_utf8(key) || !is_utf8(value))
             return sp_fail(status, SP_ERR_VALUE, "%s: the %s of metadata pair %d is not UTF-8", path,
                            is_utf8(key) ? "value" : "key", i);
+        bool twice = !strcmp(key, CHECKSUM);
         for (int k = 0; k < i; k++)
-            if (!strcmp(key, metadata[k].key))
-                return sp_fail(status, SP_ERR_VALUE, "%s: there are two metadata keys '%s'", path, key);
+            twice = twice || !strcmp(key, metadata[k].key);
+        if (twice)
+            return sp_fail(status, SP_ERR_VALUE, "%s: there are two metadata keys '%s'", path, key);
     }
     return true;
 }
@@ -173,6 +245,8 @@ bool sp_stores_save(int count, const sp_store *const *stores, const char *path, 
                     sp_status *status)
 {
     sp_file f;
+    struct sink to = { 0 };
+    char sum[DIGITS + 1];
     if (!path || (n > 0 && !metadata))
         return sp_fail(status, SP_ERR_VALUE, "save: the %s is NULL", !path ? "path" : "metadata");
     if (!check_stores("save", count, stores, status) || !check_metadata(path, n, metadata, status))
@@ -192,13 +266,11 @@ bool sp_stores_save(int count, const sp_store *const *stores, const char *path, 
         free(header);
         return false;
     }
-    write_little_endian(f.out, strlen(header), 8);
-    fputs(header, f.out);
-    for (int k = 0; k < count; k++)
-        for (int i = 0; i < sp_store_count(stores[k]); i++) {
-            const sp_param *p = sp_store_at(stores[k], i);
-            write_numbers(f.out, sp_param_read(p), sp_shape_size(p->shape));
-        }
+    put_file(&to, header, count, stores);
+    sum_text(&to.sum, sum);
+    memcpy(header + SUM_AT, sum, DIGITS);
+    to.file = f.out;
+    put_file(&to, header, count, stores);
     free(header);
     return sp_file_end(&f, true, status);
 }
@@ -315,12 +387,20 @@ static bool check_tensors(const sp_safetensors *f, sp_status *status)
     return ok;
 }
 
-static uint64_t read_little_endian(const char *p, int bytes)
+/* Finds the checksum of a file that has one, and whether it is right. */
+static bool check_sum(sp_safetensors *f, size_t size, uint64_t length, sp_status *status)
 {
-    uint64_t word = 0;
-    for (int i = bytes; i--; )
-        word = word << 8 | (unsigned char)p[i];
-    return word;
+    char *digits = f->bytes + 8 + SUM_AT, said[DIGITS + 1] = "", is[DIGITS + 1];
+    struct sum sum = { 0 };
+    if (length < SUM_AT + DIGITS || memcmp(f->bytes + 8, beginning, SUM_AT))
+        return true;
+    memcpy(said, digits, DIGITS);
+    memcpy(digits, no_sum, DIGITS);
+    add(&sum, f->bytes, size);
+    memcpy(digits, said, DIGITS);
+    sum_text(&sum, is);
+    f->sealed = !strcmp(said, is);
+    return f->sealed || sp_fail(status, SP_ERR_FORMAT, "%s: is damaged: its checksum is %s, not %s", f->path, is, said);
 }
 
 static bool parse(sp_safetensors *f, size_t size, sp_status *status)
@@ -332,10 +412,13 @@ static bool parse(sp_safetensors *f, size_t size, sp_status *status)
     if (length > header_limit || length > size - 8)
         return sp_fail(status, SP_ERR_FORMAT, "%s: is no safetensors file, or cut short: a header of %" PRIu64
                        " bytes in a file of %zu", f->path, length, size);
+    if (!check_sum(f, size, length, status))
+        return false;
     f->header = sp_json_bytes(f->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, &why);
+    if (!f->header && (f->sealed || why.code == SP_ERR_MEMORY))
+        return sp_fail(status, SP_ERR_MEMORY, "%s: out of memory for the header", f->path);
     if (!f->header)
-        return sp_fail(status, why.code, why.code == SP_ERR_MEMORY ? "%s: %s for the header"
-                       : "%s: is no safetensors file: the header at %s", f->path, why.message);
+        return sp_fail(status, why.code, "%s: is no safetensors file: the header at %s", f->path, why.message);
     if (!json_is_object(f->header))
         return sp_fail(status, SP_ERR_FORMAT, "%s: is no safetensors file: the header is no object", f->path);
     f->data = f->bytes + 8 + length;
@@ -344,8 +427,6 @@ static bool parse(sp_safetensors *f, size_t size, sp_status *status)
 }
 
 /* ---- numbers as text ------------------------------------------------------------------------------------------- */
-
-enum { DIGITS = 16 };
 
 void sp_numbers_write(char *text, int n, const double *x)
 {
@@ -405,6 +486,11 @@ void sp_safetensors_free(sp_safetensors *f)
 const char *sp_safetensors_get(const sp_safetensors *f, const char *key)
 {
     return f ? json_string_value(json_object_get(json_object_get(f->header, METADATA), key)) : NULL;
+}
+
+bool sp_safetensors_sealed(const sp_safetensors *f)
+{
+    return f && f->sealed;
 }
 
 const char *sp_safetensors_path(const sp_safetensors *f)

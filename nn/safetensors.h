@@ -20,7 +20,8 @@ void sp_numbers_write(char *text, int n, const double *x);
 bool sp_numbers_read(const char *text, int n, double *x);
 
 /* Writes all parameters of a store, as F32 or F64 as the library is built, and n pairs of metadata. The file is replaced
-   whole or not at all (autograd/file.h). */
+   whole or not at all (autograd/file.h). Before your pairs is one more, "spindle.checksum": 16 digits that no file with a byte
+   changed has. Another program that writes the file anew must leave that key out. */
 bool sp_store_save(const sp_store *s, const char *path, int n, const sp_metadata *metadata, sp_status *status);
 
 /* The same for several stores in one file: a model and what belongs to it. Two parameters of one name are an error,
@@ -38,6 +39,9 @@ void sp_safetensors_free(sp_safetensors *f);
 
 /* The value of a metadata key, borrowed, or NULL. */
 const char *sp_safetensors_get(const sp_safetensors *f, const char *key);
+
+/* Has it a checksum? If so, it was right, or the file could not have been opened. Files of other programs have none. */
+bool sp_safetensors_sealed(const sp_safetensors *f);
 
 /* The path it was opened by, for messages; "" for NULL. */
 const char *sp_safetensors_path(const sp_safetensors *f);

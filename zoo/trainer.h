@@ -150,7 +150,7 @@ void sp_trainer_shuffle(long n, long *order, uint64_t seed, long epoch);
 
    A checkpoint replaces the file whole or not at all, and the one before it stays as FILE.old; FILE.new is there while it is
    written. It has the best model too, which is saved again when training goes on from it: whatever became of the model's file,
-   or if the task has another one now, it is as it was. Where the file is gone or damaged (a hash of all its bytes shows every
+   or if the task has another one now, it is as it was. Where the file is gone or damaged (its checksum shows every
    change), FILE.old is taken, and progress says so. Where it is of other settings or data, that is an error which says what
    differs; epochs (unless the schedule depends on them), patience, threads and files may be others. */
 bool sp_train(const sp_task *task, const sp_trainer_config *config, sp_training *result, sp_status *status);

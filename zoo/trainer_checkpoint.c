@@ -1,6 +1,5 @@
 /* Checkpoints of a training: parameters, optimizer and carried states are tensors, the rest is metadata. */
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,78 +97,6 @@ static bool place_from_text(struct trainer *r, const char *text)
     return ok;
 }
 
-/* ---- the hash of a file ------------------------------------------------------------------------------------------ */
-
-/* It is written over digits that stand for it, when the rest of the file is known. Nothing of it takes memory: for want of that
-   no file is damaged. */
-static const char hash_key[] = "\"training.checksum\":\"", no_hash[] = "0000000000000000";
-enum { HASH_TEXT = sizeof no_hash, BLOCK = 8192 };
-
-static uint64_t hash_of_block(uint64_t hash, const char *from, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += sizeof hash) {
-        uint64_t word = 0;
-        memcpy(&word, from + i, bytes - i < sizeof word ? bytes - i : sizeof word);
-        hash = sp_hash(hash, word);
-    }
-    return sp_hash(hash, bytes);
-}
-
-/* Where in a file's first bytes its hash is; 0: nowhere. */
-static size_t find_hash(const char *head, size_t n)
-{
-    const size_t key = sizeof hash_key - 1;
-    for (size_t i = 0; i + key + HASH_TEXT <= n; i++)
-        if (!memcmp(head + i, hash_key, key))
-            return i + key;
-    return 0;
-}
-
-/* The hash of all bytes of a file but for its hash, and that: "" if there is none. Returns its place, 0 if there is none. */
-static size_t hash_file(FILE *f, char said[HASH_TEXT], char found[HASH_TEXT])
-{
-    char block[BLOCK];
-    size_t n = fread(block, 1, BLOCK, f);
-    const size_t at = find_hash(block, n);
-    uint64_t hash = 0;
-    *said = '\0';
-    if (at) {
-        snprintf(said, HASH_TEXT, "%.*s", HASH_TEXT - 1, block + at);
-        memcpy(block + at, no_hash, HASH_TEXT - 1);
-    }
-    for (; n; n = fread(block, 1, BLOCK, f))
-        hash = hash_of_block(hash, block, n);
-    snprintf(found, HASH_TEXT, "%016" PRIx64, hash);
-    return at;
-}
-
-/* Writes the hash of a file into it. */
-static bool seal(const char *path, sp_status *status)
-{
-    char said[HASH_TEXT], found[HASH_TEXT];
-    FILE *f = fopen(path, "r+b");
-    const size_t at = f ? hash_file(f, said, found) : 0;
-    bool ok = f && !ferror(f) && !fseek(f, (long)at, SEEK_SET) && fputs(found, f) >= 0 && !fflush(f) && !fsync(fileno(f));
-    if (f && fclose(f))
-        ok = false;
-    return ok || sp_fail(status, SP_ERR_FILE, "%s: writing its hash failed: %s", path, strerror(errno));
-}
-
-/* Has a file the right hash? If not, the status says why, but for a file without any. */
-static bool is_whole(const char *path, sp_status *status)
-{
-    char said[HASH_TEXT] = "", found[HASH_TEXT] = "";
-    FILE *f = fopen(path, "rb");
-    const bool has = f && hash_file(f, said, found), same = has && !strcmp(said, found);
-    if (!f || ferror(f))
-        sp_fail(status, SP_ERR_FILE, "%s: cannot be read: %s", path, strerror(errno));
-    else if (has && !same)
-        sp_fail(status, SP_ERR_FORMAT, "%s: is damaged: its hash is %s, not %s", path, found, said);
-    if (f)
-        fclose(f);
-    return same;
-}
-
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
 /* FILE, or what it links to; FILE.old, FILE.new. */
@@ -231,11 +158,11 @@ bool sp_trainer_save(struct trainer *r)
     place_to_text(r, place);
     sp_trainer_remember(r);
     const sp_metadata all[] = {
-        { "training.checksum", no_hash }, { "training", version }, { "training.settings", text }, { "training.place", place },
+        { "training", version }, { "training.settings", text }, { "training.place", place },
         { "training.log", r->lines ? r->lines : "" },
     };
     ok = ok && sp_optimizer_save(r->optimizer, r->carried, p.new, sizeof all / sizeof *all, all, r->status)
-         && seal(p.new, r->status) && keep_old(r, &p) && move(r, p.new, p.now);
+         && keep_old(r, &p) && move(r, p.new, p.now);
     if (ok)
         r->damaged = false;
     sp_report_free(s);
@@ -265,19 +192,18 @@ static bool take(struct trainer *r, const sp_safetensors *f, sp_status *status)
     return ok;
 }
 
-/* *damaged: its bytes are not those that were written. Without memory a whole file may seem to be of a wrong format, too. */
+/* *damaged: its bytes are not those that were written. */
 static bool load_from(struct trainer *r, const char *path, bool *damaged, sp_status *status)
 {
     sp_status why = { 0 };
-    const bool whole = is_whole(path, &why);
-    sp_safetensors *f = why.code ? NULL : sp_safetensors_open(path, &why);
+    sp_safetensors *f = sp_safetensors_open(path, &why);
     const char *of = sp_safetensors_get(f, "training");
     if (f && (!of || strcmp(of, version)))
         sp_fail(&why, SP_ERR_VALUE, "%s: is no checkpoint of a training of version %s, but of %s", path, version, of ? of : "none");
-    else if (f && !whole)
-        sp_fail(&why, SP_ERR_FORMAT, "%s: is damaged: its hash is gone", path);
+    else if (f && !sp_safetensors_sealed(f))
+        sp_fail(&why, SP_ERR_FORMAT, "%s: is damaged: its checksum is gone", path);
+    *damaged = why.code == SP_ERR_FORMAT;
     const bool ok = !why.code && take(r, f, &why);
-    *damaged = !whole && why.code == SP_ERR_FORMAT;
     sp_safetensors_free(f);
     return ok || sp_fail_with(status, &why);
 }
