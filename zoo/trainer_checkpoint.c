@@ -149,10 +149,14 @@ static bool seal(const char *path, sp_status *status)
     char said[HASH_TEXT], found[HASH_TEXT];
     FILE *f = fopen(path, "r+b");
     const size_t at = f ? hash_file(f, said, found) : 0;
-    bool ok = f && !ferror(f) && !fseek(f, (long)at, SEEK_SET) && fputs(found, f) >= 0 && !fflush(f) && !fsync(fileno(f));
+    bool ok = at && !ferror(f) && !fseek(f, (long)at, SEEK_SET) && fputs(found, f) >= 0 && !fflush(f) && !fsync(fileno(f));
     if (f && fclose(f))
         ok = false;
-    return ok || sp_fail(status, SP_ERR_FILE, "%s: writing its hash failed: %s", path, strerror(errno));
+    if (!ok) {
+        sp_fail(status, SP_ERR_FILE, "%s: writing its hash failed: %s", path, strerror(errno));
+        remove(path);
+    }
+    return ok;
 }
 
 /* Has a file the right hash? If not, the status says why, but for a file without any. */
