@@ -409,6 +409,11 @@ START_TEST(another_file)
     char *now = read_all(checkpoint, &size);
     ck_assert(size == sizeof text && !memcmp(now, text, size));
     free(now);
+    status = (sp_status){ 0 };
+    remove(old);
+    ck_put_file(checkpoint, "", 0);
+    ck_assert(!train(&config, &o, &status));
+    ck_assert_msg(strstr(status.message, "; and there is no "), "%s", status.message);
 }
 END_TEST
 
@@ -456,7 +461,7 @@ START_TEST(of_another)
     static const char *const expected[] = {
         "lr is 0.05, not 0.1", "optimizer is \"adam\", not \"sgd\"", "seed is 5, not 6", "clip is 0.0, not 1.0",
         "schedule is \"constant\", not \"inverse_sqrt\"", "accumulate is 0, not 3", "metric is \"loss\", not \"merit\"",
-        "average is 0.0, not 0.5", "data is \"numbers\", not \"others\"", "epochs is 3, not 4",
+        "average is 0.0, not 0.5", "data is \"numbers\", not \"others\"", "epochs of the schedule is 3, not 4",
         "warmup is 0, not 2", "plateau is 0, not 1", "decay is 0.0, not 0.25",
     };
     struct outcome o;

@@ -187,6 +187,7 @@ static void describe(void *self, sp_report *report)
 {
     const sp_classifier_trainer *r = self;
     const sp_option rows[] = { SP_CLASSIFIER_OPTIONS(&r->m->config), { 0 } };
+    sp_report_text(report, "task", "classifier");
     sp_options_report(rows, report);
     sp_report_count(report, "batch", r->batch);
     sp_report_count(report, "words", sp_vocabulary_size(r->m->words));

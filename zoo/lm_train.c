@@ -55,6 +55,7 @@ static void describe(void *self, sp_report *report)
 {
     const sp_lm_trainer *r = self;
     const sp_option rows[] = { SP_LM_OPTIONS(&r->m->config), { 0 } };
+    sp_report_text(report, "task", "language model");
     sp_report_text(report, "level", sp_vocabulary_level(r->m->vocabulary) == SP_LEVEL_WORD ? "word" : "char");
     sp_options_report(rows, report);
     sp_report_count(report, "batch", r->batch);

@@ -182,6 +182,7 @@ static void describe(void *self, sp_report *r)
     const sp_option rows[] = { SP_SEQ2SEQ_OPTIONS(&x->m->config), { 0 } };
     sp_seq2seq_teaching how = x->how;
     const sp_option taught[] = { SP_SEQ2SEQ_TEACHING(&how), { 0 } };
+    sp_report_text(r, "task", "sequence to sequence");
     sp_options_report(rows, r);
     sp_options_report(taught, r);
     if (how.sampling > 0 && how.rise != SP_RISE_CONSTANT)

@@ -89,6 +89,7 @@ static void describe(void *self, sp_report *report)
 {
     const sp_tagger_trainer *r = self;
     const sp_option rows[] = { SP_TAGGER_OPTIONS(&r->m->config), { 0 } };
+    sp_report_text(report, "task", "tagger");
     sp_options_report(rows, report);
     sp_report_count(report, "batch", r->batch);
     sp_report_count(report, "known words", sp_vocabulary_size(r->m->words));

@@ -50,6 +50,8 @@ static sp_report *settings(const struct trainer *r)
 {
     const sp_trainer_config *c = r->config;
     sp_report *s = sp_report_new();
+    if (r->task->describe)
+        r->task->describe(r->task->self, s);
     sp_report_count(s, "bits", 8 * (long)sizeof(sp_real));
     sp_report_text(s, "optimizer", c->optimizer);
     sp_report_number(s, "lr", c->lr);
@@ -58,14 +60,12 @@ static sp_report *settings(const struct trainer *r)
     sp_report_count(s, "warmup", c->warmup);
     sp_report_number(s, "decay", c->decay);
     sp_report_count(s, "plateau", c->plateau);
-    sp_report_count(s, "epochs", sp_schedule_ends(c->schedule) ? c->epochs : 0);
+    sp_report_count(s, "epochs of the schedule", sp_schedule_ends(c->schedule) ? c->epochs : 0);
     sp_report_number(s, "average", c->average);
     sp_report_count(s, "accumulate", c->accumulate);
     sp_report_text(s, "metric", c->metric ? c->metric : "loss");
     sp_report_count(s, "seed", c->seed);
     sp_report_count(s, "shards", r->task->shards);
-    if (r->task->describe)
-        r->task->describe(r->task->self, s);
     return s;
 }
 
@@ -254,10 +254,12 @@ bool sp_trainer_load(struct trainer *r)
         return true;
     const bool good = load_from(r, p.now, &r->damaged, &newest);
     r->damaged = r->damaged || !there;
-    if (!good && (!r->damaged || !old))
+    if (!good && !r->damaged)
         return sp_fail_with(r->status, &newest);
     if (!good && !was_checkpoint(p.now))
         return sp_fail(r->status, SP_ERR_FILE, "%s; it is another file, and so left as it is", newest.message);
+    if (!good && !old)
+        return sp_fail(r->status, newest.code, "%.300s; and there is no %s (without both, training begins anew)", newest.message, p.old);
     if (!good && !load_from(r, p.old, &nothing, &older))
         return sp_fail(r->status, older.code, "%.240s; and %.240s", newest.message, older.message);
     tell(r, good ? p.now : p.old, newest.message);
