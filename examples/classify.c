@@ -506,15 +506,20 @@ static bool write_page(const sp_classifier *m, const sp_sentences *s, const char
     return ok;
 }
 
-/* The bag of words goes first: the result is of the recurrent model, or of the one that was interrupted. */
+/* The bag of words goes first: the result is of the recurrent model, or of the last that was trained before Ctrl-C. */
 static bool run_demo(struct program *p, const struct settings *recurrent, const struct settings *bag, const char *html)
 {
     struct run r = { .program = p, .settings = recurrent }, other = { .program = p, .settings = bag };
     sp_training x = { 0 };
     double accuracy, baseline;
+    const volatile sig_atomic_t *stop = program_stop();
     sp_sentences *test = sp_valence(&demo_task, DEMO_TEST, 3, &p->status);
-    bool ok = test && demo_model(&other, test, &x, &baseline) && (x.interrupted || demo_model(&r, test, &x, &accuracy));
-    if (ok && !x.interrupted && (ok = write_page(r.model, test, html, &p->status))) {
+    bool ok = test && demo_model(&other, test, &x, &baseline) && (*stop || demo_model(&r, test, &x, &accuracy));
+    if (ok && *stop) {
+        if (!x.interrupted)
+            fprintf(stderr, "Interrupted.\n");
+        sp_report_flag(p->result, "interrupted", true);
+    } else if (ok && (ok = write_page(r.model, test, html, &p->status))) {
         const double best = by_rule(test);
         printf("Is a text more often good or bad? Negators turn words round, and a twentieth of the labels is wrong.\n"
                "Right on %d texts unseen in training:\n"
@@ -528,7 +533,7 @@ static bool run_demo(struct program *p, const struct settings *recurrent, const 
     close_run(&r);
     close_run(&other);
     sp_sentences_free(test);
-    return ok && program_tell_files(p);
+    return ok;
 }
 
 static bool demo(struct program *p)

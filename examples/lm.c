@@ -440,7 +440,7 @@ static bool run_demo(struct run *r, const char *about, double best, const char *
                          &p->status) || !train_run(r))
         return false;
     if (r->result.interrupted)
-        return program_tell_files(p);
+        return true;
     printf("%s\n  unigram model   %.3f\n  bigram model    %.3f\n  this model      %.3f\n", about, unigram, bigram,
            r->result.best_loss);
     if (!isnan(best))
@@ -453,7 +453,7 @@ static bool run_demo(struct run *r, const char *about, double best, const char *
     if (!isnan(best))
         sp_report_number(p->result, "best_possible_loss", best);
     program_draw(p, directory, r->settings->graph);
-    return program_tell_files(p);
+    return true;
 }
 
 static bool demo_source(struct run *r, struct settings *s, const char *directory)

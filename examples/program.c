@@ -29,11 +29,34 @@ static bool print_result(struct program *p)
     return sp_report_write(p->result, stdout) || sp_fail(&p->status, SP_ERR_FILE, "the results could not be written");
 }
 
+/* Is there something in it, of this run? One that is replaced has another number; one that is written again another time or size. */
+static bool was_written(const struct program_file *f)
+{
+    struct stat now;
+    return !stat(f->path, &now) && now.st_size > 0
+           && (!f->before.st_mode || now.st_ino != f->before.st_ino || now.st_mtime != f->before.st_mtime
+               || now.st_size != f->before.st_size);
+}
+
+static void tell_files(const struct program *p, FILE *out)
+{
+    bool any = false;
+    for (int i = 0; i < p->files; i++)
+        if (was_written(&p->file[i])) {
+            fprintf(out, "%s %s %s", any ? "," : "\nWritten:", p->file[i].what, p->file[i].path);
+            any = true;
+        }
+    if (any)
+        fputs(".\n", out);
+}
+
 static int run(struct program *p)
 {
-    p->result = sp_report_new();
+    bool ok = (p->result = sp_report_new()) || sp_fail(&p->status, SP_ERR_MEMORY, "out of memory for results");
     sp_report_text(p->result, "command", p->verb->name);
-    const bool ok = p->verb->run(p) && print_result(p);
+    ok = ok && p->verb->run(p);
+    tell_files(p, ok ? stdout : stderr);
+    ok = ok && print_result(p);
     if (!ok && p->status.code != SP_OK)
         fprintf(stderr, "%s: %s\n", program, p->status.message);
     if (sp_profile_seconds(p->profile) > 0)
@@ -125,11 +148,16 @@ static bool name_of(const sp_option *o, int i, char name[PATH_MAX + 8])
         find_real(part, name);
         return true;
     }
-    if (i >= (strcmp(o->name, "checkpoint") ? 1 : 3))
+    if (i >= (o->file == SP_OPTION_WRITES_CHECKPOINT ? 3 : 1))
         return false;
     find_real(path, name);
     strcat(name, suffix[i]);
     return true;
+}
+
+static bool writes(const sp_option *o)
+{
+    return o->file == SP_OPTION_WRITES || o->file == SP_OPTION_WRITES_CHECKPOINT;
 }
 
 static bool apart(const sp_option *a, const sp_option *b, sp_status *status)
@@ -147,13 +175,17 @@ static bool apart(const sp_option *a, const sp_option *b, sp_status *status)
 static bool check_files(const struct program *p, const sp_option *options, sp_status *status)
 {
     const sp_option model = { "MODEL", SP_OPTION_TEXT, (void *)&p->model, .file = SP_OPTION_READS };
+    struct stat there;
     for (const sp_option *a = options; a->name; a++) {
-        if (a->file != SP_OPTION_WRITES || !*(const char *const *)a->value)
+        const char *path = writes(a) ? *(const char *const *)a->value : NULL;
+        if (!path)
             continue;
+        if (!lstat(path, &there) && S_ISLNK(there.st_mode) && stat(path, &there))       /* to what may become another's file */
+            return sp_fail(status, SP_ERR_FILE, "--%s %s: is a link to a file that is not there", a->name, path);
         for (const sp_option *b = options; b->name; b++)
-            if ((b->file == SP_OPTION_WRITES ? b < a : b->file != SP_OPTION_NO_FILE) && !apart(a, b, status))
+            if ((writes(b) ? b < a : b->file != SP_OPTION_NO_FILE) && !apart(a, b, status))
                 return false;
-        if (!apart(a, &model, status) || !sp_file_writable(*(const char *const *)a->value, status))
+        if (!apart(a, &model, status) || !sp_file_writable(path, status))
             return false;
     }
     return true;
@@ -195,16 +227,27 @@ static void on_signal(int number)
     stop = 1;
 }
 
-static void handle_signals(void (*handler)(int))
+static bool watching;
+
+/* Takes the signals, or gives them back as they were. One that is ignored stays so. */
+static void watch(bool on)
 {
-    struct sigaction action = { .sa_handler = handler, .sa_flags = (int)SA_RESETHAND };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    static const int number[] = { SIGINT, SIGTERM };
+    static struct sigaction before[2];
+    const struct sigaction ours = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    for (int i = 0; i < 2; i++) {
+        if (!on)
+            sigaction(number[i], &before[i], NULL);
+        else if (!sigaction(number[i], NULL, &before[i]) && before[i].sa_handler != SIG_IGN)
+            sigaction(number[i], &ours, NULL);
+    }
+    watching = on;
 }
 
 const volatile sig_atomic_t *program_stop(void)
 {
-    handle_signals(on_signal);
+    if (!watching)
+        watch(true);
     return &stop;
 }
 
@@ -230,12 +273,14 @@ bool program_train(struct program *p, const sp_task *task, const sp_trainer_conf
                    sp_training *training)
 {
     sp_trainer_config with = *config;
+    const bool watched = watching;
     if (config->threads > task->shards)
         fprintf(stderr, "%ld threads, but a batch has work for %d\n", config->threads, task->shards > 0 ? task->shards : 1);
     with.stop = program_stop();
     with.profile = p->profile;
     const bool ok = sp_train(task, &with, training, &p->status);
-    handle_signals(SIG_DFL);
+    if (!watched)
+        watch(false);
     if (!ok)
         return false;
     if (training->interrupted)
@@ -366,28 +411,32 @@ bool program_save_graph(sp_tape *t, const char *path, sp_status *status)
 
 const char *program_file(struct program *p, const char *what, const char *directory, const char *name)
 {
-    const size_t room = strlen(directory) + strlen(name) + 2;
-    char *path = p->files < PROGRAM_FILES ? malloc(room) : NULL;
+    const size_t room = strlen(directory) + strlen(name) + 4;
+    if (p->files == PROGRAM_FILES) {
+        sp_fail(&p->status, SP_ERR_STATE, "%s: a demo may write %d files, no more", name, PROGRAM_FILES);
+        return NULL;
+    }
+    char *path = malloc(room);
     if (!path) {
-        sp_fail(&p->status, SP_ERR_MEMORY, "out of memory");
+        sp_fail(&p->status, SP_ERR_MEMORY, "%s: out of memory", name);
         return NULL;
     }
     struct program_file *f = &p->file[p->files++];
     *f = (struct program_file){ .what = what, .path = path };
-    snprintf(f->path, room, "%s/%s", directory, name);
+    snprintf(path, room, "%s%s/%s", *directory == '-' ? "./" : "", directory, name);      /* no option for dot */
     if (mkdir(directory, 0777) && errno != EEXIST) {
         sp_fail(&p->status, SP_ERR_FILE, "%s: cannot be made: %s", directory, strerror(errno));
         return NULL;
     }
-    if (stat(f->path, &f->before))
+    if (stat(path, &f->before))
         f->before.st_mode = 0;
-    return f->path;
+    return sp_file_writable(path, &p->status) ? path : NULL;
 }
 
 bool program_demo_files(struct program *p, const char *directory, const char *model, const char **out, sp_trainer_config *trainer,
                         const char **graph)
 {
-    return (*out = program_file(p, "model", directory, model)) && sp_file_writable(*out, &p->status)
+    return (*out = program_file(p, "model", directory, model))
            && (trainer->log = program_file(p, "log", directory, "log.jsonl"))
            && (trainer->plot = program_file(p, "curve", directory, "curve.svg"))
            && (!graph || (*graph = program_file(p, "graph", directory, "graph.dot")));
@@ -403,25 +452,4 @@ void program_draw(struct program *p, const char *directory, const char *graph)
                        && WIFEXITED(outcome) && WEXITSTATUS(outcome) == 0;
     sp_report_text(p->result, "graph", graph);
     sp_report_text(p->result, "picture", drawn ? svg : NULL);
-}
-
-/* Is there something in it, of this run? One that is replaced has another number; one that is written again another time or size. */
-static bool was_written(const struct program_file *f)
-{
-    struct stat now;
-    return !stat(f->path, &now) && now.st_size > 0
-           && (!f->before.st_mode || now.st_ino != f->before.st_ino || now.st_mtime != f->before.st_mtime
-               || now.st_size != f->before.st_size);
-}
-
-bool program_tell_files(const struct program *p)
-{
-    const char *before = "\nWritten:";
-    for (int i = 0; i < p->files; i++)
-        if (was_written(&p->file[i])) {
-            printf("%s %s %s", before, p->file[i].what, p->file[i].path);
-            before = ",";
-        }
-    printf("%s\n", *before == ',' ? "." : "");
-    return true;
 }

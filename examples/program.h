@@ -84,10 +84,11 @@ bool program_parse(struct program *p, const sp_option *options, const sp_need *n
 /* Of what was looked at before any data were read: is it right? An error in it is one of usage, but for files and memory. */
 bool program_settings(struct program *p, bool right);
 
-/* From now on the first Ctrl-C sets the flag, which a trainer looks at, and the second ends the program. */
+/* From now on the first Ctrl-C sets the flag, which a trainer looks at, and the second ends the program. A signal that is ignored
+   stays so. */
 const volatile sig_atomic_t *program_stop(void);
 
-/* Trains by sp_train; Ctrl-C ends it and saves. On standard error, how it ended; what it came to is in the result, too. out: the
+/* Trains by sp_train; Ctrl-C ends it and saves; after it Ctrl-C is what it was before. On standard error, how it ended; what it came to is in the result, too. out: the
    model's file. */
 bool program_train(struct program *p, const sp_task *task, const sp_trainer_config *config, const char *out,
                    sp_training *training);
@@ -116,7 +117,9 @@ bool program_save_graph(sp_tape *t, const char *path, sp_status *status);
 
 /* ---- demos: what they write is in a folder of their own --------------------------------------------------------- */
 
-/* DIR/name, which lives as long as p, and DIR is made. NULL if that failed. `what` is the file's part in the demo: "page". */
+/* DIR/name, which lives as long as p, and DIR is made. NULL if that failed, or no file can be written there. `what` is the file's
+   part in the demo: "page". Which of these files have been written is told in the end, also where the demo fails: "Written: model
+   demo-tag/tagger.safetensors, log ...". */
 const char *program_file(struct program *p, const char *what, const char *directory, const char *name);
 
 /* Those that the training of each demo writes; graph may be NULL. */
@@ -125,8 +128,5 @@ bool program_demo_files(struct program *p, const char *directory, const char *mo
 
 /* Makes graph.svg of the graph, where Graphviz is installed; into the result, both. */
 void program_draw(struct program *p, const char *directory, const char *graph);
-
-/* Prints which files of a demo have been written: "Written: model demo-tag/tagger.safetensors, log ...". True. */
-bool program_tell_files(const struct program *p);
 
 #endif

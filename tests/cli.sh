@@ -253,6 +253,15 @@ wrong 2 "--checkpoint $work/copy.old is the file of --data" train --data "$work/
 wrong 2 "--checkpoint $work/copy.new is the file of --out" train --data "$text" --out "$work/copy.new" --checkpoint "$work/copy"
 wrong 2 "--plot $work/copy.old is the file of --checkpoint" train --data "$text" --plot "$work/copy.old" --checkpoint "$work/copy"
 wrong 2 "--log $work/./new is the file of --out" train --data "$text" --out "$work/new" --log "$work/./new"
+ln -s "$work/target" "$work/dangling"
+wrong 1 "--out $work/dangling: is a link to a file that is not there" train --data "$text" --out "$work/dangling" --log "$work/target"
+rm "$work/dangling"
+ln -s "$work/copy" "$work/link"
+wrong 2 "--log $work/link is the file of --data" train --data "$work/copy" --log "$work/link"
+wrong 2 "--log $work/new is the file of --out" train --data "$text" --out "$work/./new" --log "$work/new"
+ln -s "$work" "$work/folder"
+wrong 2 "--log $work/folder/new is the file of --out" train --data "$text" --out "$work/new" --log "$work/folder/new"
+rm "$work/link" "$work/folder"
 cmp -s "$text" "$work/copy" || fail 'a text was overwritten'
 wrong 1 'evaluation needs 2 symbols or more, there are 1' eval "$model" --data "$work/one"
 
@@ -299,7 +308,7 @@ cp "$work/kept" "$model"
 # The result is of the last epoch finished, as the last line of the log is.
 rm -f "$model" "$work/log"
 # shellcheck disable=SC2086 # a list of words
-interrupt INT "test -s $work/log" train --data "$text" --out "$model" $small --epochs 1000000 --log "$work/log"
+interrupt $ctrl_c "test -s $work/log" train --data "$text" --out "$model" $small --epochs 1000000 --log "$work/log"
 [ "$status" = 0 ] || fail "Ctrl-C: ends with $status, not 0"
 json interrupted=true epochs best_valid_loss
 json epochs="$(grep -c . "$work/log")"
@@ -309,7 +318,7 @@ done
 grep -q "^Interrupted in epoch [0-9]*\. $model holds the best model so far" "$work/err" || fail 'Ctrl-C: no message'
 run 0 sample "$model" --length 5
 rm -f "$model"
-interrupt INT "test -s $work/first.check" train --data "$text" --out "$model" --hidden 8 --embed 8 --batch 1 --bptt 1 --epochs 2 --every 1 \
+interrupt $ctrl_c "test -s $work/first.check" train --data "$text" --out "$model" --hidden 8 --embed 8 --batch 1 --bptt 1 --epochs 2 --every 1 \
     --checkpoint "$work/first.check"
 [ "$status" = 0 ] || fail "Ctrl-C in the first epoch: ends with $status"
 json interrupted=true epochs=0 best_epoch=0 train_loss=null valid_loss=null best_valid_loss

@@ -98,6 +98,22 @@ input=''
 grep -Fxq "classify: interrupted: $work/half.html is not written" "$work/err" || { fail 'predict is silent about an interruption'; cat "$work/err"; }
 for file in "$work/half.html"*; do [ ! -e "$file" ] || fail "predict, interrupted, leaves $file"; done
 
+# Who started it ignores Ctrl-C: so does it.
+(trap '' INT; exec "$path" predict "$model" --html "$work/kept.html" <"$work/pipe" >"$work/out" 2>"$work/err") &
+child=$!
+exec 9>"$work/pipe"
+waited=0
+until ls "$work/kept.html"* >/dev/null 2>&1 || [ $waited = 3000 ]; do
+    sleep 0.1
+    waited=$((waited + 1))
+done
+kill -INT $child
+echo 'bright wheel' >&9
+exec 9>&-
+wait $child || { fail 'Ctrl-C that is ignored ends predict'; cat "$work/err"; }
+child=''
+json lines=1
+
 # A file for each label, and the other models.
 for kind in bag conv; do
     # shellcheck disable=SC2086 # a list of words
@@ -249,6 +265,18 @@ for file in recurrent.safetensors bag.safetensors log.jsonl attention.html; do
     [ -s "$work/demo/$file" ] || fail "the demo leaves no $file"
 done
 
-stop_demo recurrent.safetensors
+# Each place it writes to is looked at before it trains.
+mkdir -p "$work/blocked/attention.html"
+wrong 1 "$work/blocked/attention.html: cannot be written: " demo --out "$work/blocked"
+
+# Between its two trainings; where the second has begun nonetheless, in that.
+interrupt $ctrl_c "grep -q ^epoch $work/err" demo --out "$work/between" --epochs 1
+[ "$status" = 0 ] || fail "the demo, interrupted after its first training, ends with $status"
+grep -q '^Interrupted' "$work/err" || { fail 'the demo, interrupted after its first training: no message'; cat "$work/err"; }
+json interrupted=true
+grep -q "bag of words $work/between/bag.safetensors" "$work/out" || { fail 'the demo does not name its first model'; cat "$work/out"; }
+
+# The bag of words before it is quick.
+stop_demo recurrent.safetensors --epochs 30
 
 finish

@@ -203,6 +203,19 @@ run 0 demo --out "$work/demo" --epochs 1 --sentences 600
 json command='"demo"' epochs=1 accuracy best_accuracy baseline_accuracy
 grep -q 'who knows the grammar  *9[78]' "$work/out" || fail 'the demo does not say what is best'
 
+# A folder whose name begins as an option does; and a full disk: what is written is told nonetheless.
+(cd "$work" && "$path" demo --out=-K --epochs 1 --sentences 600 >out 2>err) || { fail 'demo --out=-K'; cat "$work/err"; }
+grep -q '^Written: model \./-K/tagger.safetensors, log ' "$work/out" || { fail 'demo --out=-K does not name its files'; cat "$work/out"; }
+if command -v dot >/dev/null; then
+    json picture='"./-K/graph.svg"'
+    grep -q 'picture \./-K/graph.svg' "$work/out" || fail 'demo: the picture is not named'
+    grep -q '</svg>' "$work/-K/graph.svg" || fail 'demo --out=-K makes no picture'
+fi
+rm -r "$work/-K"
+(trap '' XFSZ; ulimit -f 64; "$path" demo --out "$work/full" --epochs 1 --sentences 600 >"$work/out" 2>"$work/err") && fail 'demo on a full disk'
+grep -q "^Written: graph $work/full/graph.dot\.$" "$work/err" || { fail 'a demo that fails does not name its files'; cat "$work/err"; }
+[ ! -s "$work/out" ] || fail 'a demo that fails prints a result'
+
 stop_demo tagger.safetensors --sentences 600
 
 finish
