@@ -29,13 +29,12 @@ static bool print_result(struct program *p)
     return sp_report_write(p->result, stdout) || sp_fail(&p->status, SP_ERR_FILE, "the results could not be written");
 }
 
-/* Is there something in it, of this run? One that is replaced has another number; one that is written again another time or size. */
+/* Is there something in it, of this run? What is written again has another time or size. */
 static bool was_written(const struct program_file *f)
 {
     struct stat now;
     return !stat(f->path, &now) && now.st_size > 0
-           && (!f->before.st_mode || now.st_ino != f->before.st_ino || now.st_mtime != f->before.st_mtime
-               || now.st_size != f->before.st_size);
+           && (!f->before.st_mode || now.st_mtime != f->before.st_mtime || now.st_size != f->before.st_size);
 }
 
 static void tell_files(const struct program *p, FILE *out)
@@ -195,7 +194,7 @@ static bool check_files(const struct program *p, const sp_option *options, sp_st
 
 bool program_settings(struct program *p, bool right)
 {
-    p->wrong = !right && (p->status.code == SP_ERR_VALUE || p->status.code == SP_ERR_SHAPE);
+    p->wrong = !right && p->status.code == SP_ERR_VALUE;
     return right;
 }
 

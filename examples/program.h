@@ -81,7 +81,7 @@ int program_main(const char *name, const struct verb *verbs, int argc, char **ar
    now. */
 bool program_parse(struct program *p, const sp_option *options, const sp_need *needs);
 
-/* Of what was looked at before any data were read: is it right? An error in it is one of usage, but for files and memory. */
+/* Of what was looked at before any data were read: is it right? A value that may not be is one of usage. */
 bool program_settings(struct program *p, bool right);
 
 /* From now on the first Ctrl-C sets the flag, which a trainer looks at, and the second ends the program. A signal that is ignored

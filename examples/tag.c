@@ -173,9 +173,10 @@ static bool try_settings(const struct settings *s, sp_status *status)
     sp_sentences *word = sp_trainer_check(&s->trainer, status)
                          ? sp_sentences_parse("settings", "a\tO\n", 4, sp_format_named("columns"), status) : NULL;
     sp_tagger *m = word ? sp_tagger_new(&s->model, word, NULL, 1, status) : NULL;
+    const bool ok = m;
     sp_sentences_free(word);
     sp_tagger_free(m);
-    return m;
+    return ok;
 }
 
 static bool parse_train(struct program *p, struct settings *s)
@@ -378,9 +379,10 @@ static bool compare(const struct run *r, const sp_sentences *test, const sp_hmm_
         sp_report_number(p->result, "best_accuracy", best->accuracy);
         sp_report_number(p->result, "baseline_accuracy", baseline);
     }
+    const bool ok = plain;
     sp_sentences_free(ours);
     sp_sentences_free(plain);
-    return plain;
+    return ok;
 }
 
 /* Trains and compares; where training is interrupted there is nothing to compare. */
