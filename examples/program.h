@@ -129,4 +129,12 @@ bool program_demo_files(struct program *p, const char *directory, const char *mo
 /* Makes graph.svg of the graph, where Graphviz is installed; into the result, both. */
 void program_draw(struct program *p, const char *directory, const char *graph);
 
+/* ---- what program.c needs of program_files.c --------------------------------------------------------------------- */
+
+/* Are the files of the options, and MODEL, apart as program_parse says, and can those be written that are? */
+bool program_check_files(const struct program *p, const sp_option *options, sp_status *status);
+
+/* Which files of program_file have been written; nothing if none was. */
+void program_tell_files(const struct program *p, FILE *out);
+
 #endif
