@@ -139,7 +139,7 @@ static bool train_run(struct run *r, sp_training *result)
     fprintf(stderr, "%s sentences to train on, %s to validate on, %d words, %d labels, %s parameters, %s kernels\n",
             sp_thousands(n, r->train->n), sp_thousands(m, r->valid->n), sp_vocabulary_size(r->model->words),
             sp_classifier_classes(r->model), sp_thousands(params, sp_model_parameters(r->model->store)), sp_blas_kernels());
-    return program_tell_unseen(r->model->labels, r->valid, "sentences", "label", NULL, &p->status)
+    return program_tell_unseen(p, r->model->labels, r->valid, "sentences", "label", NULL)
            && program_train(p, &task, &s->trainer, s->out, result);
 }
 
@@ -306,7 +306,7 @@ static bool eval(struct program *p)
     sp_sentences *s = m ? sp_classifier_read(data, &p->status) : NULL;
     if (s && !s->n)
         sp_fail(&p->status, SP_ERR_VALUE, "%s: no sentences", data);
-    const bool told = s && s->n && program_tell_unseen(m->labels, s, "sentences", "label", NULL, &p->status);
+    const bool told = s && s->n && program_tell_unseen(p, m->labels, s, "sentences", "label", NULL);
     sp_confusion *c = told ? measure(m, s, &nats, &p->status) : NULL;
     const bool ok = c;
     if (ok) {

@@ -185,32 +185,33 @@ bool program_train(struct program *p, const sp_task *task, const sp_trainer_conf
     return true;
 }
 
-bool program_tell_unseen(const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what, long *count,
-                         sp_status *status)
+bool program_tell_unseen(struct program *p, const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what,
+                         long *count)
 {
     enum { FEW = 5 };
-    long unseen = 0, kinds = 0, times;
+    const char *name[FEW];
+    long unseen = 0, kinds = 0, times[FEW], n;
     size_t length;
-    sp_counts *c = sp_counts_new(status);
-    const bool ok = c && sp_counts_add_field(c, s, 1, status);
-    for (int tell = 0; ok && tell < 2 && (!tell || unseen); tell++) {
-        if (tell)
-            fprintf(stderr, "%s: %ld of %ld %s have a %s that training had not, and count as wrong:", program, unseen,
-                    s->field[1].strings, units, what);
-        kinds = 0;
-        for (long i = 0; i < sp_counts_size(c); i++) {
-            const char *symbol = sp_counts_symbol(c, i, &length, &times);
-            if (sp_vocabulary_id(known, symbol, length) >= 0)
-                continue;
-            if (!tell)
-                unseen += times;
-            else if (kinds < FEW)
-                fprintf(stderr, "%s '%s' %ld", kinds ? "," : "", symbol, times);
-            kinds++;
+    sp_counts *c = sp_counts_new(&p->status);
+    const bool ok = c && sp_counts_add_field(c, s, 1, &p->status);
+    for (long i = 0; ok && i < sp_counts_size(c); i++) {
+        const char *symbol = sp_counts_symbol(c, i, &length, &n);
+        if (sp_vocabulary_id(known, symbol, length) >= 0)
+            continue;
+        if (kinds < FEW) {
+            name[kinds] = symbol;
+            times[kinds] = n;
         }
-        if (tell)
-            fputs(kinds > FEW ? ", ...\n" : "\n", stderr);
+        unseen += n;
+        kinds++;
     }
+    if (unseen)
+        fprintf(stderr, "%s: %ld of %ld %s have a %s that training had not, and count as wrong:", program, unseen, s->field[1].strings,
+                units, what);
+    for (long i = 0; i < kinds && i < FEW; i++)
+        fprintf(stderr, "%s '%s' %ld", i ? "," : "", name[i], times[i]);
+    if (unseen)
+        fputs(kinds > FEW ? ", ...\n" : "\n", stderr);
     sp_counts_free(c);
     if (count)
         *count = unseen;

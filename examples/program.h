@@ -96,19 +96,20 @@ bool program_train(struct program *p, const sp_task *task, const sp_trainer_conf
 /* On standard error, which strings of field 1 a vocabulary does not know, the first few of them by name: "tag: 2 of 90 words have
    a tag that training had not, and count as wrong: 'NEW' 2". Nothing where it knows all. count: how many, unless NULL. False
    without memory. */
-bool program_tell_unseen(const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what, long *count,
-                         sp_status *status);
+bool program_tell_unseen(struct program *p, const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what,
+                         long *count);
 
 /* All of standard input, to be freed; NULL if it cannot be read, or without memory. */
 char *program_input(size_t *size, sp_status *status);
 
-/* Gives the lines of a file, or of standard input where path is NULL, to `answer`: without their ends, so many at once, one where a
-   person types. What was read before an error is answered before it. False without an error: interrupted after program_stop. How
-   many lines there were is in the result. */
 struct program_lines {
-    char **text;
+    char **text;                /* without their ends */
     long n, before;             /* before: lines that were answered */
 };
+
+/* Gives the lines of a file, or of standard input where path is NULL, to `answer`: so many at once, one where a person types. What
+   was read before an error is answered before it. False without an error: interrupted after program_stop. How many lines there
+   were is in the result. */
 bool program_answer(struct program *p, const char *path, long at_once,
                     bool (*answer)(void *self, const struct program_lines *l, sp_status *status), void *self);
 

@@ -163,7 +163,7 @@ static bool train_run(struct run *r, sp_training *result)
     if (!config.metric)
         config.metric = task.metric;
     describe_run(r, s->vectors);
-    return program_tell_unseen(r->model->tags, r->valid, "words", "tag", NULL, status)
+    return program_tell_unseen(r->program, r->model->tags, r->valid, "words", "tag", NULL)
            && program_train(r->program, &task, &config, s->out, result);
 }
 
@@ -291,10 +291,11 @@ static void count_unknown(const sp_tagger *m, const sp_sentences *truth, const s
 }
 
 /* What is known of a model's tags, printed and into a report. */
-static bool report_tags(sp_report *j, const sp_tagger *m, const sp_sentences *truth, const sp_sentences *guess, sp_status *status)
+static bool report_tags(struct program *p, const sp_tagger *m, const sp_sentences *truth, const sp_sentences *guess)
 {
+    sp_report *j = p->result;
     long unseen, unknown, known_right, right, words;
-    if (!program_tell_unseen(m->tags, truth, "words", "tag", &unseen, status))
+    if (!program_tell_unseen(p, m->tags, truth, "words", "tag", &unseen))
         return false;
     const double accuracy = sp_tags_accuracy(truth, guess, &right, &words);
     count_unknown(m, truth, guess, &unknown, &known_right);
@@ -311,11 +312,11 @@ static bool report_tags(sp_report *j, const sp_tagger *m, const sp_sentences *tr
     sp_report_count(j, "unseen_tags", unseen);
     if (!sp_tags_are_spans(m->tags))
         return true;
-    sp_spans *spans = sp_tags_spans(truth, guess, status);
+    sp_spans *spans = sp_tags_spans(truth, guess, &p->status);
     if (!spans)
         return false;
     const sp_score total = sp_spans_total(spans);
-    const bool ok = sp_spans_write(spans, stdout) || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
+    const bool ok = sp_spans_write(spans, stdout) || sp_fail(&p->status, SP_ERR_FILE, "standard output: writing failed");
     sp_report_number(j, "precision", total.precision);
     sp_report_number(j, "recall", total.recall);
     sp_report_number(j, "f1", total.f1);
@@ -339,7 +340,7 @@ static bool eval(struct program *p)
     sp_tagger *m = open_model(p);
     sp_sentences *s = m ? read_tagged(data, &format, &p->status) : NULL, *tagged = NULL;
     const bool ok = s && (s->n || sp_fail(&p->status, SP_ERR_FORMAT, "%s: there are no sentences", data))
-                    && (tagged = sp_tagger_tag(m, s, &p->status)) && report_tags(p->result, m, s, tagged, &p->status);
+                    && (tagged = sp_tagger_tag(m, s, &p->status)) && report_tags(p, m, s, tagged);
     sp_tagger_free(m);
     sp_sentences_free(s);
     sp_sentences_free(tagged);
