@@ -34,9 +34,9 @@ enum {
     SP_OP_FREES    = 1 << 14,   /* SP_OP_FREES << i: backward does not read x[i], which may be gone by then */
     SP_OP_FREES_X  = 255 << 14, /* any of them */
     SP_OP_FREES_Y  = 1 << 22,   /* nor y */
-    SP_OP_LOOKUP   = 1 << 24,   /* y has rows of x[0]: a graph calls it so where that is no parameter */
-    SP_OP_MOVES    = 1 << 23    /* backward gets the places in the gradients of statistics among its inputs, and adds to them
+    SP_OP_MOVES    = 1 << 23,   /* backward gets the places in the gradients of statistics among its inputs, and adds to them
                                    what they change by; other operations get none */
+    SP_OP_LOOKUP   = 1 << 24    /* y has rows of x[0]: a graph calls it so where that is no parameter */
 };
 
 /* Is SP_OP_SHARED << i, or SP_OP_FREES << i, among an operation's flags? There is room for 8 inputs. */

@@ -50,6 +50,7 @@ struct run {
     sp_sentences *train, *valid;
     sp_classifier *model;
     sp_classifier_trainer *trainer;
+    bool quiet;                         /* about word vectors */
 };
 
 static void close_run(struct run *r)
@@ -91,7 +92,7 @@ static bool make_model(struct run *r, const char *out)
     const long found = s->vectors ? sp_vectors_read(&r->model->embed, r->model->words, s->vectors, status) : 0;
     if (found < 0)
         return false;
-    if (s->vectors)
+    if (s->vectors && !r->quiet)
         fprintf(stderr, "%ld of %d words have a vector in %s\n", found, sp_vocabulary_size(r->model->words), s->vectors);
     return (r->trainer = sp_classifier_trainer_new(r->model, r->train, r->valid, s->batch, seed, out, status));
 }
@@ -138,7 +139,7 @@ static bool train_run(struct run *r, sp_training *result)
     fprintf(stderr, "%s sentences to train on, %s to validate on, %d words, %d labels, %s parameters, %s kernels\n",
             sp_thousands(n, r->train->n), sp_thousands(m, r->valid->n), sp_vocabulary_size(r->model->words),
             sp_classifier_classes(r->model), sp_thousands(params, sp_model_parameters(r->model->store)), sp_blas_kernels());
-    return program_tell_unseen(r->model->labels, r->valid, "sentences", "label", NULL, &p->status)
+    return program_tell_unseen(p, r->model->labels, r->valid, "sentences", "label", NULL)
            && program_train(p, &task, &s->trainer, s->out, result);
 }
 
@@ -165,9 +166,10 @@ static bool try_settings(const struct settings *s, sp_status *status)
     sp_sentences *data = sp_trainer_check(&s->trainer, status)
                          ? sp_sentences_parse("settings", two, sizeof two - 1, sp_format_named("labelled"), status) : NULL;
     sp_classifier *m = data ? sp_classifier_new(&s->model, data, 1, status) : NULL;
+    const bool ok = m;
     sp_sentences_free(data);
     sp_classifier_free(m);
-    return m;
+    return ok;
 }
 
 static bool parse_train(struct program *p, struct settings *s)
@@ -182,7 +184,7 @@ static bool parse_train(struct program *p, struct settings *s)
         PROGRAM_SHOW(p, &s->graph),
         { 0 }
     };
-    *s = defaults(kind_given(p, options));
+    *s = defaults(kind_given(p, options));      /* those of the kind, now that the table can be asked for it */
     return program_parse(p, options, needs) && program_settings(p, try_settings(s, &p->status));
 }
 
@@ -205,7 +207,7 @@ static bool open_data(struct run *r)
 
 static bool train(struct program *p)
 {
-    struct settings s = defaults(SP_CLASSIFIER_RECURRENT);
+    struct settings s = defaults(SP_CLASSIFIER_RECURRENT);      /* the table of options has words of it */
     struct run r = { .program = p, .settings = &s };
     sp_training result;
     const bool ok = parse_train(p, &s) && open_data(&r) && make_model(&r, s.out) && train_run(&r, &result);
@@ -223,21 +225,23 @@ struct prediction {
     sp_file page;
 };
 
-static bool answer_sentences(struct prediction *x, const struct program_lines *l, const sp_sentences *s, sp_status *status)
+/* text: what is printed behind label and probability; NULL: nothing is printed. Sentences that have labels show them on the page. */
+static bool answer_sentences(const struct prediction *x, const sp_sentences *s, char *const *text, sp_status *status)
 {
     const int classes = sp_classifier_classes(x->m);
-    sp_real *logp = malloc((size_t)(l->n * classes) * sizeof *logp);
+    sp_real *logp = malloc((size_t)(s->n * classes) * sizeof *logp);
     sp_real *weights = x->page.out ? malloc((size_t)(s->field[0].strings + 1) * sizeof *weights) : NULL;
-    bool ok = (logp && (weights || !x->page.out)) || sp_fail(status, SP_ERR_MEMORY, "out of memory for %ld lines", l->n);
+    bool ok = (logp && (weights || !x->page.out)) || sp_fail(status, SP_ERR_MEMORY, "out of memory for %ld sentences", s->n);
     ok = ok && sp_classifier_predict(x->m, s, logp, weights, status);
-    for (long i = 0; ok && i < l->n; i++) {
+    for (long i = 0; ok && i < s->n; i++) {
         const int best = sp_classifier_best(x->m, logp + i * classes);
-        const char *label = sp_classifier_label(x->m, best);
+        const char *label = sp_classifier_label(x->m, best), *truth = s->fields > 1 ? sp_sentence_word(s, 1, i, 0, NULL) : NULL;
         const double probability = exp((double)logp[i * classes + best]);
-        printf("%s\t%.4f\t%s\n", label, probability, l->text[i]);
+        if (text)
+            printf("%s\t%.4f\t%s\n", label, probability, text[i]);
         if (weights)
-            sp_attention_html_add(x->page.out, &(sp_attention_line){ .label = label, .probability = probability, .sentences = s,
-                                                                     .i = i, .weight = weights + s->field[0].first[i] });
+            sp_attention_html_add(x->page.out, &(sp_attention_line){ label, probability, truth, s, i,
+                                                                     weights + s->field[0].first[i] });
     }
     free(logp);
     free(weights);
@@ -250,7 +254,7 @@ static bool answer(void *self, const struct program_lines *l, sp_status *status)
     bool ok = s;
     for (long i = 0; ok && i < l->n; i++)
         ok = sp_sentences_put_text(s, 0, l->text[i], strlen(l->text[i]), SP_LEVEL_WORD, status) && sp_sentences_end(s, status);
-    ok = ok && answer_sentences(self, l, s, status);
+    ok = ok && answer_sentences(self, s, l->text, status);
     sp_sentences_free(s);
     return ok;
 }
@@ -302,9 +306,10 @@ static bool eval(struct program *p)
     sp_sentences *s = m ? sp_classifier_read(data, &p->status) : NULL;
     if (s && !s->n)
         sp_fail(&p->status, SP_ERR_VALUE, "%s: no sentences", data);
-    const bool told = s && s->n && program_tell_unseen(m->labels, s, "sentences", "label", NULL, &p->status);
+    const bool told = s && s->n && program_tell_unseen(p, m->labels, s, "sentences", "label", NULL);
     sp_confusion *c = told ? measure(m, s, &nats, &p->status) : NULL;
-    if (c) {
+    const bool ok = c;
+    if (ok) {
         sp_confusion_write(c, m->labels, stdout);
         sp_report_count(p->result, "sentences", s->n);
         sp_report_number(p->result, "accuracy", sp_confusion_accuracy(c));
@@ -315,39 +320,92 @@ static bool eval(struct program *p)
     sp_confusion_free(c);
     sp_sentences_free(s);
     sp_classifier_free(m);
-    return c;
+    return ok;
 }
 
 /* ---- cv -------------------------------------------------------------------------------------------------------- */
 
-static bool parse_cv(struct program *p, struct settings *s, const sp_classifier_kind *kind)
+enum { KINDS = SP_CLASSIFIER_CONV + 1 };
+
+/* The kinds of --models, or else of --model. */
+static bool kinds_of(const struct settings *s, sp_classifier_kind kind[KINDS], int *n, sp_status *status)
 {
+    char word[SP_CHOICE_ROOM];
+    *n = 0;
+    if (!s->models)
+        kind[(*n)++] = s->model.model;
+    for (const char *at = s->models; at; at = at[strcspn(at, ",")] ? strchr(at, ',') + 1 : NULL) {
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(at, ","), at);
+        const int found = sp_choice_index(SP_CLASSIFIER_KINDS, word);
+        if (found < 0)
+            return sp_fail(status, SP_ERR_VALUE, "--models %s: '%s' is none of %s", s->models, word, SP_CLASSIFIER_KINDS);
+        for (int i = 0; i < *n; i++)
+            if ((int)kind[i] == found)
+                return sp_fail(status, SP_ERR_VALUE, "--models %s: %s stands there twice", s->models, word);
+        kind[(*n)++] = (sp_classifier_kind)found;
+    }
+    return true;
+}
+
+/* Belongs each option that is given to one of these kinds? */
+static bool check_needs(const struct program *p, const sp_option *options, const char *models, const sp_classifier_kind *kind, int n,
+                        sp_status *status)
+{
+    char word[SP_CHOICE_ROOM];
+    for (const sp_need *need = needs; need->option; need++) {
+        bool met = !sp_option_given(options, p->argc, p->argv, need->option);
+        for (int i = 0; i < n && !met; i++)
+            met = sp_choice_index(need->words, sp_choice_word(SP_CLASSIFIER_KINDS, (int)kind[i], word)) >= 0;
+        if (!met)
+            return sp_fail(status, SP_ERR_VALUE, "--%s: has an effect only with %s, which is not in --models %s", need->option,
+                           need->words, models);
+    }
+    return true;
+}
+
+/* The settings of each kind, which has defaults of its own: the options are read again for each. All are tried before data are
+   read. */
+static bool parse_cv(struct program *p, struct settings each[KINDS], int *n)
+{
+    struct settings s = defaults(SP_CLASSIFIER_RECURRENT);      /* the table has words of it */
+    sp_classifier_kind kind[KINDS];
     const sp_option options[] = {
-        DATA_OPTION(&s->data),
-        { "folds", SP_OPTION_WHOLE, &s->folds, 2, 1000, .help = "parts, each of which is tested on once" },
-        { "only", SP_OPTION_WHOLE, &s->only, 0, 1000, .help = "so many of the folds; 0: all" },
-        { "models", SP_OPTION_TEXT, &s->models, .argument = "LIST", .help = "several, in place of --model: recurrent,bag,conv" },
-        MODEL_OPTIONS(s),
-        SP_TRAINER_STEP_OPTIONS(&s->trainer),
+        DATA_OPTION(&s.data),
+        { "folds", SP_OPTION_WHOLE, &s.folds, 2, 1000, .help = "parts, each of which is tested on once" },
+        { "only", SP_OPTION_WHOLE, &s.only, 0, 1000, .help = "so many of the folds; 0: all" },
+        { "models", SP_OPTION_TEXT, &s.models, .argument = "LIST", .help = "several, in place of --model: recurrent,bag,conv" },
+        MODEL_OPTIONS(&s),
+        SP_TRAINER_STEP_OPTIONS(&s.trainer),
         SP_OPTION_PROFILE(&p->profiled),
         { 0 }
     };
-    *s = defaults(kind ? *kind : kind_given(p, options));
-    if (!program_parse(p, options, sp_option_given(options, p->argc, p->argv, "models") ? NULL : needs))
+    static const sp_need list_needs[] = { { "model", "models", "" }, { 0 } };
+    const bool list = sp_option_given(options, p->argc, p->argv, "models");
+    s = defaults(kind_given(p, options));
+    if (!program_parse(p, options, list ? list_needs : needs)
+        || !program_settings(p, kinds_of(&s, kind, n, &p->status)
+                                && (!list || check_needs(p, options, s.models, kind, *n, &p->status))))
         return false;
-    if (kind)
-        s->model.model = *kind;
-    s->trainer.progress = isatty(STDERR_FILENO) ? stderr : NULL;
-    s->trainer.stop = program_stop();
-    s->trainer.profile = p->profile;
-    return program_settings(p, try_settings(s, &p->status));
+    for (int i = 0; i < *n; i++) {
+        s = defaults(kind[i]);
+        if (!program_parse(p, options, NULL))
+            return false;
+        s.model.model = kind[i];
+        s.trainer.progress = isatty(STDERR_FILENO) ? stderr : NULL;
+        s.trainer.stop = program_stop();
+        s.trainer.profile = p->profile;
+        if (!program_settings(p, try_settings(&s, &p->status)))
+            return false;
+        each[i] = s;
+    }
+    return true;
 }
 
 /* The accuracy on one fold of a model that learned from the others. */
 static bool run_fold(struct program *p, const struct settings *s, const sp_sentences *all, const int *part, int fold,
                      double *accuracy, sp_training *result)
 {
-    struct run r = { .program = p, .settings = s };
+    struct run r = { .program = p, .settings = s, .quiet = fold > 0 };
     sp_confusion *c = NULL;
     sp_sentences *test = sp_classifier_part(all, part, fold, false, &p->status);
     r.train = test ? sp_classifier_part(all, part, fold, true, &p->status) : NULL;
@@ -356,12 +414,13 @@ static bool run_fold(struct program *p, const struct settings *s, const sp_sente
         if (sp_train(&task, &s->trainer, result, &p->status))
             c = measure(r.model, test, NULL, &p->status);
     }
-    if (c)
+    const bool ok = c;
+    if (ok)
         *accuracy = sp_confusion_accuracy(c);
     sp_confusion_free(c);
     sp_sentences_free(test);
     close_run(&r);
-    return c;
+    return ok;
 }
 
 /* All folds of one kind of model; mean and standard deviation (of n - 1) into the report. */
@@ -405,47 +464,28 @@ static bool run_folds(struct program *p, const struct settings *s, const sp_sent
     return true;
 }
 
-/* The kinds of --models, or else of --model. */
-static bool kinds_of(const struct settings *s, sp_classifier_kind *kind, int *n, sp_status *status)
-{
-    char word[SP_CHOICE_ROOM];
-    kind[*n = 0] = s->model.model;
-    for (const char *at = s->models; at; at = at[strcspn(at, ",")] ? strchr(at, ',') + 1 : NULL) {
-        snprintf(word, sizeof word, "%.*s", (int)strcspn(at, ","), at);
-        const int found = sp_choice_index(SP_CLASSIFIER_KINDS, word);
-        if (found < 0)
-            return sp_fail(status, SP_ERR_VALUE, "--models %s: '%s' is none of %s", s->models, word, SP_CLASSIFIER_KINDS);
-        for (int i = 0; i < *n; i++)
-            if ((int)kind[i] == found)
-                return sp_fail(status, SP_ERR_VALUE, "--models %s: %s stands there twice", s->models, word);
-        kind[(*n)++] = (sp_classifier_kind)found;
-    }
-    *n += !*n;
-    return true;
-}
-
 static bool cv(struct program *p)
 {
-    struct settings s = defaults(SP_CLASSIFIER_RECURRENT);
-    sp_classifier_kind kind[SP_CLASSIFIER_CONV + 2];
-    int n = 0;
-    if (!parse_cv(p, &s, NULL) || !program_settings(p, kinds_of(&s, kind, &n, &p->status)))
+    struct settings each[KINDS];
+    int n;
+    if (!parse_cv(p, each, &n))
         return false;
-    sp_sentences *all = sp_classifier_read(s.data, &p->status);
+    const struct settings *s = &each[0];        /* what all have in common */
+    sp_sentences *all = sp_classifier_read(s->data, &p->status);
     int *part = all ? malloc((size_t)(all->n + 1) * sizeof *part) : NULL;
     bool ok = all && (part || sp_fail(&p->status, SP_ERR_MEMORY, "out of memory for %ld sentences", all->n))
-              && sp_classifier_deal(all, (int)s.folds, (uint64_t)s.trainer.seed, part, &p->status);
+              && sp_classifier_deal(all, (int)s->folds, (uint64_t)s->trainer.seed, part, &p->status);
     if (ok) {
-        sp_report_text(p->result, "data", s.data);
+        sp_report_text(p->result, "data", s->data);
         sp_report_count(p->result, "sentences", all->n);
-        sp_report_count(p->result, "folds", s.folds);
-        sp_report_count(p->result, "seed", s.trainer.seed);
+        sp_report_count(p->result, "folds", s->folds);
+        sp_report_count(p->result, "seed", s->trainer.seed);
     }
-    for (int i = 0; ok && i < n && !*s.trainer.stop; i++) {
-        struct settings own = defaults(kind[i]);
-        ok = parse_cv(p, &own, &kind[i]) && run_folds(p, &own, all, part);
-    }
-    sp_report_flag(p->result, "interrupted", *s.trainer.stop);
+    for (int i = 0; ok && i < n && !*s->trainer.stop; i++)
+        ok = run_folds(p, &each[i], all, part);
+    if (ok && *s->trainer.stop)
+        fprintf(stderr, "Interrupted. The result is of the folds before.\n");
+    sp_report_flag(p->result, "interrupted", *s->trainer.stop);
     free(part);
     sp_sentences_free(all);
     return ok;
@@ -467,9 +507,10 @@ static bool demo_model(struct run *r, const sp_sentences *test, sp_training *x, 
     if (x->interrupted)
         return true;
     sp_confusion *c = measure(r->model, test, NULL, status);
-    *accuracy = c ? sp_confusion_accuracy(c) : 0;
+    const bool ok = c;
+    *accuracy = ok ? sp_confusion_accuracy(c) : 0;
     sp_confusion_free(c);
-    return c;
+    return ok;
 }
 
 /* How often the rule that the labels come from is right: the best possible. */
@@ -482,39 +523,38 @@ static double by_rule(const sp_sentences *s)
 }
 
 /* The attention of a model for the first sentences, as a page. */
-static bool write_page(const sp_classifier *m, const sp_sentences *s, const char *path, sp_status *status)
+static bool write_page(sp_classifier *m, const sp_sentences *s, const char *path, sp_status *status)
 {
-    const int classes = sp_classifier_classes(m);
-    sp_real *logp = malloc((size_t)(s->n * classes) * sizeof *logp);
-    sp_real *weights = malloc((size_t)s->field[0].strings * sizeof *weights);
-    sp_file page = { 0 };
-    bool ok = (logp && weights) || sp_fail(status, SP_ERR_MEMORY, "out of memory for a page");
-    ok = ok && sp_classifier_predict(m, s, logp, weights, status) && sp_file_begin(&page, path, status);
+    long index[50];
+    struct prediction x = { .m = m };
+    for (long i = 0; i < 50; i++)
+        index[i] = i;
+    sp_sentences *first = sp_sentences_choose(s, index, 50, status);
+    bool ok = first && sp_file_begin(&x.page, path, status);
     if (ok) {
-        sp_attention_html_begin(page.out, "What the classifier attends to");
-        for (long i = 0; i < s->n && i < 50; i++) {
-            const int best = sp_classifier_best(m, logp + i * classes);
-            sp_attention_html_add(page.out, &(sp_attention_line){
-                sp_classifier_label(m, best), exp((double)logp[i * classes + best]), sp_sentence_word(s, 1, i, 0, NULL),
-                s, i, weights + s->field[0].first[i] });
-        }
-        sp_attention_html_end(page.out);
-        ok = sp_file_end(&page, true, status);
+        sp_attention_html_begin(x.page.out, "What the classifier attends to");
+        ok = answer_sentences(&x, first, NULL, status);
+        sp_attention_html_end(x.page.out);
+        ok = sp_file_end(&x.page, ok, status) && ok;
     }
-    free(logp);
-    free(weights);
+    sp_sentences_free(first);
     return ok;
 }
 
-/* The bag of words goes first: the result is of the recurrent model, or of the one that was interrupted. */
+/* The bag of words goes first: the result is of the recurrent model, or of the last that was trained before Ctrl-C. */
 static bool run_demo(struct program *p, const struct settings *recurrent, const struct settings *bag, const char *html)
 {
     struct run r = { .program = p, .settings = recurrent }, other = { .program = p, .settings = bag };
     sp_training x = { 0 };
     double accuracy, baseline;
+    const volatile sig_atomic_t *stop = program_stop();
     sp_sentences *test = sp_valence(&demo_task, DEMO_TEST, 3, &p->status);
-    bool ok = test && demo_model(&other, test, &x, &baseline) && (x.interrupted || demo_model(&r, test, &x, &accuracy));
-    if (ok && !x.interrupted && (ok = write_page(r.model, test, html, &p->status))) {
+    bool ok = test && demo_model(&other, test, &x, &baseline) && (*stop || demo_model(&r, test, &x, &accuracy));
+    if (ok && *stop) {
+        if (!x.interrupted)
+            fprintf(stderr, "Interrupted.\n");
+        sp_report_flag(p->result, "interrupted", true);
+    } else if (ok && (ok = write_page(r.model, test, html, &p->status))) {
         const double best = by_rule(test);
         printf("Is a text more often good or bad? Negators turn words round, and a twentieth of the labels is wrong.\n"
                "Right on %d texts unseen in training:\n"
@@ -528,7 +568,7 @@ static bool run_demo(struct program *p, const struct settings *recurrent, const 
     close_run(&r);
     close_run(&other);
     sp_sentences_free(test);
-    return ok && program_tell_files(p);
+    return ok;
 }
 
 static bool demo(struct program *p)

@@ -11,7 +11,6 @@
        lm train --level word --data train.txt --valid valid.txt --test test.txt --hidden 256 --embed 256 --tied --dropout 0.4 \
            --variational --batch 32 --bptt 35 --optimizer sgd --lr 40 --clip 0.25 --schedule cosine --epochs 25 --threads 2
 */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,9 +112,10 @@ static bool try_settings(const struct settings *s, sp_status *status)
                     || sp_fail(status, SP_ERR_VALUE, "split %s: but there is %s to test on", s->data.split, s->data.test);
     sp_lm *m = sp_lm_new(&model, d.vocabulary, 1, status);
     d.vocabulary = NULL;
+    const bool made = m;
     sp_lm_data_free(&d);
     sp_lm_free(m);
-    return ok && m;
+    return ok && made;
 }
 
 /* The graph of two streams over three time steps: enough to see everything, small enough to look at. */
@@ -371,15 +371,20 @@ static bool eval(struct program *p)
 
 /* ---- score ----------------------------------------------------------------------------------------------------- */
 
+struct scores {
+    sp_lm *m;
+    double sum;
+};
+
 /* ln p of a line and its end, after a line end. */
-static bool score_line(const sp_lm *m, const char *line, size_t size, double *log_p, long *unknown, sp_status *status)
+static bool score_line(const sp_lm *m, const char *line, double *log_p, long *unknown, sp_status *status)
 {
+    const size_t size = strlen(line);
     sp_ids ids = { 0 };
-    char *text = malloc(size + 2);
+    char *text = malloc(size + 3);
     bool ok = text || sp_fail(status, SP_ERR_MEMORY, "out of memory for a line");
     if (ok) {
-        text[0] = text[size + 1] = '\n';
-        memcpy(text + 1, line, size);
+        snprintf(text, size + 3, "\n%s\n", line);
         ok = sp_encode(m->vocabulary, text, size + 2, &ids, status);
     }
     if (ok)
@@ -390,34 +395,32 @@ static bool score_line(const sp_lm *m, const char *line, size_t size, double *lo
     return ok && status->code == SP_OK;
 }
 
+static bool answer(void *self, const struct program_lines *l, sp_status *status)
+{
+    struct scores *x = self;
+    double log_p;
+    long unknown;
+    for (long i = 0; i < l->n; i++) {
+        if (!score_line(x->m, l->text[i], &log_p, &unknown, status))
+            return false;
+        if (unknown)
+            fprintf(stderr, "lm: line %ld: %ld symbol(s) that the model has never seen\n", l->before + i + 1, unknown);
+        printf("%.3f\t%s\n", log_p, l->text[i]);
+        x->sum += log_p;
+    }
+    return true;
+}
+
 static bool score(struct program *p)
 {
-    char *line = NULL;
-    size_t room = 0;
-    long lines = 0, unknown;
-    double log_p, sum = 0;
     const sp_option options[] = { SP_OPTION_PROFILE(&p->profiled), { 0 } };
     if (!program_parse(p, options, NULL))
         return false;
-    sp_lm *m = open_model(p);
-    for (ssize_t n; m && (n = getline(&line, &room, stdin)) >= 0; lines++) {
-        n -= n && line[n - 1] == '\n';
-        if (!score_line(m, line, (size_t)n, &log_p, &unknown, &p->status))
-            break;
-        if (unknown)
-            fprintf(stderr, "lm: line %ld: %ld symbol(s) that the model has never seen\n", lines + 1, unknown);
-        printf("%.3f\t", log_p);
-        fwrite(line, 1, (size_t)n, stdout);
-        putchar('\n');
-        sum += log_p;
-    }
-    if (m && ferror(stdin))
-        sp_fail(&p->status, SP_ERR_FILE, "standard input: cannot be read: %s", strerror(errno));
-    free(line);
-    sp_lm_free(m);
-    sp_report_count(p->result, "lines", lines);
-    sp_report_number(p->result, "log_probability", sum);
-    return p->status.code == SP_OK;
+    struct scores x = { .m = open_model(p) };
+    const bool ok = x.m && program_answer(p, NULL, 1000, answer, &x);
+    sp_lm_free(x.m);
+    sp_report_number(p->result, "log_probability", x.sum);
+    return ok;
 }
 
 /* ---- demo ------------------------------------------------------------------------------------------------------ */
@@ -440,7 +443,7 @@ static bool run_demo(struct run *r, const char *about, double best, const char *
                          &p->status) || !train_run(r))
         return false;
     if (r->result.interrupted)
-        return program_tell_files(p);
+        return true;
     printf("%s\n  unigram model   %.3f\n  bigram model    %.3f\n  this model      %.3f\n", about, unigram, bigram,
            r->result.best_loss);
     if (!isnan(best))
@@ -453,7 +456,7 @@ static bool run_demo(struct run *r, const char *about, double best, const char *
     if (!isnan(best))
         sp_report_number(p->result, "best_possible_loss", best);
     program_draw(p, directory, r->settings->graph);
-    return program_tell_files(p);
+    return true;
 }
 
 static bool demo_source(struct run *r, struct settings *s, const char *directory)

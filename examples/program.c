@@ -2,15 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 static const char *program = "spindle";
 
@@ -31,9 +26,11 @@ static bool print_result(struct program *p)
 
 static int run(struct program *p)
 {
-    p->result = sp_report_new();
+    bool ok = (p->result = sp_report_new()) || sp_fail(&p->status, SP_ERR_MEMORY, "out of memory for results");
     sp_report_text(p->result, "command", p->verb->name);
-    const bool ok = p->verb->run(p) && print_result(p);
+    ok = ok && p->verb->run(p);
+    program_tell_files(p, ok ? stdout : stderr);
+    ok = ok && print_result(p);
     if (!ok && p->status.code != SP_OK)
         fprintf(stderr, "%s: %s\n", program, p->status.message);
     if (sp_profile_seconds(p->profile) > 0)
@@ -84,86 +81,11 @@ int program_main(const char *name, const struct verb *verbs, int argc, char **ar
     return 2;
 }
 
-/* ---- files that options name ----------------------------------------------------------------------------------- */
-
-/* A path without links, "." and ".."; of a file that is not there, its folder's. */
-static void find_real(const char *path, char real[PATH_MAX])
-{
-    char folder[PATH_MAX], copy[PATH_MAX];
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    snprintf(copy, sizeof copy, "%.*s", slash ? (int)(name - path) : 1, slash ? path : ".");
-    if (!realpath(path, real) && (!realpath(copy, folder) || snprintf(real, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX))
-        snprintf(real, PATH_MAX, "%s", path);
-}
-
-/* By paths without links. Two may go to one device. */
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    if (stat(a, &x))
-        return !strcmp(a, b);
-    return S_ISREG(x.st_mode) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-/* The i-th of the files that an option names; false from the end on. A checkpoint has more than the one given; a list has one
-   behind each "label=". */
-static bool name_of(const sp_option *o, int i, char name[PATH_MAX + 8])
-{
-    static const char *const suffix[] = { "", ".old", ".new" };
-    const char *path = *(const char *const *)o->value;
-    char part[PATH_MAX];
-    if (!path)
-        return false;
-    if (o->file == SP_OPTION_READS_EACH && strchr(path, '=') && access(path, F_OK)) {
-        for (; i && path; i--)
-            path = strchr(path, ',') ? strchr(path, ',') + 1 : NULL;
-        if (!path)
-            return false;
-        const size_t label = strcspn(path, "=,");
-        path += path[label] == '=' ? label + 1 : 0;
-        snprintf(part, sizeof part, "%.*s", (int)strcspn(path, ","), path);
-        find_real(part, name);
-        return true;
-    }
-    if (i >= (strcmp(o->name, "checkpoint") ? 1 : 3))
-        return false;
-    find_real(path, name);
-    strcat(name, suffix[i]);
-    return true;
-}
-
-static bool apart(const sp_option *a, const sp_option *b, sp_status *status)
-{
-    char x[PATH_MAX + 8], y[PATH_MAX + 8];
-    for (int i = 0; name_of(a, i, x); i++)
-        for (int k = 0; name_of(b, k, y); k++)
-            if (same_file(x, y))
-                return sp_fail(status, SP_ERR_VALUE, "--%s %s is the file of %s%s", a->name,
-                               i ? x : *(const char *const *)a->value, strcmp(b->name, "MODEL") ? "--" : "", b->name);
-    return true;
-}
-
-/* Of two that are written the one behind is named first. */
-static bool check_files(const struct program *p, const sp_option *options, sp_status *status)
-{
-    const sp_option model = { "MODEL", SP_OPTION_TEXT, (void *)&p->model, .file = SP_OPTION_READS };
-    for (const sp_option *a = options; a->name; a++) {
-        if (a->file != SP_OPTION_WRITES || !*(const char *const *)a->value)
-            continue;
-        for (const sp_option *b = options; b->name; b++)
-            if ((b->file == SP_OPTION_WRITES ? b < a : b->file != SP_OPTION_NO_FILE) && !apart(a, b, status))
-                return false;
-        if (!apart(a, &model, status) || !sp_file_writable(*(const char *const *)a->value, status))
-            return false;
-    }
-    return true;
-}
-
 /* ---- options --------------------------------------------------------------------------------------------------- */
 
 bool program_settings(struct program *p, bool right)
 {
-    p->wrong = !right && (p->status.code == SP_ERR_VALUE || p->status.code == SP_ERR_SHAPE);
+    p->wrong = !right && p->status.code == SP_ERR_VALUE;
     return right;
 }
 
@@ -178,7 +100,7 @@ bool program_parse(struct program *p, const sp_option *options, const sp_need *n
         p->helped = (!fflush(stdout) && !ferror(stdout)) || sp_fail(&p->status, SP_ERR_FILE, "standard output: writing failed");
         return false;
     }
-    if (!program_settings(p, parsed == SP_PARSED && check_files(p, options, &p->status)))
+    if (!program_settings(p, parsed == SP_PARSED && program_check_files(p, options, &p->status)))
         return false;
     if (p->profiled && !p->profile && !(p->profile = sp_profile_new()))
         return sp_fail(&p->status, SP_ERR_MEMORY, "out of memory for a profile");
@@ -195,16 +117,27 @@ static void on_signal(int number)
     stop = 1;
 }
 
-static void handle_signals(void (*handler)(int))
+static bool watching;
+
+/* Takes the signals, or gives them back as they were. One that is ignored stays so. */
+static void watch(bool on)
 {
-    struct sigaction action = { .sa_handler = handler, .sa_flags = (int)SA_RESETHAND };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    static const int number[] = { SIGINT, SIGTERM };
+    static struct sigaction before[2];
+    const struct sigaction ours = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    for (int i = 0; i < 2; i++) {
+        if (!on)
+            sigaction(number[i], &before[i], NULL);
+        else if (!sigaction(number[i], NULL, &before[i]) && before[i].sa_handler != SIG_IGN)
+            sigaction(number[i], &ours, NULL);
+    }
+    watching = on;
 }
 
 const volatile sig_atomic_t *program_stop(void)
 {
-    handle_signals(on_signal);
+    if (!watching)
+        watch(true);
     return &stop;
 }
 
@@ -230,12 +163,14 @@ bool program_train(struct program *p, const sp_task *task, const sp_trainer_conf
                    sp_training *training)
 {
     sp_trainer_config with = *config;
+    const bool watched = watching;
     if (config->threads > task->shards)
         fprintf(stderr, "%ld threads, but a batch has work for %d\n", config->threads, task->shards > 0 ? task->shards : 1);
     with.stop = program_stop();
     with.profile = p->profile;
     const bool ok = sp_train(task, &with, training, &p->status);
-    handle_signals(SIG_DFL);
+    if (!watched)
+        watch(false);
     if (!ok)
         return false;
     if (training->interrupted)
@@ -250,32 +185,33 @@ bool program_train(struct program *p, const sp_task *task, const sp_trainer_conf
     return true;
 }
 
-bool program_tell_unseen(const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what, long *count,
-                         sp_status *status)
+bool program_tell_unseen(struct program *p, const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what,
+                         long *count)
 {
     enum { FEW = 5 };
-    long unseen = 0, kinds = 0, times;
+    const char *name[FEW];
+    long unseen = 0, kinds = 0, times[FEW], n;
     size_t length;
-    sp_counts *c = sp_counts_new(status);
-    const bool ok = c && sp_counts_add_field(c, s, 1, status);
-    for (int tell = 0; ok && tell < 2 && (!tell || unseen); tell++) {
-        if (tell)
-            fprintf(stderr, "%s: %ld of %ld %s have a %s that training had not, and count as wrong:", program, unseen,
-                    s->field[1].strings, units, what);
-        kinds = 0;
-        for (long i = 0; i < sp_counts_size(c); i++) {
-            const char *symbol = sp_counts_symbol(c, i, &length, &times);
-            if (sp_vocabulary_id(known, symbol, length) >= 0)
-                continue;
-            if (!tell)
-                unseen += times;
-            else if (kinds < FEW)
-                fprintf(stderr, "%s '%s' %ld", kinds ? "," : "", symbol, times);
-            kinds++;
+    sp_counts *c = sp_counts_new(&p->status);
+    const bool ok = c && sp_counts_add_field(c, s, 1, &p->status);
+    for (long i = 0; ok && i < sp_counts_size(c); i++) {
+        const char *symbol = sp_counts_symbol(c, i, &length, &n);
+        if (sp_vocabulary_id(known, symbol, length) >= 0)
+            continue;
+        if (kinds < FEW) {
+            name[kinds] = symbol;
+            times[kinds] = n;
         }
-        if (tell)
-            fputs(kinds > FEW ? ", ...\n" : "\n", stderr);
+        unseen += n;
+        kinds++;
     }
+    if (unseen)
+        fprintf(stderr, "%s: %ld of %ld %s have a %s that training had not, and count as wrong:", program, unseen, s->field[1].strings,
+                units, what);
+    for (long i = 0; i < kinds && i < FEW; i++)
+        fprintf(stderr, "%s '%s' %ld", i ? "," : "", name[i], times[i]);
+    if (unseen)
+        fputs(kinds > FEW ? ", ...\n" : "\n", stderr);
     sp_counts_free(c);
     if (count)
         *count = unseen;
@@ -353,75 +289,4 @@ bool program_answer(struct program *p, const char *path, long at_once,
     if (in != stdin)
         fclose(in);
     return ok;
-}
-
-/* ---- demos and pictures ---------------------------------------------------------------------------------------- */
-
-bool program_save_graph(sp_tape *t, const char *path, sp_status *status)
-{
-    bool ok = sp_ok(t) ? sp_dot_save(t, path, status) : sp_fail_with(status, sp_tape_status(t));
-    sp_tape_free(t);
-    return ok;
-}
-
-const char *program_file(struct program *p, const char *what, const char *directory, const char *name)
-{
-    const size_t room = strlen(directory) + strlen(name) + 2;
-    char *path = p->files < PROGRAM_FILES ? malloc(room) : NULL;
-    if (!path) {
-        sp_fail(&p->status, SP_ERR_MEMORY, "out of memory");
-        return NULL;
-    }
-    struct program_file *f = &p->file[p->files++];
-    *f = (struct program_file){ .what = what, .path = path };
-    snprintf(f->path, room, "%s/%s", directory, name);
-    if (mkdir(directory, 0777) && errno != EEXIST) {
-        sp_fail(&p->status, SP_ERR_FILE, "%s: cannot be made: %s", directory, strerror(errno));
-        return NULL;
-    }
-    if (stat(f->path, &f->before))
-        f->before.st_mode = 0;
-    return f->path;
-}
-
-bool program_demo_files(struct program *p, const char *directory, const char *model, const char **out, sp_trainer_config *trainer,
-                        const char **graph)
-{
-    return (*out = program_file(p, "model", directory, model)) && sp_file_writable(*out, &p->status)
-           && (trainer->log = program_file(p, "log", directory, "log.jsonl"))
-           && (trainer->plot = program_file(p, "curve", directory, "curve.svg"))
-           && (!graph || (*graph = program_file(p, "graph", directory, "graph.dot")));
-}
-
-void program_draw(struct program *p, const char *directory, const char *graph)
-{
-    const char *svg = program_file(p, "picture", directory, "graph.svg");
-    char *const command[] = { (char *)"dot", (char *)"-Tsvg", (char *)"-o", (char *)svg, (char *)graph, NULL };
-    pid_t child;
-    int outcome;
-    const bool drawn = svg && !posix_spawnp(&child, "dot", NULL, NULL, command, environ) && waitpid(child, &outcome, 0) == child
-                       && WIFEXITED(outcome) && WEXITSTATUS(outcome) == 0;
-    sp_report_text(p->result, "graph", graph);
-    sp_report_text(p->result, "picture", drawn ? svg : NULL);
-}
-
-/* Is there something in it, of this run? One that is replaced has another number; one that is written again another time or size. */
-static bool was_written(const struct program_file *f)
-{
-    struct stat now;
-    return !stat(f->path, &now) && now.st_size > 0
-           && (!f->before.st_mode || now.st_ino != f->before.st_ino || now.st_mtime != f->before.st_mtime
-               || now.st_size != f->before.st_size);
-}
-
-bool program_tell_files(const struct program *p)
-{
-    const char *before = "\nWritten:";
-    for (int i = 0; i < p->files; i++)
-        if (was_written(&p->file[i])) {
-            printf("%s %s %s", before, p->file[i].what, p->file[i].path);
-            before = ",";
-        }
-    printf("%s\n", *before == ',' ? "." : "");
-    return true;
 }

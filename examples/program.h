@@ -81,13 +81,14 @@ int program_main(const char *name, const struct verb *verbs, int argc, char **ar
    now. */
 bool program_parse(struct program *p, const sp_option *options, const sp_need *needs);
 
-/* Of what was looked at before any data were read: is it right? An error in it is one of usage, but for files and memory. */
+/* Of what was looked at before any data were read: is it right? A value that may not be is one of usage. */
 bool program_settings(struct program *p, bool right);
 
-/* From now on the first Ctrl-C sets the flag, which a trainer looks at, and the second ends the program. */
+/* From now on the first Ctrl-C sets the flag, which a trainer looks at, and the second ends the program. A signal that is ignored
+   stays so. */
 const volatile sig_atomic_t *program_stop(void);
 
-/* Trains by sp_train; Ctrl-C ends it and saves. On standard error, how it ended; what it came to is in the result, too. out: the
+/* Trains by sp_train; Ctrl-C ends it and saves; after it Ctrl-C is what it was before. On standard error, how it ended; what it came to is in the result, too. out: the
    model's file. */
 bool program_train(struct program *p, const sp_task *task, const sp_trainer_config *config, const char *out,
                    sp_training *training);
@@ -95,19 +96,20 @@ bool program_train(struct program *p, const sp_task *task, const sp_trainer_conf
 /* On standard error, which strings of field 1 a vocabulary does not know, the first few of them by name: "tag: 2 of 90 words have
    a tag that training had not, and count as wrong: 'NEW' 2". Nothing where it knows all. count: how many, unless NULL. False
    without memory. */
-bool program_tell_unseen(const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what, long *count,
-                         sp_status *status);
+bool program_tell_unseen(struct program *p, const sp_vocabulary *known, const sp_sentences *s, const char *units, const char *what,
+                         long *count);
 
 /* All of standard input, to be freed; NULL if it cannot be read, or without memory. */
 char *program_input(size_t *size, sp_status *status);
 
-/* Gives the lines of a file, or of standard input where path is NULL, to `answer`: without their ends, so many at once, one where a
-   person types. What was read before an error is answered before it. False without an error: interrupted after program_stop. How
-   many lines there were is in the result. */
 struct program_lines {
-    char **text;
+    char **text;                /* without their ends */
     long n, before;             /* before: lines that were answered */
 };
+
+/* Gives the lines of a file, or of standard input where path is NULL, to `answer`: so many at once, one where a person types. What
+   was read before an error is answered before it. False without an error: interrupted after program_stop. How many lines there
+   were is in the result. */
 bool program_answer(struct program *p, const char *path, long at_once,
                     bool (*answer)(void *self, const struct program_lines *l, sp_status *status), void *self);
 
@@ -116,7 +118,9 @@ bool program_save_graph(sp_tape *t, const char *path, sp_status *status);
 
 /* ---- demos: what they write is in a folder of their own --------------------------------------------------------- */
 
-/* DIR/name, which lives as long as p, and DIR is made. NULL if that failed. `what` is the file's part in the demo: "page". */
+/* DIR/name, which lives as long as p, and DIR is made. NULL if that failed, or no file can be written there. `what` is the file's
+   part in the demo: "page". Which of these files have been written is told in the end, also where the demo fails: "Written: model
+   demo-tag/tagger.safetensors, log ...". */
 const char *program_file(struct program *p, const char *what, const char *directory, const char *name);
 
 /* Those that the training of each demo writes; graph may be NULL. */
@@ -126,7 +130,12 @@ bool program_demo_files(struct program *p, const char *directory, const char *mo
 /* Makes graph.svg of the graph, where Graphviz is installed; into the result, both. */
 void program_draw(struct program *p, const char *directory, const char *graph);
 
-/* Prints which files of a demo have been written: "Written: model demo-tag/tagger.safetensors, log ...". True. */
-bool program_tell_files(const struct program *p);
+/* ---- what program.c needs of program_files.c --------------------------------------------------------------------- */
+
+/* Are the files of the options, and MODEL, apart as program_parse says, and can those be written that are? */
+bool program_check_files(const struct program *p, const sp_option *options, sp_status *status);
+
+/* Which files of program_file have been written; nothing if none was. */
+void program_tell_files(const struct program *p, FILE *out);
 
 #endif

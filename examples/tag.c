@@ -163,7 +163,7 @@ static bool train_run(struct run *r, sp_training *result)
     if (!config.metric)
         config.metric = task.metric;
     describe_run(r, s->vectors);
-    return program_tell_unseen(r->model->tags, r->valid, "words", "tag", NULL, status)
+    return program_tell_unseen(r->program, r->model->tags, r->valid, "words", "tag", NULL)
            && program_train(r->program, &task, &config, s->out, result);
 }
 
@@ -173,9 +173,10 @@ static bool try_settings(const struct settings *s, sp_status *status)
     sp_sentences *word = sp_trainer_check(&s->trainer, status)
                          ? sp_sentences_parse("settings", "a\tO\n", 4, sp_format_named("columns"), status) : NULL;
     sp_tagger *m = word ? sp_tagger_new(&s->model, word, NULL, 1, status) : NULL;
+    const bool ok = m;
     sp_sentences_free(word);
     sp_tagger_free(m);
-    return m;
+    return ok;
 }
 
 static bool parse_train(struct program *p, struct settings *s)
@@ -290,10 +291,11 @@ static void count_unknown(const sp_tagger *m, const sp_sentences *truth, const s
 }
 
 /* What is known of a model's tags, printed and into a report. */
-static bool report_tags(sp_report *j, const sp_tagger *m, const sp_sentences *truth, const sp_sentences *guess, sp_status *status)
+static bool report_tags(struct program *p, const sp_tagger *m, const sp_sentences *truth, const sp_sentences *guess)
 {
+    sp_report *j = p->result;
     long unseen, unknown, known_right, right, words;
-    if (!program_tell_unseen(m->tags, truth, "words", "tag", &unseen, status))
+    if (!program_tell_unseen(p, m->tags, truth, "words", "tag", &unseen))
         return false;
     const double accuracy = sp_tags_accuracy(truth, guess, &right, &words);
     count_unknown(m, truth, guess, &unknown, &known_right);
@@ -310,11 +312,11 @@ static bool report_tags(sp_report *j, const sp_tagger *m, const sp_sentences *tr
     sp_report_count(j, "unseen_tags", unseen);
     if (!sp_tags_are_spans(m->tags))
         return true;
-    sp_spans *spans = sp_tags_spans(truth, guess, status);
+    sp_spans *spans = sp_tags_spans(truth, guess, &p->status);
     if (!spans)
         return false;
     const sp_score total = sp_spans_total(spans);
-    const bool ok = sp_spans_write(spans, stdout) || sp_fail(status, SP_ERR_FILE, "standard output: writing failed");
+    const bool ok = sp_spans_write(spans, stdout) || sp_fail(&p->status, SP_ERR_FILE, "standard output: writing failed");
     sp_report_number(j, "precision", total.precision);
     sp_report_number(j, "recall", total.recall);
     sp_report_number(j, "f1", total.f1);
@@ -338,7 +340,7 @@ static bool eval(struct program *p)
     sp_tagger *m = open_model(p);
     sp_sentences *s = m ? read_tagged(data, &format, &p->status) : NULL, *tagged = NULL;
     const bool ok = s && (s->n || sp_fail(&p->status, SP_ERR_FORMAT, "%s: there are no sentences", data))
-                    && (tagged = sp_tagger_tag(m, s, &p->status)) && report_tags(p->result, m, s, tagged, &p->status);
+                    && (tagged = sp_tagger_tag(m, s, &p->status)) && report_tags(p, m, s, tagged);
     sp_tagger_free(m);
     sp_sentences_free(s);
     sp_sentences_free(tagged);
@@ -378,9 +380,10 @@ static bool compare(const struct run *r, const sp_sentences *test, const sp_hmm_
         sp_report_number(p->result, "best_accuracy", best->accuracy);
         sp_report_number(p->result, "baseline_accuracy", baseline);
     }
+    const bool ok = plain;
     sp_sentences_free(ours);
     sp_sentences_free(plain);
-    return plain;
+    return ok;
 }
 
 /* Trains and compares; where training is interrupted there is nothing to compare. */
@@ -398,7 +401,7 @@ static bool run_demo(struct run *r, long sentences, const char *directory)
         program_draw(r->program, directory, r->settings->graph);
     sp_sentences_free(test);
     sp_hmm_free(grammar);
-    return ok && program_tell_files(r->program);
+    return ok;
 }
 
 static bool demo(struct program *p)

@@ -23,7 +23,7 @@ struct corpus {
 #define CORPUS_OPTIONS(c) \
     { "data", SP_OPTION_TEXT, &(c)->data, .argument = "FILE", .help = "pairs: a source, a tab, its target on each line", \
       .file = SP_OPTION_READS }, \
-    { "format", SP_OPTION_CHOICE, &(c)->format, .argument = "pairs|cmudict", .help = "of --data; cmudict: letters to phones" }, \
+    { "format", SP_OPTION_CHOICE, &(c)->format, .argument = "pairs|cmudict", .help = "what they are; cmudict: letters to phones" }, \
     { "source", SP_OPTION_TEXT, &(c)->source, .argument = "FILE", .help = "or sources, one on each line,", \
       .file = SP_OPTION_READS }, \
     { "target", SP_OPTION_TEXT, &(c)->target, .argument = "FILE", .help = "and their targets, on the same lines", \
@@ -191,9 +191,10 @@ static bool try_settings(const struct settings *s, sp_status *status)
         return false;
     sp_sentences *pair = sp_sentences_parse("settings", "a\tb\n", 4, sp_format_named("pairs"), status);
     sp_seq2seq *m = pair ? sp_seq2seq_new(&c, pair, 1, status) : NULL;
+    const bool ok = m;
     sp_sentences_free(pair);
     sp_seq2seq_free(m);
-    return m;
+    return ok;
 }
 
 static bool parse_train(struct program *p, struct settings *s)
@@ -219,7 +220,7 @@ static bool parse_train(struct program *p, struct settings *s)
         { "judged", "metric", "exact|bleu|chrf|error|letter-error" }, { 0 }
     };
     const char *format = sp_option_given(options, p->argc, p->argv, "format");
-    *s = defaults(format ? format : "pairs");
+    *s = defaults(format ? format : "pairs");   /* those of the format, now that the table can be asked for it */
     if (!program_parse(p, options, needs))
         return false;
     s->valid.format = s->corpus.format;
@@ -228,7 +229,7 @@ static bool parse_train(struct program *p, struct settings *s)
 
 static bool train(struct program *p)
 {
-    struct settings s = defaults("pairs");
+    struct settings s = defaults("pairs");      /* the table of options has words of it */
     struct run r = { .program = p, .settings = &s };
     sp_training result;
     const bool ok = parse_train(p, &s) && read_pairs(&r) && open_run(&r) && train_run(&r, &result);
@@ -480,7 +481,7 @@ static bool run_demo(struct run *r, const sp_sentences *all, const sp_sentences 
     }
     sp_translations_free(found);
     sp_references_free(truth);
-    return ok && program_tell_files(p);
+    return ok;
 }
 
 static struct settings demo_defaults(void)

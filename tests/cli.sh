@@ -85,8 +85,13 @@ json symbols=4 unknown=3
 printf '\357\273\277the <unk> wheel' >"$work/strange2"
 run 0 eval "$work/words" --data "$work/strange2"
 json symbols=4 unknown=0
-printf 'the\0wheel\n' | "$path" score "$work/words" >"$work/out" 2>"$work/err" || fail 'score fails on a zero byte'
-head -n 1 "$work/out" | tr '\0' '_' | grep -q 'the_wheel$' || fail 'score cuts a line off'
+# score and eval read a line alike: a byte-order mark, a carriage return, a zero byte.
+printf '\357\273\277the wheel\r\n' | "$path" score "$work/words" >"$work/out" 2>"$work/err" || fail 'score fails on a byte-order mark'
+[ ! -s "$work/err" ] || fail "score takes a byte-order mark for a word: $(cat "$work/err")"
+printf 'the wheel\n' | "$path" score "$work/words" | cmp -s - "$work/out" || fail 'a byte-order mark or a carriage return changes a score'
+printf 'the wheel\nthe\0wheel\n' | "$path" score "$work/words" >"$work/out" 2>"$work/err" && fail 'score takes a zero byte'
+grep -Fxq 'lm: standard input:2: is not text: a byte is zero' "$work/err" || fail "score, a zero byte: $(cat "$work/err")"
+[ "$(grep -c '	the wheel$' "$work/out")" -eq 1 ] || fail 'score does not answer what is before a zero byte'
 awk 'BEGIN { for (i = 0; i < 10000; i++) printf "wheel "; print "" }' >"$work/long"
 "$path" score "$work/words" <"$work/long" >"$work/out" 2>"$work/err" || fail 'score fails on a sentence of 10,000 words'
 json lines=1
@@ -253,6 +258,20 @@ wrong 2 "--checkpoint $work/copy.old is the file of --data" train --data "$work/
 wrong 2 "--checkpoint $work/copy.new is the file of --out" train --data "$text" --out "$work/copy.new" --checkpoint "$work/copy"
 wrong 2 "--plot $work/copy.old is the file of --checkpoint" train --data "$text" --plot "$work/copy.old" --checkpoint "$work/copy"
 wrong 2 "--log $work/./new is the file of --out" train --data "$text" --out "$work/new" --log "$work/./new"
+ln -s "$work/target" "$work/dangling"
+wrong 1 "--out $work/dangling: is a link to a file that is not there" train --data "$text" --out "$work/dangling" --log "$work/target"
+rm "$work/dangling"
+ln -s "$work/copy" "$work/link"
+wrong 2 "--log $work/link is the file of --data" train --data "$work/copy" --log "$work/link"
+wrong 2 "--log $work/new is the file of --out" train --data "$text" --out "$work/./new" --log "$work/new"
+ln -s "$work" "$work/folder"
+wrong 2 "--log $work/folder/new is the file of --out" train --data "$text" --out "$work/new" --log "$work/folder/new"
+mkdir "$work/deep"
+cp "$text" "$work/deep/check"
+ln -sf "$work/deep/check" "$work/link"
+wrong 2 "--log $work/deep/check.old is the file of --checkpoint" train --data "$text" --checkpoint "$work/link" --log "$work/deep/check.old"
+rm "$work/link" "$work/folder"
+run 0 train --data "$text" --hidden 8 --embed 8 --batch 5 --bptt 20 --epochs 1 --out /dev/null --log /dev/null
 cmp -s "$text" "$work/copy" || fail 'a text was overwritten'
 wrong 1 'evaluation needs 2 symbols or more, there are 1' eval "$model" --data "$work/one"
 
@@ -299,7 +318,7 @@ cp "$work/kept" "$model"
 # The result is of the last epoch finished, as the last line of the log is.
 rm -f "$model" "$work/log"
 # shellcheck disable=SC2086 # a list of words
-interrupt INT "test -s $work/log" train --data "$text" --out "$model" $small --epochs 1000000 --log "$work/log"
+interrupt $ctrl_c "test -s $work/log" train --data "$text" --out "$model" $small --epochs 1000000 --log "$work/log"
 [ "$status" = 0 ] || fail "Ctrl-C: ends with $status, not 0"
 json interrupted=true epochs best_valid_loss
 json epochs="$(grep -c . "$work/log")"
@@ -309,11 +328,17 @@ done
 grep -q "^Interrupted in epoch [0-9]*\. $model holds the best model so far" "$work/err" || fail 'Ctrl-C: no message'
 run 0 sample "$model" --length 5
 rm -f "$model"
-interrupt INT "test -s $work/first.check" train --data "$text" --out "$model" --hidden 8 --embed 8 --batch 1 --bptt 1 --epochs 2 --every 1 \
+interrupt $ctrl_c "test -s $work/first.check" train --data "$text" --out "$model" --hidden 8 --embed 8 --batch 1 --bptt 1 --epochs 2 --every 1 \
     --checkpoint "$work/first.check"
 [ "$status" = 0 ] || fail "Ctrl-C in the first epoch: ends with $status"
 json interrupted=true epochs=0 best_epoch=0 train_loss=null valid_loss=null best_valid_loss
 run 0 sample "$model" --length 5
+# After training it ends at once. A step of nothing is no better.
+i=0
+while [ $i -lt 400 ]; do cat "$text"; i=$((i + 1)); done >"$work/much"
+interrupt $ctrl_c "grep -q ^No.better $work/err" train --data "$text" --test "$work/much" --out "$model" --hidden 64 --batch 5 --bptt 20 \
+    --optimizer sgd --lr 1e-9 --clip 1e-9 --patience 1
+[ "$status" -gt 128 ] || fail "Ctrl-C after training: ends with $status"
 stop_demo lm.safetensors --text grammar
 
 # ---- checkpoints: killed at any moment, the same model in the end ------------

@@ -58,6 +58,8 @@ cp "$work/first" "$model"
 run 0 eval "$model" --data "$data"
 json command='"eval"' sentences=201 accuracy macro_f1 nats unseen_labels=0
 grep -q '^accuracy [0-9.]* %, macro F1 [0-9.]* %$' "$work/out" || fail 'no accuracy'
+cut -f 2 "$data" | "$path" predict "$model" | sed '$d' | cut -f 1 >"$work/labels"
+json accuracy="$(cut -f 1 "$data" | paste - "$work/labels" | awk '{ right += $1 == $2 } END { printf "%.6g", right / NR }')"
 grep -q '^class  *truth  *guessed' "$work/out" || fail 'no confusion matrix'
 [ ! -s "$work/err" ] || fail 'eval writes on standard error'
 
@@ -98,6 +100,22 @@ input=''
 grep -Fxq "classify: interrupted: $work/half.html is not written" "$work/err" || { fail 'predict is silent about an interruption'; cat "$work/err"; }
 for file in "$work/half.html"*; do [ ! -e "$file" ] || fail "predict, interrupted, leaves $file"; done
 
+# Who started it ignores Ctrl-C: so does it.
+(trap '' INT; exec "$path" predict "$model" --html "$work/kept.html" <"$work/pipe" >"$work/out" 2>"$work/err") &
+child=$!
+exec 9>"$work/pipe"
+waited=0
+until ls "$work/kept.html"* >/dev/null 2>&1 || [ $waited = 3000 ] || ! kill -0 $child 2>/dev/null; do
+    sleep 0.1
+    waited=$((waited + 1))
+done
+kill -INT $child
+echo 'bright wheel' >&9
+exec 9>&-
+wait $child || { fail 'Ctrl-C that is ignored ends predict'; cat "$work/err"; }
+child=''
+json lines=1
+
 # A file for each label, and the other models.
 for kind in bag conv; do
     # shellcheck disable=SC2086 # a list of words
@@ -125,6 +143,11 @@ grep -q "^classify: $work/vectors:[12]: .*8.*9" "$work/err" || { fail 'vectors o
 run 0 cv --data "$data" --folds 3 --models recurrent,bag,conv $small
 json command='"cv"' folds=3 sentences=201 recurrent_folds=3 recurrent_accuracy bag_accuracy conv_deviation interrupted=false
 [ "$(grep -c '^[a-z]*  *fold  *[1-3]/3  accuracy ' "$work/out")" -eq 9 ] || { fail 'not each fold'; cat "$work/out"; }
+# Mean and deviation of the accuracies printed, by hand; more than 1, so that the folds differ.
+deviations=$(awk '/^recurrent *fold/ { x = $5; n++; sum += x; squares += x * x }
+    END { d = sqrt((squares - sum * sum / n) / (n - 1)); printf "%d %.1f %.1f", (d > 1), sum / n, d }' "$work/out")
+[ "$deviations" = "1 $(sed -n 's/.*"recurrent_accuracy": \([0-9.]*\), "recurrent_deviation": \([0-9.]*\),.*/\1 \2/p' "$work/out" |
+    awk '{ printf "%.1f %.1f", 100 * $1, 100 * $2 }')" ] || { fail "mean and deviation are not $deviations"; cat "$work/out"; }
 grep '^bag' "$work/out" | sed 's/, [0-9]* s$//' >"$work/folds"
 # shellcheck disable=SC2086 # a list of words
 run 0 cv --data "$data" --folds 3 --model bag $small
@@ -132,9 +155,25 @@ grep '^bag' "$work/out" | sed 's/, [0-9]* s$//' | cmp -s - "$work/folds" || { fa
 # shellcheck disable=SC2086 # a list of words
 run 0 cv --data "$data" --folds 3 --only 1 --model bag $small
 json bag_folds=1
+wrong 2 '--cell: has an effect only with recurrent, which is not in --models bag,conv' cv --data "$work/none" --models bag,conv --cell gru
+wrong 2 '--model: has an effect only without --models' cv --data "$work/none" --model conv --models bag
+# shellcheck disable=SC2086 # a list of words
+run 0 cv --data "$data" --folds 3 --only 2 --models bag,recurrent --cell gru --vectors "$work/vectors" $small
+[ "$(grep -c ' words have a vector in ' "$work/err")" -eq 2 ] || { fail 'vectors are told of more than once for a kind'; cat "$work/err"; }
 wrong 2 "--models bag,tree: 'tree' is none of recurrent|bag|conv" cv --data "$data" --models bag,tree
 wrong 2 '--models bag,conv,bag: bag stands there twice' cv --data "$data" --models bag,conv,bag
 wrong 2 '--models recurrent,bag,conv,bag: bag stands there twice' cv --data "$data" --models recurrent,bag,conv,bag
+
+# Interrupted, it ends with the folds that were done.
+# shellcheck disable=SC2086 # a list of words
+interrupt $ctrl_c "grep -q fold $work/out" cv --data "$data" --folds 60 --models recurrent,conv $small --epochs 500 --patience 0 \
+    --vectors "$work/vectors"
+[ "$status" = 0 ] || { fail "cv, interrupted, ends with $status"; cat "$work/err"; }
+done=$(grep -c '^recurrent *fold' "$work/out")
+json interrupted=true recurrent_folds="$done"
+[ "$done" -lt 60 ] || fail 'cv, interrupted, goes on'
+[ "$(grep -c ' words have a vector in ' "$work/err")" -eq 1 ] || fail 'cv, interrupted, goes on with the next model'
+grep -q '^Interrupted\.' "$work/err" || fail 'cv, interrupted, says nothing'
 
 # ---- checkpoints -------------------------------------------------------------
 
@@ -227,6 +266,8 @@ done
 wrong 1 "$work/none/x: cannot be written" predict "$work/first" --data "$work/lines" --html "$work/none/x"
 wrong 2 "--out $data is the file of --data" train --data "$data" --out "$data"
 wrong 2 "--log $work/bad is the file of --data" train --data "good=$work/good,bad=$work/bad" --log "$work/bad"
+cp "$data" "$work/x=y"
+wrong 2 "--out $work/x=y is the file of --data" train --data "$work/x=y" --out "$work/x=y"
 wrong 2 "--html $work/lines is the file of --data" predict "$work/first" --data "$work/lines" --html "$work/lines"
 if [ -c /dev/full ]; then
     "$path" eval "$model" --data "$data" >/dev/full 2>"$work/err" && fail 'does not see that its result is lost'
@@ -243,12 +284,29 @@ wrong 2 'training: there is no checkpoint to resume from' train --data "$work/no
 
 # ---- the demo ----------------------------------------------------------------
 
-run 0 demo --out "$work/demo" --epochs 1
-json command='"demo"' accuracy bag_accuracy best_accuracy
+run 0 demo --out "$work/demo" --epochs 1 --threads 64
+json command='"demo"' accuracy bag_accuracy best_accuracy=0.952
+[ "$(grep -c '^64 threads, but a batch has work for 2$' "$work/err")" -eq 2 ] || { fail 'the demo drops --threads'; cat "$work/err"; }
+[ "$(grep -c '<tr><td' "$work/demo/attention.html")" -eq 50 ] || fail 'the page of the demo has not 50 sentences'
 for file in recurrent.safetensors bag.safetensors log.jsonl attention.html; do
     [ -s "$work/demo/$file" ] || fail "the demo leaves no $file"
 done
 
-stop_demo recurrent.safetensors
+# Each place it writes to is looked at before it trains.
+mkdir -p "$work/blocked/attention.html"
+wrong 1 "$work/blocked/attention.html: cannot be written: " demo --out "$work/blocked"
+
+# In its first training, or about the end of it; told once, and what is there is named.
+for epochs in 30 1; do
+    rm -rf "$work/between"
+    interrupt $ctrl_c "test -s $work/between/bag.safetensors" demo --out "$work/between" --epochs $epochs
+    [ "$status" = 0 ] || fail "the demo, interrupted in its first training, ends with $status"
+    [ "$(grep -c '^Interrupted' "$work/err")" -eq 1 ] || { fail 'the demo, interrupted in its first training: not one message'; cat "$work/err"; }
+    json interrupted=true
+    grep -q "bag of words $work/between/bag.safetensors" "$work/out" || { fail 'the demo does not name its first model'; cat "$work/out"; }
+done
+
+# The bag of words before it is quick.
+stop_demo recurrent.safetensors --epochs 30
 
 finish

@@ -64,6 +64,13 @@ printf '\357\273\277\n' >>"$work/dos"
 run 0 eval "$model" --data "$work/dos" --format columns
 cmp -s "$work/out" "$work/first" || fail 'Windows line ends and a byte-order mark, another result'
 
+# Half of the words are unknown, and some have the right tag.
+printf '%s\n' 'wool O' 'Anna B-NAME' 'falls O' 'Lee B-NAME' 'rain O' | awk '{ print $1 "zz\t" $2; print "wheel\tO" }' >"$work/zz"
+run 0 predict "$model" --format columns --data "$work/zz"
+right=$(sed '$d' "$work/out" | grep . | paste - "$work/zz" | awk '$1 ~ /zz$/ { right += $2 == $4 } END { print right / 5 }')
+run 0 eval "$model" --data "$work/zz" --format columns
+json words=10 unknown_words=5 accuracy_unknown="$right"
+
 # Tags and words come back; JSON is last.
 run 0 predict "$model" --format columns --data "$work/ner.tsv"
 sed '$d' "$work/out" | cut -f 1 >"$work/words"
@@ -202,6 +209,24 @@ grep -Fq "tag: training: the metric 'accuracy' is none of: loss f1" "$work/err" 
 run 0 demo --out "$work/demo" --epochs 1 --sentences 600
 json command='"demo"' epochs=1 accuracy best_accuracy baseline_accuracy
 grep -q 'who knows the grammar  *9[78]' "$work/out" || fail 'the demo does not say what is best'
+
+# A folder whose name begins as an option does; and a full disk: what is written is told nonetheless.
+(cd "$work" && "$path" demo --out=-K --epochs 1 --sentences 600 >out 2>err) || { fail 'demo --out=-K'; cat "$work/err"; }
+grep -q '^Written: model \./-K/tagger.safetensors, log ' "$work/out" || { fail 'demo --out=-K does not name its files'; cat "$work/out"; }
+if command -v dot >/dev/null; then
+    json picture='"./-K/graph.svg"'
+    grep -q 'picture \./-K/graph.svg' "$work/out" || fail 'demo: the picture is not named'
+    grep -q '</svg>' "$work/-K/graph.svg" || fail 'demo --out=-K makes no picture'
+fi
+rm -r "$work/-K"
+mkdir "$work/undrawn" "$work/bin"
+echo old >"$work/undrawn/graph.svg"
+(PATH="$work/bin" "$path" demo --out "$work/undrawn" --epochs 1 --sentences 600 >"$work/out" 2>"$work/err") || fail 'demo without dot'
+json picture=null
+! grep -q 'Written: .*picture' "$work/out" || fail 'a picture that was not drawn is named'
+(trap '' XFSZ; ulimit -f 64; "$path" demo --out "$work/full" --epochs 1 --sentences 600 >"$work/out" 2>"$work/err") && fail 'demo on a full disk'
+grep -q "^Written: graph $work/full/graph.dot\.$" "$work/err" || { fail 'a demo that fails does not name its files'; cat "$work/err"; }
+[ ! -s "$work/out" ] || fail 'a demo that fails prints a result'
 
 stop_demo tagger.safetensors --sentences 600
 

@@ -45,7 +45,7 @@ grep -q '^digraph' "$work/graph.dot" || fail 'no graph'
 
 printf 'the wheel\r\n\ngrün\n' >"$work/lines"
 run 0 predict "$model" --data "$work/lines"
-json command='"predict"' lines=3 symbols
+json command='"predict"' lines=3 symbols="$(sed '$d' "$work/out" | wc -w | tr -d ' ')"
 [ "$(wc -l <"$work/out")" -eq 4 ] || fail 'not a line for each line'
 [ -z "$(sed -n 2p "$work/out")" ] || fail 'an empty line is not translated to one'
 "$path" predict "$model" <"$work/lines" >"$work/again" 2>"$work/err"
@@ -174,6 +174,7 @@ for file in dates.safetensors log.jsonl graph.dot; do
 done
 if command -v gnuplot >/dev/null; then
     grep -q '</svg>' "$work/demo/attention.svg" || fail 'demo: no picture of the attention'
+    [ "$(grep -c 'id="gnuplot_plot_' "$work/demo/attention.svg")" -eq 4 ] || fail 'demo: not four pictures of the attention'
     grep -q '</svg>' "$work/demo/curve.svg" || fail 'demo: no curve'
 fi
 stop_demo dates.safetensors --pairs 300 --hidden 8

@@ -30,7 +30,7 @@ static const sp_command score = { "lm score", "Scores.", options + 1, "MODEL TEX
 
 static const sp_need needs[] = {
     { "hidden", "cell", "rnn|g" }, { "tied", "data", NULL }, { "cell", "tied", "" }, { "rate", "hidden", NULL },
-    { "tied", "none", NULL }, { 0 }
+    { 0 }
 };
 static const sp_command needy = { "lm need", "Needs.", options, NULL, needs };
 
@@ -511,12 +511,36 @@ START_TEST(needed)
 }
 END_TEST
 
+/* A table of needs that speaks of what is not there is wrong, whatever is given. */
+START_TEST(needed_of_nothing)
+{
+    static const struct { sp_need need; const char *message; } rows[] = {
+        { { "tied", "none", NULL }, "lm need: options have no such need: 'tied' of 'none' " },
+        { { "tie", "cell", "rnn" }, "lm need: options have no such need: 'tie' of 'cell' rnn" },
+        { { "tied", "cell", "rnn|lsdm" }, "lm need: options have no such need: 'tied' of 'cell' rnn|lsdm" },
+        { { "tied", "hidden", "3" }, "lm need: options have no such need: 'tied' of 'hidden' 3" },
+        { { "tied", "data", "f" }, "lm need: options have no such need: 'tied' of 'data' f" },
+    };
+    char *argv[] = { (char *)"--data", (char *)"f" };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const sp_need need[] = { rows[i].need, { 0 } };
+        const sp_command command = { "lm need", "Needs.", options, NULL, need };
+        sp_status status = { 0 };
+        defaults();
+        ck_assert_int_eq(sp_options_parse(&command, 2, argv, NULL, &status), SP_PARSED_WRONG);
+        ck_assert_int_eq(status.code, SP_ERR_STATE);
+        ck_assert_str_eq(status.message, rows[i].message);
+    }
+}
+END_TEST
+
 Suite *suite(void)
 {
     Suite *all = suite_create("options");
     TCase *c = tcase_create("options");
     tcase_add_test(c, given);
     tcase_add_test(c, needed);
+    tcase_add_test(c, needed_of_nothing);
     tcase_add_loop_test(c, parsing, 0, sizeof lines / sizeof *lines);
     tcase_add_test(c, help);
     tcase_add_loop_test(c, choice, 0, sizeof choices / sizeof *choices);

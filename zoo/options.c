@@ -171,14 +171,27 @@ static bool is_set(const sp_option *o)
     }
 }
 
+/* Is a need one of options that are there, and of words that the other may have? */
+static bool check_need(const sp_command *c, const sp_need *need, sp_status *status)
+{
+    const sp_option *o = find(c->options, need->other);
+    char word[SP_CHOICE_ROOM];
+    bool right = o && find(c->options, need->option);
+    if (right && need->words && *need->words) {
+        right = o->kind == SP_OPTION_CHOICE || o->kind == SP_OPTION_INDEX;
+        for (int i = 0; right && *sp_choice_word(need->words, i, word); i++)
+            right = sp_choice_index(o->argument, word) >= 0;
+    }
+    return right || sp_fail(status, SP_ERR_STATE, "%s: options have no such need: '%s' of '%s' %s", c->name, need->option,
+                            need->other, need->words ? need->words : "");
+}
+
 /* Has the option of a need what it needs? */
 static bool has_need(const sp_command *c, const sp_need *need, sp_status *status)
 {
     char room[SP_CHOICE_ROOM];
     const sp_option *o = find(c->options, need->other);
     const char *words = need->words, *word = "";
-    if (!o)
-        return true;
     if (!words || !*words)
         return is_set(o) == !words
                || sp_fail(status, SP_ERR_VALUE, "--%s: has an effect only with%s --%s (see %s --help)", need->option,
@@ -242,6 +255,8 @@ sp_parsed sp_options_parse(const sp_command *c, int argc, char **argv, const cha
         if (!parse_one(c, argc, argv, &i, argument, &arguments, status))
             return SP_PARSED_WRONG;
     bool right = complete(c, arguments, status);
+    for (const sp_need *need = c->needs; right && need && need->option; need++)
+        right = check_need(c, need, status);
     for (const sp_need *need = c->needs; right && need && need->option; need++)
         right = !sp_option_given(c->options, argc, argv, need->option) || has_need(c, need, status);
     return right ? SP_PARSED : SP_PARSED_WRONG;

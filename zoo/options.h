@@ -24,9 +24,12 @@ typedef enum sp_option_kind {
     SP_OPTION_FLAG              /* bool: takes no value */
 } sp_option_kind;
 
-/* A text that names files: one that is read, several ("label=FILE,label=FILE", or one of this whole name), one that is written.
-   It changes nothing here: a program can see from its options which of its files must not be one. */
-typedef enum sp_option_file { SP_OPTION_NO_FILE, SP_OPTION_READS, SP_OPTION_READS_EACH, SP_OPTION_WRITES } sp_option_file;
+/* A text that names files: one that is read, several ("label=FILE,label=FILE", or one of this whole name), one that is written,
+   one that is written with FILE.old and FILE.new beside it. It changes nothing here: a program can see from its options which of
+   its files must not be one. */
+typedef enum sp_option_file {
+    SP_OPTION_NO_FILE, SP_OPTION_READS, SP_OPTION_READS_EACH, SP_OPTION_WRITES, SP_OPTION_WRITES_CHECKPOINT
+} sp_option_file;
 
 typedef struct sp_option {
     const char *name;           /* without dashes; NULL ends the table */
@@ -42,8 +45,8 @@ typedef struct sp_option {
 /* A row that programs share. */
 #define SP_OPTION_PROFILE(flag) { "profile", SP_OPTION_FLAG, flag, .help = "on standard error, what the time went into" }
 
-/* An option that has no effect but where another has a value of these words, "lstm|gru"; NULL: any (a flag that is set, a text that
-   is there, a number that is not 0); "": none of these. */
+/* An option that has no effect but where another has a value of these words, "lstm|gru", all among its choices; NULL: any (a flag
+   that is set, a text that is there, a number that is not 0); "": none of these. */
 typedef struct sp_need {
     const char *option;         /* NULL ends a table */
     const char *other, *words;
@@ -55,14 +58,14 @@ typedef struct sp_command {
     const char *about;          /* a sentence for --help */
     const sp_option *options;
     const char *arguments;      /* "MODEL", or NULL */
-    const sp_need *needs;       /* an option that is given without what it needs is a mistake; or NULL */
+    const sp_need *needs;       /* an option that is given without what it needs is a mistake; or NULL; of options that are there */
 } sp_command;
 
 typedef enum sp_parsed { SP_PARSED, SP_PARSED_HELP, SP_PARSED_WRONG } sp_parsed;
 
 /* Reads argv[0 .. argc-1]: "--name value", "--name=value", and arguments into argument[], in order, as many as the command
    names. "--help" anywhere: SP_PARSED_HELP. A mistake: SP_PARSED_WRONG, and status says which option, what was given and
-   what was expected. */
+   what was expected: SP_ERR_VALUE, or SP_ERR_STATE where the mistake is in the table of needs. */
 sp_parsed sp_options_parse(const sp_command *command, int argc, char **argv, const char **argument, sp_status *status);
 
 /* The value that argv gives an option, the last of several, "" for a flag; NULL: it is not given. Mistakes are passed over: for

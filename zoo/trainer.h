@@ -115,7 +115,7 @@ bool sp_trainer_check(const sp_trainer_config *config, sp_status *status);
 
 #define SP_TRAINER_FILE_OPTIONS(c) \
     { "checkpoint", SP_OPTION_TEXT, &(c)->checkpoint, .argument = "FILE", .help = "what --resume needs, each epoch", \
-      .file = SP_OPTION_WRITES }, \
+      .file = SP_OPTION_WRITES_CHECKPOINT }, \
     { "every", SP_OPTION_WHOLE, &(c)->every, 0, 1e9, .help = "and each so many steps; 0: not" }, \
     { "resume", SP_OPTION_FLAG, &(c)->resume, .help = "go on from the checkpoint, if there is one" }, \
     { "log", SP_OPTION_TEXT, &(c)->log, .argument = "FILE", .help = "JSON Lines, an object per epoch", .file = SP_OPTION_WRITES }, \
