@@ -491,7 +491,7 @@ static struct settings demo_defaults(void)
     s.model.embed = 32;
     s.model.hidden = 96;
     s.model.dropout = s.teaching.smoothing = 0;
-    s.trainer.epochs = 10;
+    s.trainer.epochs = 6;
     s.trainer.lr = 4e-3;
     s.trainer.threads = 2;
     s.trainer.metric = "exact";

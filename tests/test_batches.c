@@ -249,7 +249,7 @@ START_TEST(readings)
     memset(seen, 0, sizeof seen);
     for (long k = 0; k < sizes[_i].n; k++)
         left += length[k] > 0;
-    sp_reading_begin(&r, NULL, NULL, first, sizes[_i].n, most, room, &status);
+    sp_reading_begin(&r, NULL, NULL, first, sizes[_i].n, most, room);
     for (; sp_reading_next(&r); parts++) {
         ck_assert(r.n >= 1 && r.n <= most && !sp_tape_recording(r.tape) && !sp_tape_training(r.tape));
         for (long k = 0; k < r.n; k++) {
@@ -273,10 +273,10 @@ START_TEST(reading_ends)
     struct sp_reading r;
     sp_status status = { 0 };
     for (long n = 0; n <= 3; n += 3) {                  /* nothing to read */
-        sp_reading_begin(&r, NULL, NULL, n ? first : NULL, n, 2, 9, &status);
+        sp_reading_begin(&r, NULL, NULL, n ? first : NULL, n, 2, 9);
         ck_assert(!sp_reading_next(&r) && sp_reading_end(&r, &status) && status.code == SP_OK);
     }
-    sp_reading_begin(&r, NULL, NULL, four, 4, 2, 9, &status);
+    sp_reading_begin(&r, NULL, NULL, four, 4, 2, 9);
     ck_assert(sp_reading_next(&r) && r.n == 2);
     sp_tape_fail(r.tape, SP_ERR_SHAPE, "it fell");
     ck_assert(!sp_reading_next(&r) && !sp_reading_end(&r, &status));
