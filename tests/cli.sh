@@ -226,15 +226,15 @@ printf ' \n' >"$work/blank"
 wrong 1 "$work/none: cannot be read: No such file or directory" train --data "$work/none"
 wrong 1 "$work: cannot be read: Is a directory" train --data "$work"
 wrong 1 "$work/empty: is empty" train --data "$work/empty"
-wrong 1 '1 symbols to train on, expected 2 or more' train --data "$work/one"
+wrong 1 "$work/one: 1 symbols to train on, expected 2 or more" train --data "$work/one"
 wrong 1 "$work/binary: is not text: byte 2 is zero" train --data "$work/binary"
 wrong 1 '81 symbols to train on, but one window of a batch of 5 streams over bptt 20 steps needs 101' \
     train --data "$work/short" --batch 5 --bptt 20
 wrong 1 '5 symbols to validate on, but a batch of 5 streams needs 6' \
     train --data "$text" --valid "$work/five" --batch 5 --bptt 20
-wrong 1 '1 symbols to train on, expected 2 or more' train --data "$work/blank" --level word
+wrong 1 "$work/blank: 1 symbols to train on, expected 2 or more" train --data "$work/blank" --level word
 wrong 2 "tied weights need equal sizes, but embed is 4 and the cells' output 5" train --data "$work/none" --tied --embed 4 --hidden 5
-wrong 1 '1 symbols to test on, expected 2 or more' train --data "$text" --test "$work/one"
+wrong 1 "$work/one: 1 symbols to test on, expected 2 or more" train --data "$text" --test "$work/one"
 wrong 2 'split 80,30: expected two or three whole percents' train --data "$text" --split 80,30
 wrong 2 "split 80,10,10: but there is $text to test on" train --data "$work/none" --test "$text" --split 80,10,10
 wrong 2 '--split: has an effect only without --valid (see lm train --help)' train --data "$text" --valid "$text" --split 90,10
