@@ -336,8 +336,14 @@ START_TEST(without_file)
     sp_status status = { 0 };
     sp_sentences *s = sp_dates(60, 3, NULL), *valid = sp_dates(30, 4, NULL);
     run.lr = 0.2;
-    sp_seq2seq *filed = train(&small[2], s, valid, &how, &run, &result), *m = sp_seq2seq_new(&small[2], s, (uint64_t)run.seed, NULL);
+    sp_seq2seq *filed = NULL;
+    do {                                                /* rounding decides for which seed the last epoch is not the best */
+        run.seed++;
+        sp_seq2seq_free(filed);
+        filed = train(&small[2], s, valid, &how, &run, &result);
+    } while (result.best_epoch == result.epochs && run.seed < 20);
     ck_assert_int_lt(result.best_epoch, result.epochs);
+    sp_seq2seq *m = sp_seq2seq_new(&small[2], s, (uint64_t)run.seed, NULL);
     sp_seq2seq *loaded = sp_seq2seq_load(path, &status);
     sp_seq2seq_trainer *x = sp_seq2seq_trainer_new(m, s, valid, &how, &run, NULL, &status);
     ck_assert_msg(loaded && x, "%s", status.message);
