@@ -9,16 +9,22 @@
 
 #include "autograd/base.h"
 
-/* The text of a value, to be freed, and the value let go. NULL without memory, and for a NULL.
+/* The text of a value, to be freed. NULL without memory, and for a NULL.
    Not json_dumps: where it gets no memory for a key it leaves the key out and goes on (Jansson 2.14). */
+static inline char *sp_json_dump(const json_t *value, size_t flags)
+{
+    const size_t size = value ? json_dumpb(value, NULL, 0, flags) : 0;
+    char *text = size ? calloc(1, size + 1) : NULL;
+    if (text && json_dumpb(value, text, size, flags) == size)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* The same, compact, and the value let go. */
 static inline char *sp_json_text(json_t *value)
 {
-    size_t size = value ? json_dumpb(value, NULL, 0, JSON_COMPACT) : 0;
-    char *text = size ? calloc(1, size + 1) : NULL;
-    if (text && json_dumpb(value, text, size, JSON_COMPACT) != size) {
-        free(text);
-        text = NULL;
-    }
+    char *text = sp_json_dump(value, JSON_COMPACT);
     json_decref(value);
     return text;
 }

@@ -84,16 +84,9 @@ void sp_report_bytes(sp_report *r, const char *key, const void *bytes, size_t si
     sp_report_text(r, key, sp_fingerprint(bytes, size, text));
 }
 
-/* Not json_dumps: where it gets no memory for a key it leaves the key out and goes on (Jansson 2.14). */
 static char *dump(const json_t *value, int digits)
 {
-    const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION((size_t)digits);
-    const size_t size = value ? json_dumpb(value, NULL, 0, flags) : 0;
-    char *text = size ? calloc(1, size + 1) : NULL;
-    if (text && json_dumpb(value, text, size, flags) == size)
-        return text;
-    free(text);
-    return NULL;
+    return sp_json_dump(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION((size_t)digits));
 }
 
 char *sp_report_string(const sp_report *r, int digits)

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "autograd/file.h"
-#include "autograd/random.h"
 #include "autograd/timing.h"
 #include "zoo/trainer_inside.h"
 
